@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * pages.h - runs of pages by order, from the zone of one NUMA node.
+ *
+ * A page is 4 KiB, a run of order n is 2^n pages and aligned to its size. Order 9 is a pageblock of
+ * 2 MiB, the largest; for more, nst_alloc() makes a mapping.
+ */
+#ifndef NOSTALL_PAGES_H
+#define NOSTALL_PAGES_H
+
+#include <nostall/alloc.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define NST_PAGE_SIZE ((size_t)4096)
+#define NST_ORDER_MAX 9u	/* a pageblock */
+#define NST_ORDER_NOLOCK_MAX 3u /* what a no-lock request can get: 32 KiB */
+
+/**
+ * nst_pages_alloc() - a run of pages
+ * @order: log2 of the number of pages, 0 to NST_ORDER_MAX; larger gives one line and NULL, in a
+ *	   no-lock mode NULL above NST_ORDER_NOLOCK_MAX
+ * @mode: one mode and any modifiers
+ *
+ * Context: as the mode says.  Waits: as the mode says.  Syscalls: as the mode says.  Locks: as the
+ * mode says.
+ * Return: memory aligned to its size, resident; or NULL. The caller owns it until any nst_*free*().
+ */
+NST_API NST_MALLOC_LIKE void *nst_pages_alloc(unsigned int order, nst_mode_t mode);
+
+/**
+ * nst_pages_alloc_nolock() - a run of pages now, or nothing
+ * @order: log2 of the number of pages, 0 to NST_ORDER_NOLOCK_MAX; larger is NULL
+ *
+ * From this CPU's list of unmovable pages, then of the other mobilities, then by trying the zone's
+ * lock, then the next node.
+ *
+ * Context: any.  Waits: never.  Syscalls: none.  Locks: tries zone.
+ * Return: memory aligned to its size, resident; or NULL.
+ */
+NST_API NST_MALLOC_LIKE void *nst_pages_alloc_nolock(unsigned int order) NST_NONBLOCKING;
+
+/**
+ * nst_pages_free() - give back a run of pages (or any other object of this library)
+ * @ptr: from any allocation function, or NULL
+ *
+ * Context: thread.  Waits: short lock.  Syscalls: none or few.  Locks: takes zone.
+ */
+NST_API void nst_pages_free(void *ptr);
+
+/**
+ * nst_pages_free_nolock() - give back a run of pages (or any other object), from anywhere
+ * @ptr: from any allocation function, or NULL
+ *
+ * Context: any.  Waits: never.  Syscalls: none.  Locks: tries zone.
+ */
+NST_API void nst_pages_free_nolock(void *ptr) NST_NONBLOCKING;
+
+#if !defined(NST_NO_MACROS)
+#define nst_pages_alloc(order, mode) (NST_CALLER, (nst_pages_alloc)(order, NST_MODE_REFUSE(mode)))
+#endif
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * stats.h - versioned snapshots of what the library counts. The tool reads nothing else.
+ *
+ * Counts are since the start of the process (a fork child goes on from its parent's). Requests
+ * served on a fast path are counted only with `stats:full`; all that took a slow path, all that got
+ * NULL, and everything about memory and locks is counted always.
+ */
+#ifndef NOSTALL_STATS_H
+#define NOSTALL_STATS_H
+
+#include <nostall/alloc.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define NST_STATS_VERSION 1u
+#define NST_STATS_NODES 8u
+#define NST_STATS_MOBILITIES 3u
+#define NST_STATS_ORDERS 10u
+
+/* Why a request got NULL: X(name, what). */
+#define NST_NULL_TABLE(X)                                                                          \
+	X(SIZE, "larger than the mode serves, or 0")                                               \
+	X(MODE, "the mode was refused")                                                            \
+	X(EARLY, "before the library was started")                                                 \
+	X(EMPTY, "this CPU's lists were empty (FASTTRY)")                                          \
+	X(BUSY, "a lock that was tried was held")                                                  \
+	X(WATERMARK, "only reserves were left")                                                    \
+	X(CTOR, "a new slab would have needed its constructor")                                    \
+	X(BUDGET, "nolock_budget was used up")                                                     \
+	X(NOMEM, "the kernel, a limit or the reservation refused memory")
+
+/* Central locks: X(name, what). */
+#define NST_LOCK_TABLE(X)                                                                          \
+	X(ZONE, "buddy lists of a zone")                                                           \
+	X(GROW, "making memory ready")                                                             \
+	X(BARN, "whole sheaves of a cache")                                                        \
+	X(SLAB, "slabs of a cache")                                                                \
+	X(META, "the library's own metadata")                                                      \
+	X(CACHES, "the list of caches")
+
+#define NST_STATS_NAME(name, ...) NST_NULL_##name,
+enum nst_null_reason { NST_NULL_TABLE(NST_STATS_NAME) NST_NR_NULLS };
+#undef NST_STATS_NAME
+#define NST_STATS_NAME(name, ...) NST_LOCK_##name,
+enum nst_lock_class { NST_LOCK_TABLE(NST_STATS_NAME) NST_NR_LOCKS };
+#undef NST_STATS_NAME
+
+#define NST_HOLD_BUCKETS 32u
+
+/** struct nst_lock_stats - one class of central locks */
+struct nst_lock_stats {
+	uint64_t taken;			      /* times taken, tried or waited for */
+	uint64_t try_failed;		      /* tries that found it held */
+	uint64_t waited;		      /* takers that had to wait */
+	uint64_t longest_hold_ns;	      /* the longest it was held */
+	uint64_t hold_log2_ns[NST_HOLD_BUCKETS]; /* holds by log2 of their nanoseconds */
+};
+
+/** struct nst_zone_stats - the pages of one NUMA node */
+struct nst_zone_stats {
+	uint64_t pages_reserved; /* address space */
+	uint64_t pages_ready;	 /* resident, used or free */
+	uint64_t pages_free;	 /* in the buddy lists */
+	uint64_t pages_min, pages_low, pages_high;
+	uint64_t free_blocks[NST_STATS_MOBILITIES][NST_STATS_ORDERS];
+	uint64_t taken[NST_STATS_MOBILITIES];	 /* pages handed out by wanted mobility */
+	uint64_t fallback[NST_STATS_MOBILITIES]; /* of those, from another mobility's lists */
+	uint64_t stolen_pageblocks;
+	uint64_t purge_failed; /* ranges kept because the kernel refused to take them back */
+};
+
+/** struct nst_stats - one snapshot */
+struct nst_stats {
+	uint32_t version;	/* NST_STATS_VERSION */
+	uint32_t bytes;		/* sizeof(struct nst_stats) of the library */
+	uint32_t requests_exact; /* 1 if requests[] counts fast paths as well (stats:full) */
+	uint32_t nr_nodes;
+	uint64_t requests[NST_NR_MODES];
+	uint64_t nulls[NST_NR_MODES];
+	uint64_t null_reasons[NST_NR_NULLS];
+	uint64_t refills;	     /* sheaves or batches brought to a CPU */
+	uint64_t flushes;	     /* sheaves or batches taken from a CPU */
+	uint64_t slabs_made, slabs_freed;
+	uint64_t next_class;	     /* no-lock requests served by the next size class */
+	uint64_t side_pushed;	     /* objects that went to a side list */
+	uint64_t side_drained;
+	uint64_t side_corrupt;	     /* must read 0: links that failed their check */
+	uint64_t misuse;	     /* misuse found and, by option, continued after */
+	uint64_t sequence_restarts;  /* test build only, else 0 */
+	uint64_t worker_wakeups;     /* times the worker ran */
+	uint64_t worker_found_work;
+	uint64_t abandoned_after_fork; /* structures whose lock a lost thread held */
+	uint64_t resident_bytes;     /* ready pages, large mappings and metadata */
+	uint64_t resident_peak_bytes;
+	uint64_t large_mappings, large_bytes;
+	uint64_t metadata_bytes;
+	struct nst_lock_stats locks[NST_NR_LOCKS];
+	struct nst_zone_stats zones[NST_STATS_NODES];
+};
+
+/** struct nst_cache_stats - one cache */
+struct nst_cache_stats {
+	char name[32];
+	uint64_t object_bytes, slot_bytes;
+	uint64_t slabs, objects;      /* objects: slots in those slabs */
+	uint64_t in_slabs;	      /* of those, free in their slab */
+	uint64_t in_cpus, in_barn;    /* free, in CPUs' lists and in the barn */
+	uint64_t stocked_per_cpu;     /* what nst_stock() asked for */
+};
+
+/**
+ * nst_stats_read() - take a snapshot
+ * @out: receives it
+ * @bytes: sizeof(struct nst_stats) as the caller was compiled; no more is written, and what an older
+ *	   library does not know reads 0
+ *
+ * Context: thread.  Waits: short lock.  Syscalls: none or few.  Locks: takes zone.
+ * Return: 0; -EINVAL when @out is NULL or @bytes is less than 8.
+ */
+NST_API int nst_stats_read(struct nst_stats *out, size_t bytes);
+
+/**
+ * nst_stats_caches() - snapshots of all caches
+ * @out: receives them; may be NULL when @nr is 0
+ * @nr: how many @out has room for
+ * @bytes: sizeof(struct nst_cache_stats) as the caller was compiled
+ *
+ * Context: thread.  Waits: short lock.  Syscalls: none or few.  Locks: takes the list of caches,
+ * barn, slab.
+ * Return: how many caches there are, which may be more than @nr.
+ */
+NST_API size_t nst_stats_caches(struct nst_cache_stats *out, size_t nr, size_t bytes);
+
+/**
+ * nst_stats_print() - write a summary, one fact a line as key=value
+ * @fd: a file descriptor
+ *
+ * Requests by mode, NULLs by reason, a line for each used cache, memory, locks, and the contract's
+ * counters. What this build cannot measure says "not_measured".
+ *
+ * Context: thread.  Waits: short lock.  Syscalls: write.  Locks: as nst_stats_read().
+ * Return: 0 or -errno of the write.
+ */
+NST_API int nst_stats_print(int fd);
+
+/**
+ * nst_info() - how the library runs in this process, for the tool's doctor
+ * @key: "sequences" (x86_64, aarch64 or none), "why_none", "membarrier", "cpus_possible", "nodes",
+ *	 "worker", "memory_locked", "reserve_bytes", "options"
+ * @buf: receives the text, terminated
+ * @len: bytes in @buf
+ *
+ * Context: thread.  Waits: sleeps.  Syscalls: as the start of the library.  Locks: none.
+ * Return: the length of the whole text; -ENOENT for an unknown key.
+ */
+NST_API int nst_info(const char *key, char *buf, size_t len);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
