@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * testhook.h - where tests reach into the library. Empty without NST_TEST.
+ *
+ * The test build (-DNST_TEST, and -DNST_BUSTED=n for the broken variants) calls out of every
+ * lock-held region, delays at every instruction of the sequences, and fails what it is told to fail.
+ * Nothing here exists in the library that is installed.
+ */
+#ifndef NST_BASE_TESTHOOK_H
+#define NST_BASE_TESTHOOK_H
+
+#include <stdint.h>
+
+/* Sequences, and the points in them where a delay can be injected (0: just armed). */
+enum nst_seq { NST_SEQ_POP, NST_SEQ_PUSH, NST_SEQ_POPN, NST_SEQ_PUSHN, NST_NR_SEQS };
+#define NST_SEQ_POINTS 8
+
+/* What can be made to fail. */
+enum nst_fail {
+	NST_FAIL_RESERVE,    /* reserving address space */
+	NST_FAIL_COMMIT,     /* making address space writable */
+	NST_FAIL_POPULATE,   /* making pages resident */
+	NST_FAIL_PURGE,	     /* giving pages back */
+	NST_FAIL_META,	     /* the library's own metadata */
+	NST_FAIL_MEMBARRIER, /* fencing a CPU */
+	NST_FAIL_THREAD,     /* creating the worker */
+	NST_FAIL_TRYLOCK,    /* any try of a lock */
+	NST_NR_FAILS
+};
+
+#ifdef NST_TEST
+/* Called inside each lock-held region, with an enum nst_lock_class; NULL when not armed. */
+extern void (*nst_test_held)(int lock_class);
+/* Loops to spin at a point of a sequence; 0 is none. */
+extern uint32_t nst_test_delay[NST_NR_SEQS][NST_SEQ_POINTS];
+/* Restarts seen, by sequence. */
+extern uint64_t nst_test_restarts[NST_NR_SEQS];
+/* 0: never; n: fail the n-th from now; negative: fail every one until set again. */
+extern long nst_test_fail[NST_NR_FAILS];
+/* Locks of each class that this thread holds right now (for handlers that ask where they hit). */
+extern __thread unsigned int nst_test_holding[8] __attribute__((tls_model("initial-exec")));
+/* 1 while this thread is in a stripe of the none form. */
+extern __thread unsigned int nst_test_in_stripe __attribute__((tls_model("initial-exec")));
+
+int nst_test_should_fail(enum nst_fail what);
+static inline void nst_test_hold_point(int lock_class)
+{
+	if (nst_test_held)
+		nst_test_held(lock_class);
+}
+#else
+static inline int nst_test_should_fail(enum nst_fail what)
+{
+	(void)what;
+	return 0;
+}
+static inline void nst_test_hold_point(int lock_class)
+{
+	(void)lock_class;
+}
+#endif
+#endif
