@@ -26,7 +26,7 @@ extern "C" {
  * Context: any.  Waits: never.  Syscalls: none.  Locks: none.
  * Return: a static string, "major.minor.patch".
  */
-const char *nst_version(void);
+NST_API const char *nst_version(void);
 
 #ifdef __cplusplus
 }

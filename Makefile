@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: MIT
+#
+# A thin front door: each target makes sure its packages are there, then hands over to meson or a script.
+PREFIX ?= /usr/local
+DESTDIR ?=
+SECONDS ?= 60
+SEED ?=
+
+all: build
+	ninja -C build/main
+
+build:
+	@scripts/setup build
+	@scripts/configure main
+
+# The main job: a sampling profiler inside an unmodified program. make run PROG="xz -T2 -k file"
+run: build
+	@ninja -C build/main --quiet
+	@scripts/run $(PROG)
+
+test:
+	@scripts/setup build test
+	@scripts/test
+
+# Long and random, on both paths, and again at debug:3.
+torture:
+	@scripts/setup build test
+	@scripts/torture $(SECONDS) $(SEED)
+
+fuzz:
+	@scripts/setup build test
+	@scripts/fuzz $(SECONDS)
+
+bench:
+	@scripts/setup build bench
+	@scripts/bench
+
+test-aarch64 test-rt:
+	@scripts/setup build test emulator
+	@scripts/$@
+
+install: build
+	@meson configure build/main -Dprefix=$(PREFIX)
+	@meson install -C build/main --destdir "$(DESTDIR)"
+
+format:
+	@scripts/check-style --fix
+
+clean:
+	rm -rf build
+
+.PHONY: all build run test torture fuzz bench test-aarch64 test-rt install format clean
