@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * x86_64.h - the sequences of rseq_ops.h for x86-64.
+ *
+ * SEQ_ENTER announces the descriptor (label 991) in the thread's rseq area; from 992 to 993 the
+ * kernel sends an interrupted thread to 994, which lies behind the signature the kernel insists on
+ * and jumps to the C label that starts anew. An exit by a jump out of 992..993 needs no
+ * announcement taken back: the kernel compares the instruction pointer.
+ *
+ * Price on the hit path, through a call: POP 12 instructions, PUSH 14; 4 cache lines each (rseq area, table,
+ * stack header, slot).
+ */
+#ifndef NST_ARCH_X86_64_H
+#define NST_ARCH_X86_64_H
+
+#define NST_SEQ_NAME "x86_64"
+
+#if defined(NST_TEST) && defined(NST_BUSTED) && NST_BUSTED == 4
+#define SEQ_ARM "" /* the sequence is not protected */
+#else
+#define SEQ_ARM                                                                                    \
+	"leaq 991b(%%rip), %[t]\n"                                                                 \
+	"movq %[t], %%fs:8(%[off])\n"
+#endif
+
+#define SEQ_ENTER                                                                                  \
+	".pushsection __rseq_cs, \"aw\"\n"                                                         \
+	".balign 32\n"                                                                             \
+	"991: .long 0, 0\n"                                                                        \
+	".quad 992f, 993f - 992f, 994f\n"                                                          \
+	".popsection\n" SEQ_ARM "992:\n"
+
+#define SEQ_LEAVE                                                                                  \
+	"993:\n"                                                                                   \
+	".pushsection __rseq_fail, \"ax\"\n"                                                       \
+	".byte 0x0f, 0xb9, 0x3d\n"                                                                 \
+	".long 0x53053053\n"                                                                       \
+	"994: jmp %l[aborted]\n"                                                                   \
+	".popsection\n"
+
+/* A test's delay at a point of a sequence; flags are dead there. */
+#ifdef NST_TEST
+#define SEQ_DELAY(seq, point)                                                                      \
+	"movl nst_test_delay + 4 * (8 * " #seq " + " #point ")(%%rip), %k[w]\n"                    \
+	"771: subl $1, %k[w]\n"                                                                    \
+	"jns 771b\n"
+#define SEQ_RESTARTED(seq) nst_add_relaxed(&nst_test_restarts[seq], 1)
+#else
+#define SEQ_DELAY(seq, point) ""
+#define SEQ_RESTARTED(seq) ((void)0)
+#endif
+
+#if defined(NST_TEST) && defined(NST_BUSTED) && NST_BUSTED == 1
+/* The commit comes before what it commits. */
+#define SEQ_POP_END                                                                                \
+	"movl %k[t], (%[s])\n" SEQ_DELAY(0, 4) "movq 8(%[s], %[t], 8), %[p]\n" SEQ_DELAY(0, 5)
+#define SEQ_PUSH_END                                                                               \
+	"incl (%[s])\n" SEQ_DELAY(1, 5) "movq %[o], 8(%[s], %[t], 8)\n" SEQ_DELAY(1, 6)
+#else
+#define SEQ_POP_END                                                                                \
+	SEQ_DELAY(0, 4) "movq 8(%[s], %[t], 8), %[p]\n" SEQ_DELAY(0, 5) "movl %k[t], (%[s])\n"
+#define SEQ_PUSH_END                                                                               \
+	SEQ_DELAY(1, 5) "movq %[o], 8(%[s], %[t], 8)\n" SEQ_DELAY(1, 6) "incl (%[s])\n"
+#endif
+
+/* The stack of the CPU whose number is at %fs:ID, in [s]. */
+#define SEQ_STACK(seq, ID)                                                                         \
+	SEQ_DELAY(seq, 0)                                                                          \
+	"movslq %%fs:" ID ", %[s]\n" SEQ_DELAY(seq, 1) "movq (%[table], %[s], 8), %[s]\n"          \
+	SEQ_DELAY(seq, 2)
+
+#define SEQ_POP(ID)                                                                                \
+	SEQ_ENTER SEQ_STACK(0, ID)                                                                 \
+	"movl (%[s]), %k[t]\n" SEQ_DELAY(0, 3)                                                     \
+	"subl $1, %k[t]\n"                                                                         \
+	"jb %l[empty]\n" SEQ_POP_END SEQ_LEAVE
+
+#define SEQ_PUSH(ID)                                                                               \
+	SEQ_ENTER SEQ_STACK(1, ID)                                                                 \
+	"movl (%[s]), %k[t]\n" SEQ_DELAY(1, 3)                                                     \
+	"cmpl 4(%[s]), %k[t]\n"                                                                    \
+	"jae %l[full]\n" SEQ_DELAY(1, 4)                                                           \
+	"cmpq %[o], (%[s], %[t], 8)\n"                                                             \
+	"je %l[same]\n" SEQ_PUSH_END SEQ_LEAVE
+
+/* The top object of this CPU's stack, or NULL. */
+NST_ALWAYS_INLINE void *nst_seq_pop(struct nst_pcs *const *table)
+{
+	u64 t, s, w;
+	void *p;
+
+again:
+	__asm__ volatile goto(SEQ_POP("4(%[off])")
+			      : [t] "=&r"(t), [s] "=&r"(s), [p] "=&r"(p), [w] "=&r"(w)
+			      : [off] "r"(nst_rseq_offset), [table] "r"(table)
+			      : "memory", "cc"
+			      : empty, aborted);
+	return p;
+empty:
+	return NULL;
+aborted:
+	SEQ_RESTARTED(NST_SEQ_POP);
+	goto again;
+}
+
+NST_ALWAYS_INLINE enum nst_push nst_seq_push(struct nst_pcs *const *table, void *o)
+{
+	u64 t, s, w;
+
+again:
+	__asm__ volatile goto(SEQ_PUSH("4(%[off])")
+			      : [t] "=&r"(t), [s] "=&r"(s), [w] "=&r"(w)
+			      : [off] "r"(nst_rseq_offset), [table] "r"(table), [o] "r"(o)
+			      : "memory", "cc"
+			      : full, same, aborted);
+	return NST_PUSH_OK;
+full:
+	return NST_PUSH_FULL;
+same:
+	return NST_PUSH_SAME;
+aborted:
+	SEQ_RESTARTED(NST_SEQ_PUSH);
+	goto again;
+}
+
+/*
+ * The same by any index word: @id is the distance from the thread pointer to the number (cpu_id or
+ * mm_cid). Used out of line, where one more register costs nothing.
+ */
+NST_ALWAYS_INLINE void *nst_seq_pop_by(struct nst_pcs *const *table, intptr_t id)
+{
+	u64 t, s, w;
+	void *p;
+
+again:
+	__asm__ volatile goto(SEQ_POP("(%[id])")
+			      : [t] "=&r"(t), [s] "=&r"(s), [p] "=&r"(p), [w] "=&r"(w)
+			      : [off] "r"(nst_rseq_offset), [id] "r"(id), [table] "r"(table)
+			      : "memory", "cc"
+			      : empty, aborted);
+	return p;
+empty:
+	return NULL;
+aborted:
+	SEQ_RESTARTED(NST_SEQ_POP);
+	goto again;
+}
+
+NST_ALWAYS_INLINE enum nst_push nst_seq_push_by(struct nst_pcs *const *table, intptr_t id, void *o)
+{
+	u64 t, s, w;
+
+again:
+	__asm__ volatile goto(SEQ_PUSH("(%[id])")
+			      : [t] "=&r"(t), [s] "=&r"(s), [w] "=&r"(w)
+			      : [off] "r"(nst_rseq_offset), [id] "r"(id), [table] "r"(table), [o] "r"(o)
+			      : "memory", "cc"
+			      : full, same, aborted);
+	return NST_PUSH_OK;
+full:
+	return NST_PUSH_FULL;
+same:
+	return NST_PUSH_SAME;
+aborted:
+	SEQ_RESTARTED(NST_SEQ_PUSH);
+	goto again;
+}
+
+/* Up to @n objects off the top into @out, the top first; returns how many. */
+NST_ALWAYS_INLINE size_t nst_seq_popn_by(struct nst_pcs *const *table, intptr_t id, void **out,
+					 size_t n)
+{
+	u64 t, s, k, p, w;
+
+again:
+	__asm__ volatile goto(SEQ_ENTER SEQ_STACK(2, "(%[id])")
+			      "movl (%[s]), %k[t]\n" SEQ_DELAY(2, 3)
+			      "xorl %k[k], %k[k]\n"
+			      "881: cmpq %[n], %[k]\n"
+			      "jae 882f\n"
+			      "testl %k[t], %k[t]\n"
+			      "jz 882f\n"
+			      "movq (%[s], %[t], 8), %[p]\n"
+			      "movq %[p], (%[out], %[k], 8)\n"
+			      "incl %k[k]\n"
+			      "decl %k[t]\n" SEQ_DELAY(2, 4)
+			      "jmp 881b\n"
+			      "882:\n" SEQ_DELAY(2, 5)
+			      "movl %k[t], (%[s])\n" SEQ_LEAVE
+			      : [t] "=&r"(t), [s] "=&r"(s), [k] "=&r"(k), [p] "=&r"(p), [w] "=&r"(w)
+			      : [off] "r"(nst_rseq_offset), [id] "r"(id), [table] "r"(table),
+				[out] "r"(out), [n] "r"(n)
+			      : "memory", "cc"
+			      : aborted);
+	return k;
+aborted:
+	SEQ_RESTARTED(NST_SEQ_POPN);
+	goto again;
+}
+
+/* Up to @n objects of @in, in[0] first; returns how many found room. */
+NST_ALWAYS_INLINE size_t nst_seq_pushn_by(struct nst_pcs *const *table, intptr_t id,
+					  void *const *in, size_t n)
+{
+	u64 t, s, k, p, w;
+
+again:
+	__asm__ volatile goto(SEQ_ENTER SEQ_STACK(3, "(%[id])")
+			      "movl (%[s]), %k[t]\n" SEQ_DELAY(3, 3)
+			      "xorl %k[k], %k[k]\n"
+			      "881: cmpq %[n], %[k]\n"
+			      "jae 882f\n"
+			      "cmpl 4(%[s]), %k[t]\n"
+			      "jae 882f\n"
+			      "movq (%[in], %[k], 8), %[p]\n"
+			      "movq %[p], 8(%[s], %[t], 8)\n"
+			      "incl %k[k]\n"
+			      "incl %k[t]\n" SEQ_DELAY(3, 4)
+			      "jmp 881b\n"
+			      "882:\n" SEQ_DELAY(3, 5)
+			      "movl %k[t], (%[s])\n" SEQ_LEAVE
+			      : [t] "=&r"(t), [s] "=&r"(s), [k] "=&r"(k), [p] "=&r"(p), [w] "=&r"(w)
+			      : [off] "r"(nst_rseq_offset), [id] "r"(id), [table] "r"(table),
+				[in] "r"(in), [n] "r"(n)
+			      : "memory", "cc"
+			      : aborted);
+	return k;
+aborted:
+	SEQ_RESTARTED(NST_SEQ_PUSHN);
+	goto again;
+}
+
+/* The thread's address, which fork keeps and no other live thread shares. */
+static inline uintptr_t nst_thread_pointer(void)
+{
+	uintptr_t tp;
+
+	__asm__("movq %%fs:0, %0" : "=r"(tp));
+	return tp;
+}
+
+static inline u64 nst_ticks(void)
+{
+	return __builtin_ia32_rdtsc();
+}
+
+#endif

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * thread.h - the one thread-local block: zero at first, initial-exec, no other thread-local exists.
+ *
+ * Fork: the child's thread keeps its block. Signal: a handler sees and may change it as the thread
+ * could. Exit: nothing to do.
+ */
+#ifndef NST_BASE_THREAD_H
+#define NST_BASE_THREAD_H
+
+#include "compiler.h"
+
+struct nst_thread {
+	/*
+	 * Stands in for an rseq area before the library has started and where rseq is missing: its
+	 * CPU number reads 0, and what a sequence announces in it nobody reads.
+	 */
+	u8 no_rseq[64];
+	u32 scopes;	    /* enum nst_scope_bits in force; written by this thread and its handlers */
+	u32 in_library;	    /* nesting of ordinary entries that hold or wait for locks */
+	const char *caller; /* file:line of the call, from programs compiled with NST_CALLERS */
+	u64 random;	    /* slab order at debug 1 and up */
+} NST_LINE_ALIGNED;
+
+extern NST_TLS struct nst_thread nst_thread;
+
+#endif

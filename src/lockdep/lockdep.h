@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * lockdep.h - the hooks of the validator: what every floor above tells it, and nothing when it is off.
+ *
+ * The interface is final; what stands behind it is not built yet, so each hook is empty and costs
+ * nothing. Callers place them before the fast path where a mode is declared, so that a wrong context
+ * is found even when the cache happens to be full.
+ *
+ * Context of every hook: any. Waits: never. Syscalls: none.
+ */
+#ifndef NST_LOCKDEP_LOCKDEP_H
+#define NST_LOCKDEP_LOCKDEP_H
+
+#include "../base/base.h"
+
+/* How a lock is taken. */
+enum nst_lockdep_how { NST_LOCKDEP_WAIT, NST_LOCKDEP_TRY };
+
+/* What a thread begins or ends to be inside of. */
+enum nst_lockdep_context {
+	NST_LOCKDEP_NOLOCK_SCOPE,
+	NST_LOCKDEP_NORECLAIM_SCOPE,
+	NST_LOCKDEP_RECLAIM,
+	NST_LOCKDEP_SIGNAL,
+};
+
+/* What a thread is about to wait for. */
+enum nst_lockdep_wait { NST_LOCKDEP_WAIT_LOCK, NST_LOCKDEP_WAIT_MEMORY, NST_LOCKDEP_WAIT_FENCE };
+
+static inline void nst_lockdep_acquire(const void *lock, u32 lock_class, enum nst_lockdep_how how)
+{
+	(void)lock;
+	(void)lock_class;
+	(void)how;
+}
+
+static inline void nst_lockdep_release(const void *lock, u32 lock_class)
+{
+	(void)lock;
+	(void)lock_class;
+}
+
+static inline void nst_lockdep_context_begin(enum nst_lockdep_context c)
+{
+	(void)c;
+}
+
+static inline void nst_lockdep_context_end(enum nst_lockdep_context c)
+{
+	(void)c;
+}
+
+/* A request with an effective mode; @site is the caller. */
+static inline void nst_lockdep_allocation(u32 mode, const void *site)
+{
+	(void)mode;
+	(void)site;
+}
+
+static inline void nst_lockdep_wait(enum nst_lockdep_wait what)
+{
+	(void)what;
+}
+
+#endif

@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * area.c - the library's own memory, and the tables and stacks that live in it.
+ *
+ *	reserved at start:  | resident, handed out | resident, free ->| not yet |  guard  |
+ *
+ * Metadata comes from a region of its own, out of reach of a user's overrun: bumped in steps that
+ * are made resident first, given back to free lists by power of two. It never shrinks; what it grows to
+ * is bounded by caches x CPUs x sheaves and is shown in the statistics.
+ *
+ * Lock order: meta.lock is a leaf.
+ */
+#include "percpu.h"
+
+#define META_STEP ((size_t)64 << 10)
+#define META_GUARD ((size_t)1 << 16)
+#define NR_CLASSES 40
+
+nst_static_assert(sizeof(struct nst_pcs) == 8, "the sequences know this layout");
+
+static struct {
+	struct nst_lock lock;
+	char *next, *ready, *end;
+	void *free[NR_CLASSES]; /* by log2 of the size; the first word links */
+	u64 bytes;
+} meta = {.lock = {.lock_class = NST_LOCK_META}};
+
+struct nst_pcs nst_pcs_none;
+
+NST_TLS struct nst_thread nst_thread;
+
+/*
+ * Valid from the first instruction: the distance to nst_thread.no_rseq, whose CPU number reads 0.
+ * aarch64 has no such relocation for data; there 0 means "not started" and the sequences test it.
+ */
+#if defined(__x86_64__)
+__asm__(".pushsection .data.nst_rseq_offset,\"aw\"\n"
+	".balign 64\n"
+	".globl nst_rseq_offset\n"
+	".hidden nst_rseq_offset\n"
+	".type nst_rseq_offset, @object\n"
+	".size nst_rseq_offset, 8\n"
+	"nst_rseq_offset: .quad nst_thread@tpoff\n"
+	".popsection\n");
+#else
+intptr_t nst_rseq_offset;
+#endif
+
+/* Fast tables that hold empty stacks only. */
+static struct nst_pcs **table_of_none;
+
+u64 nst_meta_bytes(void)
+{
+	return nst_load_relaxed(&meta.bytes);
+}
+
+struct nst_lock *nst_meta_lock(void)
+{
+	return &meta.lock;
+}
+
+/* Context: thread. Locks: needs meta.lock. */
+static int grow_locked(size_t bytes)
+{
+	size_t step = nst_round_up(bytes, META_STEP);
+
+	if ((size_t)(meta.end - meta.ready) < step)
+		return -12;
+	if (nst_sys_commit(meta.ready, step) || nst_sys_populate(meta.ready, step))
+		return -12;
+	meta.ready += step;
+	nst_add_relaxed(&meta.bytes, step);
+	return 0;
+}
+
+static size_t meta_size(size_t bytes)
+{
+	return (size_t)1 << nst_max(6, nst_log2_up(bytes));
+}
+
+void *nst_meta_alloc(size_t bytes)
+{
+	size_t size = meta_size(bytes), i;
+	unsigned int class = nst_log2(size);
+	void *p;
+
+	if (nst_test_should_fail(NST_FAIL_META))
+		return NULL;
+	nst_lock_wait(&meta.lock);
+	p = meta.free[class];
+	if (p) {
+		meta.free[class] = *(void **)p;
+	} else if ((size_t)(meta.ready - meta.next) >= size || grow_locked(size) == 0) {
+		p = meta.next;
+		meta.next += size;
+	}
+	nst_unlock(&meta.lock);
+	for (i = 0; p && i < size / sizeof(u64); i++)
+		((u64 *)p)[i] = 0;
+	return p;
+}
+
+void nst_meta_free(void *p, size_t bytes)
+{
+	unsigned int class = nst_log2(meta_size(bytes));
+
+	if (!p)
+		return;
+	nst_lock_wait(&meta.lock);
+	*(void **)p = meta.free[class];
+	meta.free[class] = p;
+	nst_unlock(&meta.lock);
+}
+
+static unsigned int table_entries(void)
+{
+	return nst_sys_cpus.nr + 2;
+}
+
+static struct nst_pcs **new_table(void)
+{
+	struct nst_pcs **t = nst_meta_alloc(table_entries() * sizeof(*t));
+	unsigned int i;
+
+	if (!t)
+		return NULL;
+	for (i = 0; i < table_entries(); i++)
+		t[i] = &nst_pcs_none;
+	return t + 2;
+}
+
+int nst_percpu_init(size_t arena_bytes)
+{
+	size_t bytes = nst_min(nst_max(arena_bytes / 16, (size_t)64 << 20), (size_t)4 << 30);
+	char *base = nst_sys_reserve(bytes + 2 * META_GUARD, NST_PAGE_BYTES);
+
+	if (!base)
+		return -12;
+	meta.next = base + META_GUARD;
+	meta.ready = meta.next;
+	meta.end = meta.next + nst_round_down(bytes, META_STEP);
+	table_of_none = new_table();
+	return table_of_none ? 0 : -12;
+}
+
+int nst_pcs_table_init(struct nst_pcs_table *t, u32 cap)
+{
+	t->real = new_table();
+	if (!t->real)
+		return -12;
+	t->cap = cap;
+	t->fast = t->instrumented || !nst_sys_rseq.usable || nst_sys_rseq.by_cid ? table_of_none
+										 : t->real;
+	return 0;
+}
+
+static size_t pcs_bytes(u32 cap)
+{
+	return sizeof(struct nst_pcs) + cap * sizeof(void *);
+}
+
+static struct nst_pcs *new_stack(u32 cap)
+{
+	struct nst_pcs *s = nst_meta_alloc(pcs_bytes(cap));
+
+	if (s)
+		s->cap = cap;
+	return s;
+}
+
+static void free_stack(struct nst_pcs *s)
+{
+	if (s && s != &nst_pcs_none)
+		nst_meta_free(s, pcs_bytes(s->cap));
+}
+
+void nst_pcs_table_exit(struct nst_pcs_table *t)
+{
+	unsigned int i;
+
+	for (i = 0; t->real && i < nst_sys_cpus.nr; i++)
+		free_stack(t->real[i]);
+	for (i = 0; t->stripes && i < NST_STRIPES; i++)
+		free_stack(t->stripes[i].pcs);
+	if (t->real)
+		nst_meta_free(t->real - 2, table_entries() * sizeof(*t->real));
+	nst_meta_free(t->stripes, NST_STRIPES * sizeof(*t->stripes));
+	t->real = NULL;
+	t->fast = table_of_none;
+	t->stripes = NULL;
+}
+
+static void free_stripes(struct nst_stripe *stripes)
+{
+	unsigned int i;
+
+	for (i = 0; i < NST_STRIPES; i++)
+		free_stack(stripes[i].pcs);
+	nst_meta_free(stripes, NST_STRIPES * sizeof(*stripes));
+}
+
+static int ensure_stripes(struct nst_pcs_table *t)
+{
+	struct nst_stripe *stripes;
+	unsigned int i;
+
+	if (nst_load_relaxed(&t->stripes)) /* relaxed: only whether there are any */
+		return 0;
+	stripes = nst_meta_alloc(NST_STRIPES * sizeof(*stripes));
+	if (!stripes)
+		return -12;
+	for (i = 0; i < NST_STRIPES; i++) {
+		stripes[i].pcs = new_stack(t->cap);
+		if (!stripes[i].pcs)
+			goto out_free;
+	}
+	/* Pairs with: nst_load_acquire() in take_stripe(). */
+	if (nst_cas_release(&t->stripes, (struct nst_stripe *)NULL, stripes))
+		return 0;
+	free_stripes(stripes);
+	return 0;
+out_free:
+	for (; i < NST_STRIPES; i++)
+		stripes[i].pcs = NULL;
+	free_stripes(stripes);
+	return -12;
+}
+
+int nst_pcs_ensure(struct nst_pcs_table *t, unsigned int cpu)
+{
+	struct nst_pcs *s;
+
+	if (!nst_sys_rseq.usable)
+		return ensure_stripes(t);
+	if (!nst_pcs_has_stack(t) && ensure_stripes(t))
+		return -12;
+	if (nst_load_relaxed(&t->real[cpu]) != &nst_pcs_none) /* relaxed: only whether there is one */
+		return 0;
+	s = new_stack(t->cap);
+	if (!s)
+		return -12;
+	/* Pairs with: the load of the table in a sequence, which depends on it for the stack. */
+	if (!nst_cas_release(&t->real[cpu], &nst_pcs_none, s))
+		free_stack(s);
+	return 0;
+}
+
+unsigned int nst_pcs_nr_stacks(const struct nst_pcs_table *t)
+{
+	(void)t;
+	return nst_sys_cpus.nr + NST_STRIPES;
+}
+
+static struct nst_stripe *stripe_number(const struct nst_pcs_table *t, unsigned int i)
+{
+	/* Pairs with: nst_cas_release() in ensure_stripes(). */
+	struct nst_stripe *stripes = nst_load_acquire(&t->stripes);
+
+	return stripes ? &stripes[i - nst_sys_cpus.nr] : NULL;
+}
+
+/* Waits: short, for whoever is inside the stripe to leave it. */
+static struct nst_pcs *take_stripe_from(struct nst_stripe *s)
+{
+	struct nst_pcs *pcs;
+	unsigned int i;
+
+	for (i = 0; s && i < 1000; i++) {
+		/* Pairs with: nst_store_release() in nst_stripe_put(). */
+		if (nst_cas_acquire(&s->held, (uintptr_t)0, nst_thread_pointer())) {
+			pcs = s->pcs;
+			return pcs;
+		}
+		nst_sys_futex_wait((u32 *)(void *)&s->held, (u32)nst_load_relaxed(&s->held), 100);
+	}
+	return NULL;
+}
+
+struct nst_pcs *nst_pcs_take(struct nst_pcs_table *t, unsigned int i)
+{
+	struct nst_pcs *s;
+
+	if (i >= nst_sys_cpus.nr)
+		return take_stripe_from(stripe_number(t, i));
+	s = nst_load_relaxed(&t->real[i]); /* relaxed: takers are serialised (T2) */
+	if (s == &nst_pcs_none)
+		return NULL;
+	/* Pairs with: the fence, which restarts a sequence that saw the old entry. */
+	nst_store_release(&t->real[i], &nst_pcs_none);
+	if (nst_sys_fence_cpu((int)i) == 0)
+		return s;
+	nst_store_release(&t->real[i], s); /* Pairs with: the load of the table in a sequence. */
+	return NULL;
+}
+
+void nst_pcs_put(struct nst_pcs_table *t, unsigned int i, struct nst_pcs *s)
+{
+	struct nst_stripe *stripe;
+
+	if (i < nst_sys_cpus.nr) {
+		/* Pairs with: the load of the table in a sequence, which depends on it. */
+		nst_store_release(&t->real[i], s);
+		return;
+	}
+	stripe = stripe_number(t, i);
+	stripe->pcs = s;
+	/* Pairs with: nst_cas_acquire() in nst_stripe_take(). */
+	nst_store_release(&stripe->held, (uintptr_t)0);
+}
+
+struct nst_pcs *nst_pcs_grow(struct nst_pcs *old, u32 cap)
+{
+	struct nst_pcs *s = new_stack(cap);
+	u32 i;
+
+	if (!s)
+		return NULL;
+	for (i = 0; i < old->count; i++)
+		s->obj[i] = old->obj[i];
+	s->count = old->count;
+	free_stack(old);
+	return s;
+}
+
+u32 nst_pcs_count(const struct nst_pcs_table *t, unsigned int i)
+{
+	const struct nst_stripe *stripe;
+
+	if (!t->real)
+		return 0;
+	if (i < nst_sys_cpus.nr)
+		return nst_load_relaxed(&nst_load_relaxed(&t->real[i])->count); /* a statistic */
+	stripe = stripe_number(t, i);
+	return stripe ? nst_load_relaxed(&stripe->pcs->count) : 0; /* a statistic */
+}
+
+void nst_pcs_table_after_fork(struct nst_pcs_table *t)
+{
+	unsigned int i;
+
+	for (i = 0; t->stripes && i < NST_STRIPES; i++)
+		if (t->stripes[i].held != nst_thread_pointer())
+			t->stripes[i].held = 0;
+}
+
+void nst_pcs_table_instrument(struct nst_pcs_table *t, int on)
+{
+	t->instrumented = (u32)on;
+	if (!on && nst_sys_rseq.usable && !nst_sys_rseq.by_cid)
+		t->fast = t->real;
+	else
+		t->fast = table_of_none;
+}

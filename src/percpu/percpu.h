@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * percpu.h - FLOOR 4: one copy per CPU. Tables of per-CPU stacks, and the memory they live in.
+ *
+ *	struct nst_pcs_table
+ *	  fast ----> [-2][-1][0][1]...	what the inlined sequences index: == real, or a table of empty
+ *	  real ----> [-2][-1][0][1]...	stacks only, so that every call takes the slow path (instrumented)
+ *	  stripes -> [0][1]...		for threads without rseq
+ *
+ * T1. An entry of real is nst_pcs_none or a stack that only its CPU writes, inside a sequence; a
+ *     taker swaps it out with nst_pcs_take() and then owns it.
+ * T2. Takers of one table are serialised by a lock of their caller.
+ * T3. The memory of stacks and tables is resident from the moment a table names it.
+ *
+ * Fork: the child sees one cut in program order; each sequence has one commit, so stacks are whole.
+ * Stripes held by lost threads are let go. Signal: all pops and pushes are legal in a handler.
+ */
+#ifndef NST_PERCPU_PERCPU_H
+#define NST_PERCPU_PERCPU_H
+
+#include "../sys/sys.h"
+#include "../arch/none.h"
+#include "sheaf.h"
+
+/* ---- area.c ---- */
+
+/* Always empty, always full: entries for CPUs never used and for threads without rseq. */
+extern struct nst_pcs nst_pcs_none;
+
+/* Start: after options, CPUs and rseq are known; 0 or -errno. @arena_bytes scales the reservation. */
+int nst_percpu_init(size_t arena_bytes);
+/* The library's own memory: zeroed, resident, aligned to 64 bytes; never a user's. Context: thread. */
+void *nst_meta_alloc(size_t bytes);
+void nst_meta_free(void *p, size_t bytes);
+u64 nst_meta_bytes(void);
+
+/* Every entry nst_pcs_none; 0 or -errno. @cap: room of each stack, in pointers. */
+int nst_pcs_table_init(struct nst_pcs_table *t, u32 cap);
+void nst_pcs_table_exit(struct nst_pcs_table *t);
+/* Make sure @cpu has a stack, and this thread a stripe where it needs one. Context: thread. */
+int nst_pcs_ensure(struct nst_pcs_table *t, unsigned int cpu);
+/* Does this CPU (or this thread's stripes) have a stack? Context: any. */
+int nst_pcs_has_stack(const struct nst_pcs_table *t);
+/* Stack number @i for a taker: CPUs first, then stripes. */
+unsigned int nst_pcs_nr_stacks(const struct nst_pcs_table *t);
+/* Take stack @i away from whoever uses it; NULL if there is none or the fence failed. Context: thread. */
+struct nst_pcs *nst_pcs_take(struct nst_pcs_table *t, unsigned int i);
+/* Put a stack taken by nst_pcs_take() back, or another in its place. */
+void nst_pcs_put(struct nst_pcs_table *t, unsigned int i, struct nst_pcs *s);
+/* A stack with more room and the same objects, @old freed; NULL without memory, @old as it was. */
+struct nst_pcs *nst_pcs_grow(struct nst_pcs *old, u32 cap);
+/* Objects in stack @i, at some moment. Context: any. */
+u32 nst_pcs_count(const struct nst_pcs_table *t, unsigned int i);
+/* In a fork child: stripes whose holders do not exist are let go. */
+void nst_pcs_table_after_fork(struct nst_pcs_table *t);
+/* Send every inlined sequence to the slow path, or back. */
+void nst_pcs_table_instrument(struct nst_pcs_table *t, int on);
+struct nst_lock *nst_meta_lock(void);
+
+#endif

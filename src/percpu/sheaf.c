@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sheaf.c - pop and push for any thread: a sequence where the thread has rseq, else a stripe.
+ */
+#include "percpu.h"
+
+#if defined(__SANITIZE_THREAD__)
+#define NST_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define NST_TSAN 1
+#endif
+#endif
+
+/* ThreadSanitizer does not see inside the sequences: an object's hand-over is announced to it. */
+#ifdef NST_TSAN
+void __tsan_acquire(void *);
+void __tsan_release(void *);
+#define tsan_acquire(p) __tsan_acquire(p)
+#define tsan_release(p) __tsan_release(p)
+#else
+#define tsan_acquire(p) ((void)(p))
+#define tsan_release(p) ((void)(p))
+#endif
+
+/* A thread made before libc registered it, or inside vfork: its CPU number reads negative. */
+static int has_sequences(void)
+{
+	uintptr_t area = nst_thread_pointer() + (uintptr_t)nst_rseq_offset;
+
+	/* relaxed: the kernel writes it for this thread alone */
+	return nst_sys_rseq.usable &&
+	       (int)nst_load_relaxed((u32 *)(area + NST_RSEQ_CPU_ID)) >= 0;
+}
+
+static struct nst_stripe *take_stripe(struct nst_pcs_table *t)
+{
+	/* Pairs with: nst_store_release() in ensure_stripes(). */
+	struct nst_stripe *stripes = nst_load_acquire(&t->stripes);
+
+	return stripes ? nst_stripe_take(stripes, NST_STRIPES) : NULL;
+}
+
+size_t nst_pcs_popn(struct nst_pcs_table *t, void **out, size_t n)
+{
+	struct nst_stripe *s;
+	size_t i, k = 0;
+
+	if (has_sequences()) {
+		k = nst_seq_popn_by(t->real, nst_sys_rseq.index, out, n);
+	} else {
+		s = take_stripe(t);
+		if (s) {
+			k = nst_stack_popn(s->pcs, out, n);
+			nst_stripe_put(s);
+		}
+	}
+	for (i = 0; i < k; i++)
+		tsan_acquire(out[i]);
+	return k;
+}
+
+size_t nst_pcs_pushn(struct nst_pcs_table *t, void *const *in, size_t n)
+{
+	struct nst_stripe *s;
+	size_t i, k = 0;
+
+	for (i = 0; i < n; i++)
+		tsan_release(in[i]);
+	if (has_sequences())
+		return nst_seq_pushn_by(t->real, nst_sys_rseq.index, in, n);
+	s = take_stripe(t);
+	if (s) {
+		k = nst_stack_pushn(s->pcs, in, n);
+		nst_stripe_put(s);
+	}
+	return k;
+}
+
+void *nst_pcs_pop(struct nst_pcs_table *t)
+{
+	void *p = NULL;
+
+	if (!has_sequences()) {
+		nst_pcs_popn(t, &p, 1);
+		return p;
+	}
+	p = nst_seq_pop_by(t->real, nst_sys_rseq.index);
+	if (p)
+		tsan_acquire(p);
+	return p;
+}
+
+static enum nst_push stripe_push(struct nst_pcs_table *t, void *o)
+{
+	struct nst_stripe *s = take_stripe(t);
+	enum nst_push result = NST_PUSH_OK;
+
+	if (!s)
+		return NST_PUSH_FULL;
+	if (s->pcs->count && s->pcs->obj[s->pcs->count - 1] == o)
+		result = NST_PUSH_SAME;
+	else if (!nst_stack_pushn(s->pcs, &o, 1))
+		result = NST_PUSH_FULL;
+	nst_stripe_put(s);
+	return result;
+}
+
+enum nst_push nst_pcs_push(struct nst_pcs_table *t, void *o)
+{
+	tsan_release(o);
+	if (!has_sequences())
+		return stripe_push(t, o);
+	return nst_seq_push_by(t->real, nst_sys_rseq.index, o);
+}
+
+int nst_pcs_has_stack(const struct nst_pcs_table *t)
+{
+	uintptr_t tp = nst_thread_pointer();
+
+	if (!has_sequences())
+		return nst_load_relaxed(&t->stripes) != NULL; /* relaxed: a hint */
+	return t->real[*(int *)(tp + (uintptr_t)nst_sys_rseq.index)] != &nst_pcs_none;
+}

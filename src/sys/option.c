@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * option.c - NOSTALL_CONF=key:value,key:value and the file it may name (conf_file:PATH).
+ *
+ * The table is option_table.h. A setuid program reads nothing. What is not understood gives one line that
+ * names it and what is allowed; the rest still counts.
+ */
+#include <fcntl.h>
+#include "sys.h"
+#include "syscall.h"
+
+extern char **environ;
+
+struct option {
+	const char *name, *kind;
+	u64 value, def, least, most;
+};
+
+static struct option options[NST_NR_OPTIONS] = {
+#define NST_OPTION(name, kind, def, least, most, text) {#name, kind, def, def, least, most},
+#include "option_table.h"
+#undef NST_OPTION
+};
+
+u64 nst_option(enum nst_option o)
+{
+	return options[o].value;
+}
+
+struct word {
+	const char *s;
+	size_t len;
+};
+
+static int word_is(struct word w, const char *s)
+{
+	size_t i;
+
+	for (i = 0; i < w.len; i++)
+		if (s[i] != w.s[i])
+			return 0;
+	return s[w.len] == 0;
+}
+
+/* Text of a word for a message. */
+static const char *word_text(struct word w, char *buf, size_t len)
+{
+	size_t i, n = nst_min(w.len, len - 1);
+
+	for (i = 0; i < n; i++)
+		buf[i] = w.s[i];
+	buf[n] = 0;
+	return buf;
+}
+
+static int parse_bytes(struct word w, int suffix, u64 *out)
+{
+	u64 v = 0;
+	size_t i;
+
+	for (i = 0; i < w.len && w.s[i] >= '0' && w.s[i] <= '9'; i++) {
+		if (v > (~0ull - 9) / 10)
+			return 0;
+		v = v * 10 + (u64)(w.s[i] - '0');
+	}
+	if (i == 0)
+		return 0;
+	if (suffix && i + 1 == w.len) {
+		unsigned int shift = w.s[i] == 'K' ? 10 : w.s[i] == 'M' ? 20 : w.s[i] == 'G' ? 30 : 0;
+
+		if (!shift || v > (~0ull >> shift))
+			return 0;
+		v <<= shift;
+		i++;
+	}
+	*out = v;
+	return i == w.len;
+}
+
+/* The place of a word in "a|b|c". */
+static int parse_choice(struct word w, const char *choices, u64 *out)
+{
+	u64 at = 0;
+
+	while (*choices) {
+		struct word c = {choices, 0};
+		char buf[32];
+
+		while (c.s[c.len] && c.s[c.len] != '|')
+			c.len++;
+		if (word_is(w, word_text(c, buf, sizeof(buf)))) {
+			*out = at;
+			return 1;
+		}
+		choices += c.len + (c.s[c.len] == '|');
+		at++;
+	}
+	return 0;
+}
+
+static int parse_value(const struct option *o, struct word w, u64 *out)
+{
+	int ok;
+
+	if (word_is(w, "") && w.len == 0)
+		return 0;
+	if (o->kind[0] == 'n' && o->kind[1] == 'u')
+		ok = parse_bytes(w, 0, out);
+	else if (o->kind[0] == 'b')
+		ok = parse_bytes(w, 1, out);
+	else
+		return parse_choice(w, o->kind, out);
+	return ok && *out >= o->least && *out <= o->most;
+}
+
+static struct option *find(struct word key)
+{
+	unsigned int i;
+
+	for (i = 0; i < NST_NR_OPTIONS; i++)
+		if (word_is(key, options[i].name))
+			return &options[i];
+	return NULL;
+}
+
+static void warn_unknown(struct word key)
+{
+	char buf[64], known[512];
+	size_t n = 0;
+	unsigned int i;
+
+	known[0] = 0;
+	for (i = 0; i < NST_NR_OPTIONS; i++)
+		n += nst_format(known + n, sizeof(known) - n, "%s%s", i ? ", " : "",
+				options[i].name);
+	nst_warn("NOSTALL_CONF: unknown option '%s'; allowed: conf_file, %s",
+		 word_text(key, buf, sizeof(buf)), known);
+}
+
+static void warn_value(const struct option *o, struct word value)
+{
+	char buf[64];
+
+	word_text(value, buf, sizeof(buf));
+	if (o->kind[0] == 'n' && o->kind[1] == 'u')
+		nst_warn("NOSTALL_CONF: %s:%s is out of range; allowed: %llu to %llu", o->name, buf,
+			 (unsigned long long)o->least, (unsigned long long)o->most);
+	else if (o->kind[0] == 'b')
+		nst_warn("NOSTALL_CONF: %s:%s is not a size; allowed: %llu to %llu, with K, M or G",
+			 o->name, buf, (unsigned long long)o->least, (unsigned long long)o->most);
+	else
+		nst_warn("NOSTALL_CONF: %s:%s is not known; allowed: %s", o->name, buf, o->kind);
+}
+
+static void read_text(const char *s, int depth);
+
+static void read_conf_file(struct word path, int depth)
+{
+	char name[256], text[4096];
+	long fd, n = -1;
+
+	word_text(path, name, sizeof(name));
+	fd = nst_syscall(SYS_openat, AT_FDCWD, (long)name, O_RDONLY | O_CLOEXEC, 0, 0, 0);
+	if (fd >= 0) {
+		n = nst_syscall(SYS_read, fd, (long)text, sizeof(text) - 1, 0, 0, 0);
+		nst_syscall(SYS_close, fd, 0, 0, 0, 0, 0);
+	}
+	if (n < 0) {
+		nst_warn("NOSTALL_CONF: cannot read conf_file:%s (error %d); a readable file of "
+			 "key:value lines is needed",
+			 name, (int)-(fd < 0 ? fd : n));
+		return;
+	}
+	text[n] = 0;
+	read_text(text, depth + 1);
+}
+
+static void set(struct word key, struct word value, int depth)
+{
+	struct option *o;
+	u64 v;
+
+	if (word_is(key, "conf_file") && depth == 0) {
+		read_conf_file(value, depth);
+		return;
+	}
+	o = find(key);
+	if (!o)
+		warn_unknown(key);
+	else if (parse_value(o, value, &v))
+		o->value = v;
+	else
+		warn_value(o, value);
+}
+
+static int is_end(char c)
+{
+	return c == 0 || c == ',' || c == '\n' || c == ' ';
+}
+
+static void read_text(const char *s, int depth)
+{
+	while (*s) {
+		struct word key = {s, 0}, value;
+
+		while (!is_end(key.s[key.len]) && key.s[key.len] != ':')
+			key.len++;
+		value.s = key.s + key.len + (key.s[key.len] == ':');
+		value.len = 0;
+		while (!is_end(value.s[value.len]))
+			value.len++;
+		if (key.len && key.s[0] != '#')
+			set(key, value, depth);
+		s = value.s + value.len + (value.s[value.len] != 0);
+	}
+}
+
+void nst_option_init(void)
+{
+	static const char name[] = "NOSTALL_CONF=";
+	char **e;
+	size_t i;
+
+	if (nst_sys_is_setuid())
+		return;
+	for (e = environ; e && *e; e++) {
+		for (i = 0; name[i] && (*e)[i] == name[i]; i++)
+			;
+		if (!name[i])
+			read_text(*e + i, 0);
+	}
+}
+
+size_t nst_option_text(char *buf, size_t len)
+{
+	size_t n = 0;
+	unsigned int i;
+
+	if (len)
+		buf[0] = 0;
+	for (i = 0; i < NST_NR_OPTIONS; i++)
+		if (options[i].value != options[i].def)
+			n += nst_format(n < len ? buf + n : NULL, n < len ? len - n : 0, "%s%s:%llu",
+					n ? "," : "", options[i].name,
+					(unsigned long long)options[i].value);
+	return n;
+}

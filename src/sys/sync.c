@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sync.c - waiting for a lock that may be held by somebody who wakes nobody; fences; futex; clock.
+ *
+ * Fork: membarrier registration survives in the child. Signal: only nst_trylock() and nst_unlock()
+ * are legal in a handler.
+ */
+#include <linux/futex.h>
+#include <linux/membarrier.h>
+#include <time.h>
+#include "sys.h"
+#include "syscall.h"
+
+#define SPINS 64
+#define NAP_US 100
+
+struct nst_lock_counters nst_lock_counters[NST_NR_LOCKS];
+int nst_sys_membarrier_ok;
+
+static u64 start_ticks, start_ns;
+
+u64 nst_sys_now_ns(void)
+{
+	struct timespec ts = {0, 0};
+
+	nst_syscall(SYS_clock_gettime, CLOCK_MONOTONIC, (long)&ts, 0, 0, 0, 0);
+	return (u64)ts.tv_sec * 1000000000u + (u64)ts.tv_nsec;
+}
+
+void nst_sys_clock_init(void)
+{
+	start_ticks = nst_ticks();
+	start_ns = nst_sys_now_ns();
+}
+
+u64 nst_sys_ticks_to_ns(u64 ticks)
+{
+	u64 dt = nst_ticks() - start_ticks;
+	u64 ns = nst_sys_now_ns() - start_ns;
+
+	if (!dt)
+		return 0;
+	return (u64)((__extension__(unsigned __int128)ticks * ns) / dt);
+}
+
+void nst_sys_futex_wait(u32 *word, u32 old, u64 us)
+{
+	struct timespec ts = {(time_t)(us / 1000000), (long)(us % 1000000) * 1000};
+
+	nst_syscall(SYS_futex, (long)word, FUTEX_WAIT_PRIVATE, (long)old, (long)&ts, 0, 0);
+}
+
+void nst_sys_futex_wake(u32 *word)
+{
+	nst_syscall(SYS_futex, (long)word, FUTEX_WAKE_PRIVATE, 1, 0, 0, 0);
+}
+
+static int spin_for(struct nst_lock *l)
+{
+	int i;
+
+	for (i = 0; i < SPINS; i++) {
+		if (!nst_load_relaxed(&l->owner) && nst_trylock(l)) /* relaxed: the try acquires */
+			return 1;
+		nst_cpu_relax();
+	}
+	return 0;
+}
+
+/* The owner's low half: enough for the futex to see a change, and a nap ends by itself. */
+static u32 *futex_word(struct nst_lock *l)
+{
+	return (u32 *)(void *)&l->owner;
+}
+
+int nst_lock_wait_us(struct nst_lock *l, unsigned int us)
+{
+	unsigned int waited = 0;
+
+	if (nst_trylock(l) || spin_for(l))
+		return 1;
+	nst_add_relaxed(&nst_lock_counters[l->lock_class].waited, 1);
+	nst_lockdep_wait(NST_LOCKDEP_WAIT_LOCK);
+	while (waited < us) {
+		uintptr_t owner = nst_load_relaxed(&l->owner);
+
+		if (owner) {
+			nst_sys_futex_wait(futex_word(l), (u32)owner, NAP_US);
+			waited += NAP_US;
+		}
+		if (spin_for(l))
+			return 1;
+	}
+	return 0;
+}
+
+void nst_lock_wait(struct nst_lock *l)
+{
+	while (!nst_lock_wait_us(l, 1000000))
+		;
+}
+
+static long membarrier(int cmd, unsigned int flags, int cpu)
+{
+	return nst_syscall(SYS_membarrier, cmd, (long)flags, cpu, 0, 0, 0);
+}
+
+void nst_sys_membarrier_init(void)
+{
+	nst_sys_membarrier_ok =
+		membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ, 0, 0) == 0;
+}
+
+int nst_sys_fence_cpu(int cpu)
+{
+	int one = cpu >= 0 && !nst_sys_rseq.by_cid;
+
+#if defined(NST_TEST) && defined(NST_BUSTED) && NST_BUSTED == 2
+	return 0; /* the fence is dropped */
+#endif
+	if (nst_test_should_fail(NST_FAIL_MEMBARRIER))
+		return -1;
+	if (!nst_sys_rseq.usable)
+		return 0;
+	if (!nst_sys_membarrier_ok)
+		return -1;
+	nst_lockdep_wait(NST_LOCKDEP_WAIT_FENCE);
+	return (int)membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ,
+			       one ? MEMBARRIER_CMD_FLAG_CPU : 0, one ? cpu : 0);
+}

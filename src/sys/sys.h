@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sys.h - FLOOR 2, the only folder that makes system calls.
+ *
+ * Shared preconditions: addresses and lengths are multiples of the page; functions return 0 or
+ * -errno (pointers: NULL) and leave errno alone. Unless said otherwise: Context: thread. Waits:
+ * sleeps. The inline functions at the end (try-lock, unlock, this CPU) make no system call and are
+ * legal anywhere.
+ */
+#ifndef NST_SYS_SYS_H
+#define NST_SYS_SYS_H
+
+#include "../arch/rseq_ops.h"
+#include "../lockdep/lockdep.h"
+#include <nostall/alloc.h>
+#include <nostall/stats.h>
+
+#define NST_PAGE_BYTES ((size_t)4096)
+
+/* ---- vm.c: address space ---- */
+
+/* PROT_NONE address space aligned to @align; costs no memory. NULL if refused. */
+void *nst_sys_reserve(size_t bytes, size_t align);
+/* Give address space back. */
+int nst_sys_release(void *addr, size_t bytes);
+/* Make it readable and writable; still not resident. */
+int nst_sys_commit(void *addr, size_t bytes);
+/* Make it resident and writable now (MADV_POPULATE_WRITE, else by touching), and lock it if asked to. */
+int nst_sys_populate(void *addr, size_t bytes);
+/* Make resident without writing: for text and data that is read only. */
+int nst_sys_populate_read(const void *addr, size_t bytes);
+/* Give the pages back and keep the address space; the next touch reads 0. */
+int nst_sys_purge(void *addr, size_t bytes);
+/* Reads 0 in a fork child. Returns 0 where the kernel has no such advice. */
+int nst_sys_wipe_on_fork(void *addr, size_t bytes);
+/* Prefer @node's memory for a range. */
+int nst_sys_bind_node(void *addr, size_t bytes, unsigned int node);
+/* The least of RAM times @ram_multiple and RLIMIT_AS / 8. */
+size_t nst_sys_reserve_default(unsigned int ram_multiple);
+
+/* ---- rseq.c: this thread's rseq area ---- */
+
+/* Takes libc's registration; decides between sequences and the none form. */
+void nst_sys_rseq_init(int want_none, int want_cid);
+/* Why the none form serves ("" if it does not). */
+const char *nst_sys_rseq_why_none(void);
+
+struct nst_sys_rseq {
+	int usable;	 /* sequences serve */
+	intptr_t index;	 /* distance from the thread pointer to the table index: cpu_id or mm_cid */
+	int by_cid;	 /* it is mm_cid: also test cpu_id >= 0, and fence the whole process */
+};
+extern struct nst_sys_rseq nst_sys_rseq;
+
+/* ---- sync.c: locks and fences ---- */
+
+/*
+ * struct nst_lock - a central lock, made to be tried.
+ *
+ * The word is the holder's thread pointer. Unlock is one store and wakes nobody: who waits spins a
+ * little, then sleeps at most 100 us at a time and looks again. So a no-lock caller may hold it for
+ * its few hundred nanoseconds and owes nothing to those who queue.
+ */
+struct nst_lock {
+	uintptr_t owner;
+	u64 since; /* ticks when taken; written by the holder */
+	u32 lock_class; /* enum nst_lock_class */
+	u32 rank;       /* order among locks of a class */
+};
+
+/* Holds by class; every field a relaxed counter. */
+struct nst_lock_counters {
+	u64 taken, try_failed, waited, longest_ticks;
+	u64 hold_log2_ticks[64];
+} NST_LINE_ALIGNED;
+extern struct nst_lock_counters nst_lock_counters[NST_NR_LOCKS];
+
+/* Waits: short lock. */
+void nst_lock_wait(struct nst_lock *l);
+/* 1 and held, or 0 after about @us microseconds of waiting. */
+int nst_lock_wait_us(struct nst_lock *l, unsigned int us);
+
+/* Register for fences; late registration took 14 ms, so the constructor does it. */
+void nst_sys_membarrier_init(void);
+extern int nst_sys_membarrier_ok;
+/* Restart whatever sequence @cpu runs (all CPUs if @cpu < 0, or with concurrency ids). */
+int nst_sys_fence_cpu(int cpu);
+/* Sleep until *word changes from @old or @us pass. */
+void nst_sys_futex_wait(u32 *word, u32 old, u64 us);
+void nst_sys_futex_wake(u32 *word);
+u64 nst_sys_now_ns(void);
+/* Nanoseconds of a number of ticks, by the ratio seen since start. */
+u64 nst_sys_ticks_to_ns(u64 ticks);
+void nst_sys_clock_init(void);
+
+/* ---- cpu.c: CPUs and nodes ---- */
+
+#define NST_MAX_CPUS 4096
+
+struct nst_sys_cpus {
+	unsigned int nr;	 /* possible CPUs: numbers 0 to nr - 1 */
+	unsigned int nr_nodes;	 /* at most NST_STATS_NODES */
+	u8 node[NST_MAX_CPUS];	 /* node of each CPU */
+};
+extern struct nst_sys_cpus nst_sys_cpus;
+/* @fake_nodes: 0, or the number of nodes to deal CPUs out to (test build). */
+void nst_sys_cpu_init(unsigned int fake_nodes);
+
+/* ---- option.c ---- */
+
+enum nst_option {
+#define NST_OPTION(name, ...) NST_OPT_##name,
+#include "option_table.h"
+#undef NST_OPTION
+	NST_NR_OPTIONS
+};
+/* Reads NOSTALL_CONF, and the file it names. Unknown keys and bad values warn and are left out. */
+void nst_option_init(void);
+u64 nst_option(enum nst_option o);
+/* "key:value,key:value" of all that differ from the default. */
+size_t nst_option_text(char *buf, size_t len);
+
+/* ---- thread.c, console.c ---- */
+
+/* One background thread with all signals blocked; 0 or -errno. */
+int nst_sys_thread_start(void (*fn)(void));
+/* Write a line; then, if @fatal, abort(). */
+void nst_sys_console(const char *line, size_t len, int fatal);
+int nst_sys_write_all(int fd, const char *text, size_t len);
+/* "module+0xoffset" of a code address, from /proc/self/maps. */
+void nst_sys_code_name(const void *addr, char *buf, size_t len);
+int nst_sys_is_setuid(void);
+u64 nst_sys_random(void);
+void nst_sys_trap_fork(void (*prepare)(void), void (*parent)(void), void (*child)(void));
+
+/* ---- inline: no system call ---- */
+
+/* The CPU this thread runs on, clamped to what arrays have room for; stale at once. */
+static inline unsigned int nst_this_cpu(void)
+{
+	uintptr_t area = nst_thread_pointer() + (uintptr_t)nst_rseq_offset;
+	u32 cpu = nst_load_relaxed((u32 *)(area + NST_RSEQ_CPU_ID));
+
+	return cpu < nst_sys_cpus.nr ? cpu : 0;
+}
+
+/*
+ * Take a lock if nobody holds it. Waits: never.
+ * A handler on the holder's own thread finds it held, like anybody else.
+ */
+static inline int nst_trylock(struct nst_lock *l)
+{
+	uintptr_t self = nst_thread_pointer();
+	struct nst_lock_counters *c = &nst_lock_counters[l->lock_class];
+
+	/* Pairs with: nst_store_release() in nst_unlock(). */
+	if (nst_load_relaxed(&l->owner) || nst_test_should_fail(NST_FAIL_TRYLOCK) ||
+	    !nst_cas_acquire(&l->owner, (uintptr_t)0, self)) {
+		nst_add_relaxed(&c->try_failed, 1);
+		return 0;
+	}
+	l->since = nst_ticks();
+	nst_lockdep_acquire(l, l->lock_class, NST_LOCKDEP_TRY);
+#ifdef NST_TEST
+	nst_test_holding[l->lock_class]++;
+#endif
+	nst_test_hold_point((int)l->lock_class);
+	return 1;
+}
+
+static inline void nst_unlock(struct nst_lock *l)
+{
+	struct nst_lock_counters *c = &nst_lock_counters[l->lock_class];
+	u64 held = nst_ticks() - l->since;
+
+	nst_lockdep_release(l, l->lock_class);
+#ifdef NST_TEST
+	nst_test_holding[l->lock_class]--;
+#endif
+	nst_add_relaxed(&c->taken, 1);
+	nst_add_relaxed(&c->hold_log2_ticks[nst_log2(held | 1)], 1);
+	nst_max_relaxed(&c->longest_ticks, held);
+	/* Pairs with: nst_cas_acquire() in nst_trylock(). */
+	nst_store_release(&l->owner, (uintptr_t)0);
+}
+
+static inline void nst_lock_init(struct nst_lock *l, enum nst_lock_class c)
+{
+	l->owner = 0;
+	l->lock_class = c;
+}
+
+static inline int nst_lock_is_mine(const struct nst_lock *l)
+{
+	return nst_load_relaxed(&l->owner) == nst_thread_pointer();
+}
+
+#endif

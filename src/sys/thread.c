@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * thread.c - the background thread, and libc's fork hooks.
+ *
+ * The thread blocks all signals: a program's handlers never run on it. Fork: a child has no such
+ * thread; mm starts it anew.
+ */
+#include <pthread.h>
+#include <signal.h>
+#include <sys/auxv.h>
+#include "sys.h"
+#include "syscall.h"
+
+static void *body(void *fn)
+{
+	void (*run)(void);
+
+	*(void **)(void *)&run = fn;
+	run();
+	return NULL;
+}
+
+int nst_sys_thread_start(void (*fn)(void))
+{
+	pthread_attr_t attr;
+	sigset_t all, before;
+	pthread_t t;
+	int err;
+
+	if (nst_test_should_fail(NST_FAIL_THREAD))
+		return -11;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	pthread_attr_setstacksize(&attr, (size_t)256 << 10);
+	err = pthread_create(&t, &attr, body, *(void **)(void *)&fn);
+	pthread_attr_destroy(&attr);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return -err;
+}
+
+void nst_sys_trap_fork(void (*prepare)(void), void (*parent)(void), void (*child)(void))
+{
+	if (pthread_atfork(prepare, parent, child))
+		nst_warn("pthread_atfork failed: a fork child may lose free memory");
+}
+
+int nst_sys_is_setuid(void)
+{
+	return getauxval(AT_SECURE) != 0;
+}
+
+u64 nst_sys_random(void)
+{
+	u64 v = nst_mix64(nst_ticks() ^ (u64)(uintptr_t)&v);
+	const u64 *seed = (const u64 *)getauxval(AT_RANDOM);
+	u64 fresh = 0;
+
+	if (nst_syscall(SYS_getrandom, (long)&fresh, sizeof(fresh), 0, 0, 0, 0) == sizeof(fresh))
+		return fresh;
+	return seed ? nst_mix64(v ^ seed[0]) : v;
+}

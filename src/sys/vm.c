@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * vm.c - reserve, commit, make ready, purge and release address space.
+ *
+ *	reserved (PROT_NONE) --commit--> writable --populate--> ready --purge--> writable
+ *
+ * Fork: ready pages become copy-on-write on both sides; populate makes them ready again.
+ */
+#include <linux/mman.h>
+#include <linux/mempolicy.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/sysinfo.h>
+#include "sys.h"
+#include "syscall.h"
+
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#define MADV_POPULATE_WRITE 23
+#endif
+
+static long map(size_t bytes)
+{
+	return nst_syscall(SYS_mmap, 0, (long)bytes, PROT_NONE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+}
+
+static int failed(long ret)
+{
+	return ret < 0 && ret > -4096;
+}
+
+int nst_sys_release(void *addr, size_t bytes)
+{
+	return (int)nst_syscall(SYS_munmap, (long)addr, (long)bytes, 0, 0, 0, 0);
+}
+
+void *nst_sys_reserve(size_t bytes, size_t align)
+{
+	uintptr_t start, base;
+	long ret;
+
+	if (nst_test_should_fail(NST_FAIL_RESERVE) || bytes + align < bytes)
+		return NULL;
+	ret = map(bytes + align);
+	if (failed(ret))
+		return NULL;
+	start = (uintptr_t)ret;
+	base = nst_round_up(start, align);
+	if (base > start)
+		nst_sys_release((void *)start, base - start);
+	if (start + align > base)
+		nst_sys_release((void *)(base + bytes), start + align - base);
+	return (void *)base;
+}
+
+static long advise(const void *addr, size_t bytes, int advice)
+{
+	return nst_syscall(SYS_madvise, (long)addr, (long)bytes, advice, 0, 0, 0);
+}
+
+int nst_sys_commit(void *addr, size_t bytes)
+{
+	if (nst_test_should_fail(NST_FAIL_COMMIT))
+		return -12;
+	return (int)nst_syscall(SYS_mprotect, (long)addr, (long)bytes, PROT_READ | PROT_WRITE, 0, 0,
+				0);
+}
+
+/* Kernels before 5.14 have no MADV_POPULATE_WRITE: touch each page, by a write that changes nothing. */
+static void touch(char *addr, size_t bytes)
+{
+	size_t i;
+
+	for (i = 0; i < bytes; i += NST_PAGE_BYTES)
+		nst_or_relaxed(&addr[i], 0);
+}
+
+int nst_sys_populate(void *addr, size_t bytes)
+{
+	long ret;
+
+	if (nst_test_should_fail(NST_FAIL_POPULATE))
+		return -12;
+	ret = advise(addr, bytes, MADV_POPULATE_WRITE);
+	if (ret == -22) {
+		touch(addr, bytes);
+		ret = 0;
+	}
+	if (ret == 0 && nst_option(NST_OPT_lock))
+		ret = nst_syscall(SYS_mlock, (long)addr, (long)bytes, 0, 0, 0, 0);
+	return (int)ret;
+}
+
+int nst_sys_populate_read(const void *addr, size_t bytes)
+{
+	return (int)advise(addr, bytes, MADV_POPULATE_READ);
+}
+
+int nst_sys_purge(void *addr, size_t bytes)
+{
+	if (nst_test_should_fail(NST_FAIL_PURGE))
+		return -12;
+	if (nst_option(NST_OPT_lock))
+		nst_syscall(SYS_munlock, (long)addr, (long)bytes, 0, 0, 0, 0);
+	return (int)advise(addr, bytes, MADV_DONTNEED);
+}
+
+int nst_sys_wipe_on_fork(void *addr, size_t bytes)
+{
+	return (int)advise(addr, bytes, MADV_WIPEONFORK);
+}
+
+int nst_sys_bind_node(void *addr, size_t bytes, unsigned int node)
+{
+	unsigned long mask = 1ul << node;
+
+	return (int)nst_syscall(SYS_mbind, (long)addr, (long)bytes, MPOL_PREFERRED, (long)&mask, 64,
+				0);
+}
+
+size_t nst_sys_reserve_default(unsigned int ram_multiple)
+{
+	struct rlimit limit = {RLIM_INFINITY, RLIM_INFINITY};
+	struct sysinfo info = {0};
+	size_t bytes = (size_t)1 << 36;
+
+	if (nst_syscall(SYS_sysinfo, (long)&info, 0, 0, 0, 0, 0) == 0)
+		bytes = (size_t)info.totalram * info.mem_unit * ram_multiple;
+	nst_syscall(SYS_prlimit64, 0, RLIMIT_AS, 0, (long)&limit, 0, 0);
+	if (limit.rlim_cur != RLIM_INFINITY)
+		bytes = nst_min(bytes, (size_t)limit.rlim_cur / 8);
+	return bytes;
+}
