@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * check.c - verdict lines, the exit status, deadlines and seeds.
+ */
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include "check.h"
+
+static struct {
+	pthread_mutex_t lock;
+	int failed;
+	const char *deadline;
+} checks = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static void verdict(int holds, int quiet, const char *name, const char *why, va_list ap)
+{
+	if (holds && quiet)
+		return;
+	pthread_mutex_lock(&checks.lock);
+	if (holds) {
+		printf("ok %s\n", name);
+	} else {
+		checks.failed = 1;
+		printf("not ok %s: ", name);
+		vprintf(why, ap);
+		putchar('\n');
+	}
+	fflush(stdout);
+	pthread_mutex_unlock(&checks.lock);
+}
+
+void check(int holds, const char *name, const char *why, ...)
+{
+	va_list ap;
+
+	va_start(ap, why);
+	verdict(holds, 0, name, why, ap);
+	va_end(ap);
+}
+
+void check_quiet(int holds, const char *name, const char *why, ...)
+{
+	va_list ap;
+
+	va_start(ap, why);
+	verdict(holds, 1, name, why, ap);
+	va_end(ap);
+}
+
+int check_status(void)
+{
+	return checks.failed;
+}
+
+void check_skip(const char *why, ...)
+{
+	va_list ap;
+
+	va_start(ap, why);
+	printf("skip: ");
+	vprintf(why, ap);
+	putchar('\n');
+	fflush(stdout);
+	va_end(ap);
+	_exit(CHECK_SKIP);
+}
+
+void check_broken(const char *what)
+{
+	fflush(stdout);
+	perror(what);
+	_exit(99);
+}
+
+static void deadline_passed(int sig)
+{
+	static const char text[] = ": did not return in time\n";
+
+	(void)sig;
+	/* Write only: this may have interrupted anything. */
+	if (write(STDOUT_FILENO, "not ok ", 7) < 0 ||
+	    write(STDOUT_FILENO, checks.deadline, strlen(checks.deadline)) < 0 ||
+	    write(STDOUT_FILENO, text, sizeof(text) - 1) < 0)
+		_exit(2);
+	_exit(1);
+}
+
+void check_deadline(unsigned int seconds, const char *name)
+{
+	checks.deadline = name;
+	signal(SIGALRM, deadline_passed);
+	alarm(seconds);
+}
+
+uint64_t seed_of(int argc, char **argv)
+{
+	const char *text = argc > 1 ? argv[1] : getenv("NST_SEED");
+	struct timespec now;
+	uint64_t seed;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	seed = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+	if (text && *text)
+		seed = strtoull(text, NULL, 0);
+	printf("seed=%llu\n", (unsigned long long)seed);
+	fflush(stdout);
+	return seed;
+}
+
+long env_long(const char *name, long otherwise)
+{
+	const char *text = getenv(name);
+
+	return text && *text ? strtol(text, NULL, 0) : otherwise;
+}

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * trap.c - the filter, children, shared memory, options and CPUs.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#include "check.h"
+#include "trap.h"
+
+void trap_syscalls(enum trap_allow allow)
+{
+	struct sock_filter filter[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_rt_sigreturn, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, allow == TRAP_ALLOW_SIGRETURN ? SECCOMP_RET_ALLOW
+									: SECCOMP_RET_KILL_PROCESS),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+	};
+	struct sock_fprog prog = {sizeof(filter) / sizeof(filter[0]), filter};
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+		check_skip("PR_SET_NO_NEW_PRIVS is refused: %s", strerror(errno));
+	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog))
+		check_skip("seccomp filters are refused: %s", strerror(errno));
+}
+
+void *shared_memory_of(size_t bytes, int fd_number)
+{
+	void *p =
+		mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd_number, 0);
+
+	if (p == MAP_FAILED)
+		check_broken("shared memory");
+	return p;
+}
+
+void *shared_memory(size_t bytes, int fd_number)
+{
+	int fd = memfd_create("report", 0);
+
+	if (fd < 0 || ftruncate(fd, (off_t)bytes) || dup2(fd, fd_number) < 0)
+		check_broken("shared memory");
+	close(fd);
+	return shared_memory_of(bytes, fd_number);
+}
+
+pid_t child_exec(const char *arg1, const char *arg2)
+{
+	char self[] = "/proc/self/exe";
+	pid_t pid;
+
+	fflush(stdout);
+	pid = fork();
+	if (pid < 0)
+		check_broken("fork");
+	if (pid)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	execl(self, self, arg1, arg2, (char *)NULL);
+	_exit(98);
+}
+
+static void nap(long ns)
+{
+	struct timespec ts = {0, ns};
+
+	nanosleep(&ts, NULL);
+}
+
+static time_t seconds_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec;
+}
+
+int child_wait_done(pid_t pid, unsigned int seconds, const int *done, int *status)
+{
+	time_t end = seconds_now() + (time_t)seconds;
+	pid_t got;
+
+	while ((got = waitpid(pid, status, WNOHANG)) == 0) {
+		if (done && __atomic_load_n(done, __ATOMIC_ACQUIRE))
+			return 1;
+		if (seconds_now() > end) {
+			kill(pid, SIGKILL);
+			waitpid(pid, status, 0);
+			return -1;
+		}
+		nap(500000);
+	}
+	return got == pid ? 0 : -1;
+}
+
+int child_wait(pid_t pid, unsigned int seconds, int *status)
+{
+	return child_wait_done(pid, seconds, NULL, status);
+}
+
+const char *child_status(int status)
+{
+	static char text[64];
+
+	if (WIFEXITED(status))
+		snprintf(text, sizeof(text), "exit %d", WEXITSTATUS(status));
+	else if (WIFSIGNALED(status))
+		snprintf(text, sizeof(text), "killed by signal %d (%s)", WTERMSIG(status),
+			 strsignal(WTERMSIG(status)));
+	else
+		snprintf(text, sizeof(text), "status %x", (unsigned int)status);
+	return text;
+}
+
+void conf_need(char **argv, const char *options)
+{
+	const char *already = getenv("NOSTALL_CONF");
+	char conf[512];
+
+	if (getenv("TEST_CONF_SET"))
+		return;
+	snprintf(conf, sizeof(conf), "%s%s%s", already ? already : "",
+		 already && *already ? "," : "", options);
+	setenv("NOSTALL_CONF", conf, 1);
+	setenv("TEST_CONF_SET", "1", 1);
+	execv("/proc/self/exe", argv);
+	check_broken("exec self");
+}
+
+static cpu_set_t *first_set(void)
+{
+	static cpu_set_t set;
+
+	if (!CPU_COUNT(&set))
+		sched_getaffinity(getpid(), sizeof(set), &set);
+	return &set;
+}
+
+int cpu_nth(unsigned int n)
+{
+	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
+		if (CPU_ISSET(cpu, first_set()) && n-- == 0)
+			return cpu;
+	return -1;
+}
+
+void run_on_cpu(pid_t tid, int cpu)
+{
+	cpu_set_t one = *first_set();
+
+	if (cpu >= 0) {
+		CPU_ZERO(&one);
+		CPU_SET(cpu, &one);
+	}
+	if (sched_setaffinity(tid, sizeof(one), &one))
+		check_broken("sched_setaffinity");
+}

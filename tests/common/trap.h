@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * trap.h - what turns a broken promise into a dead process: a thread that may make no system call.
+ *
+ * The filter is this thread's alone and stands until it dies: it reports by memory and then spins
+ * until the process is killed. A call that is not allowed kills the process with SIGSYS.
+ */
+#ifndef TEST_TRAP_H
+#define TEST_TRAP_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+enum trap_allow {
+	TRAP_ALLOW_NONE,
+	TRAP_ALLOW_SIGRETURN, /* for a thread that takes signals */
+};
+
+/* From here on a system call of this thread kills the process. */
+void trap_syscalls(enum trap_allow allow);
+
+/* Zeroed memory that survives fork and, by number, exec. */
+void *shared_memory(size_t bytes, int fd_number);
+/* The memory that the parent made, in the program it executed. */
+void *shared_memory_of(size_t bytes, int fd_number);
+
+/* This program again, with these arguments; a deadline kills it. The caller waits with child_wait(). */
+pid_t child_exec(const char *arg1, const char *arg2);
+/* Waits until it ends or until @seconds are over, then kills it: 0 and *status, or -1. */
+int child_wait(pid_t pid, unsigned int seconds, int *status);
+/* As child_wait(), but returns 1 as soon as *@done is not 0, the child still running. */
+int child_wait_done(pid_t pid, unsigned int seconds, const int *done, int *status);
+/* A status in words, in a static buffer. */
+const char *child_status(int status);
+
+/* The test needs these options. Starts itself anew once, with them appended to NOSTALL_CONF. */
+void conf_need(char **argv, const char *options);
+
+/* This thread on this CPU only; back on all that the process started with: cpu -1. */
+void run_on_cpu(pid_t tid, int cpu);
+/* The n-th CPU that this process may run on, -1 when there are fewer. */
+int cpu_nth(unsigned int n);
+
+#endif
