@@ -26,15 +26,16 @@
  *   one that comes too late faults, and no later store of its thread is done. So a child, too, sees a
  *   cut in program order.
  *
- * Price on the hit path, through a call: POP 18 instructions, PUSH 21; 4 cache lines each (rseq area, table,
- * stack header, slot).
+ * Price on the hit path, through a call: POP 18 instructions, PUSH 21; 4 cache lines each (rseq area,
+ * table, stack header, slot).
  */
 #ifndef NST_ARCH_AARCH64_H
 #define NST_ARCH_AARCH64_H
 
 #define NST_SEQ_NAME "aarch64"
 
-/* clang-format off: an instruction a line, which it does not keep among macros */
+/* An instruction a line, which the formatter does not keep among macros. */
+/* clang-format off */
 
 #if defined(NST_TEST) && defined(NST_BUSTED) && NST_BUSTED == 4
 #define SEQ_ARM "" /* the sequence is not protected */
