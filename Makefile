@@ -6,16 +6,13 @@ DESTDIR ?=
 SECONDS ?= 60
 SEED ?=
 
-all: build
-	ninja -C build/main
-
 build:
 	@scripts/setup build
-	@scripts/configure main
+	@PREFIX=$(PREFIX) scripts/configure release
+	@ninja -C build/release --quiet
 
 # The main job: a sampling profiler inside an unmodified program. make run PROG="xz -T2 -k file"
 run: build
-	@ninja -C build/main --quiet
 	@scripts/run $(PROG)
 
 test:
@@ -40,8 +37,7 @@ test-aarch64 test-rt:
 	@scripts/$@
 
 install: build
-	@meson configure build/main -Dprefix=$(PREFIX)
-	@meson install -C build/main --destdir "$(DESTDIR)"
+	@meson install -C build/release --no-rebuild --destdir "$(DESTDIR)"
 
 format:
 	@scripts/check-style --fix
@@ -49,4 +45,4 @@ format:
 clean:
 	rm -rf build
 
-.PHONY: all build run test torture fuzz bench test-aarch64 test-rt install format clean
+.PHONY: build run test torture fuzz bench test-aarch64 test-rt install format clean
