@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * steps_nst.c - the calls to count of libnostall. Takes its rseq area back from the kernel, so that a
+ * step does not restart a sequence (steps.c).
+ */
+#define _GNU_SOURCE
+#include "bench.h"
+#include "steps.h"
+
+#include <nostall/nostall.h>
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/rseq.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define BATCH 128
+#define BULK 16
+
+static void *held[BATCH];
+
+static int take_rseq_back(int cpu)
+{
+	struct rseq *area =
+		(struct rseq *)(void *)((char *)__builtin_thread_pointer() + __rseq_offset);
+
+	if (__rseq_size == 0)
+		return 0; /* the none form runs, which can be stepped */
+	if (syscall(SYS_rseq, area, 32, RSEQ_FLAG_UNREGISTER, RSEQ_SIG))
+		return -1;
+	area->cpu_id_start = (uint32_t)cpu;
+	area->cpu_id = (uint32_t)cpu;
+	return 0;
+}
+
+#define COUNT(name, call)                                                                          \
+	do {                                                                                       \
+		STEPS_BEGIN(name, 1);                                                              \
+		call;                                                                              \
+		STEPS_END();                                                                       \
+	} while (0)
+
+static void count_typed(struct nst_cache *cache)
+{
+	void *p;
+
+	COUNT("cache_alloc NORMAL", p = nst_cache_alloc(cache, NST_NORMAL));
+	COUNT("cache_free", nst_cache_free(cache, p));
+	COUNT("cache_alloc_nolock", p = nst_cache_alloc_nolock(cache));
+	COUNT("cache_free_nolock", nst_cache_free_nolock(cache, p));
+	COUNT("cache_alloc FASTTRY", p = nst_cache_alloc(cache, NST_FASTTRY));
+	nst_cache_free(cache, p);
+}
+
+static void count_sized(volatile size_t *size)
+{
+	size_t bytes = *size;
+	void *p;
+
+	COUNT("alloc NORMAL", p = nst_alloc(bytes, NST_NORMAL));
+	COUNT("free", nst_free(p));
+	p = nst_alloc(bytes, NST_NORMAL);
+	COUNT("free_sized", nst_free_sized(p, bytes));
+	COUNT("alloc_nolock", p = nst_alloc_nolock(bytes));
+	COUNT("free_nolock", nst_free_nolock(p));
+	COUNT("alloc_fasttry", p = nst_alloc_fasttry(bytes));
+	nst_free(p);
+}
+
+static void count_bulk(struct nst_cache *cache)
+{
+	COUNT("cache_alloc_bulk of 16", nst_cache_alloc_bulk(cache, NST_NORMAL, BULK, held));
+	COUNT("cache_free_bulk of 16", nst_cache_free_bulk(cache, BULK, held));
+}
+
+static void count_pages(void)
+{
+	void *p;
+
+	COUNT("pages_alloc_nolock order 0", p = nst_pages_alloc_nolock(0));
+	COUNT("pages_free_nolock order 0", nst_pages_free_nolock(p));
+}
+
+static void count_null(struct nst_cache *cache)
+{
+	void *p;
+
+	while (nst_cache_alloc(cache, NST_FASTTRY))
+		;
+	COUNT("cache_alloc FASTTRY, NULL", p = nst_cache_alloc(cache, NST_FASTTRY));
+	while (nst_cache_alloc_nolock(cache))
+		;
+	COUNT("cache_alloc_nolock, NULL", p = nst_cache_alloc_nolock(cache));
+	(void)p;
+}
+
+static void warm(struct nst_cache *cache, size_t size)
+{
+	int round, i;
+
+	for (round = 0; round < 100; round++) {
+		for (i = 0; i < BATCH; i++)
+			held[i] = nst_cache_alloc(cache, NST_NORMAL);
+		for (i = 0; i < BATCH; i++)
+			nst_cache_free(cache, held[i]);
+		for (i = 0; i < BATCH; i++)
+			held[i] = nst_alloc(size, NST_NORMAL);
+		for (i = 0; i < BATCH; i++)
+			nst_free(held[i]);
+		for (i = 0; i < 32; i++)
+			held[i] = nst_pages_alloc(0, NST_NORMAL);
+		for (i = 0; i < 32; i++)
+			nst_pages_free(held[i]);
+	}
+	/* Leave this CPU's list half full, so that each call counted is a hit. */
+	for (i = 0; i < BATCH / 4; i++)
+		held[i] = nst_cache_alloc(cache, NST_NORMAL);
+	for (i = 0; i < BATCH / 4; i++)
+		held[i] = nst_alloc(size, NST_NORMAL);
+}
+
+int main(void)
+{
+	volatile size_t size = 64;
+	int cpu = bench_cpu(0);
+	struct nst_cache *cache;
+
+	bench_pin(cpu);
+	cache = nst_cache_create("bench", size, 0, 0, NULL);
+	if (!cache)
+		return 1;
+	warm(cache, size);
+	if (take_rseq_back(cpu)) {
+		perror("steps_nst: rseq");
+		return 1;
+	}
+	count_typed(cache);
+	count_sized(&size);
+	count_bulk(cache);
+	count_pages();
+	STEPS_BEGIN("cache pair, lifo 128", BATCH);
+	for (size_t i = 0; i < BATCH; i++)
+		held[i] = nst_cache_alloc(cache, NST_NORMAL);
+	for (size_t i = 0; i < BATCH; i++)
+		nst_cache_free(cache, held[i]);
+	STEPS_END();
+	STEPS_BEGIN("pair by size, lifo 128", BATCH);
+	for (size_t i = 0; i < BATCH; i++)
+		held[i] = nst_alloc(size, NST_NORMAL);
+	for (size_t i = 0; i < BATCH; i++)
+		nst_free(held[i]);
+	STEPS_END();
+	count_null(cache);
+	return 0;
+}
