@@ -460,14 +460,15 @@ NST_API NST_MALLOC_LIKE void *nst_cache_alloc_checked(struct nst_cache *cache, n
 NST_API void nst_caller_set(const char *file_line);
 
 #if !defined(NST_NO_MACROS)
-extern nst_mode_t nst_mode_refused(void)
-	__attribute__((error("a mode is exactly one of NST_NORMAL ... NST_FASTTRY, with modifiers")));
+extern nst_mode_t nst_mode_refused(void) __attribute__((
+	error("a mode is exactly one of NST_NORMAL ... NST_FASTTRY, with modifiers")));
 
 #define NST_MODE_IS_CONST(mode) __builtin_constant_p(mode)
 #define NST_MODE_REFUSE(mode)                                                                      \
-	(NST_MODE_IS_CONST(mode) && !NST_MODE_VALID(mode) ? nst_mode_refused() : (mode))
+	(NST_MODE_IS_CONST(mode) && !NST_MODE_VALID(mode) ? nst_mode_refused() : (nst_mode_t)(mode))
 #define NST_MODE_PLAIN(mode)                                                                       \
-	(NST_MODE_IS_CONST(mode) && NST_MODE_VALID(mode) && ((mode) & (NST_ZERO | NST_ACCOUNT)) == 0)
+	(NST_MODE_IS_CONST(mode) && NST_MODE_VALID(mode) &&                                        \
+	 ((mode) & (NST_ZERO | NST_ACCOUNT)) == 0)
 
 #ifdef NST_CALLERS
 #define NST_LINE_TEXT_2(line) #line
