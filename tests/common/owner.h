@@ -4,9 +4,9 @@
  *
  *	top[address >> 21]  ->  leaf[(address & 2 MiB - 1) >> 3]: 0 nobody, else the owner's number
  *
- * One byte for 8 bytes of memory. Every granule of an object up to 512 bytes is marked, and of a larger
- * one each first and last granule of 256 bytes. All memory is mapped by owner_start(): marking makes
- * no system call and is legal in a signal handler, but it can fault.
+ * One byte for 8 bytes of memory. Of an object up to 512 bytes every granule is marked, of a larger
+ * one the first of each 256 bytes and the last. All memory is mapped by owner_start(): marking
+ * makes no system call and is legal in a signal handler, but it can fault.
  */
 #ifndef TEST_OWNER_H
 #define TEST_OWNER_H

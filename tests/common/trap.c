@@ -126,19 +126,46 @@ const char *child_status(int status)
 	return text;
 }
 
-void conf_need(char **argv, const char *options)
+/* A test that needs no options defines none. */
+#pragma weak test_conf
+
+static void conf_append(const char *options, const char *state)
 {
 	const char *already = getenv("NOSTALL_CONF");
 	char conf[512];
 
-	if (getenv("TEST_CONF_SET"))
-		return;
 	snprintf(conf, sizeof(conf), "%s%s%s", already ? already : "",
 		 already && *already ? "," : "", options);
 	setenv("NOSTALL_CONF", conf, 1);
-	setenv("TEST_CONF_SET", "1", 1);
+	setenv("TEST_CONF", state, 1);
+}
+
+/* 101 as the library's: of equal ones the first linked runs first, and it is linked last. */
+__attribute__((constructor(101))) static void conf_early(int argc, char **argv)
+{
+	const char *options = test_conf ? test_conf(argc, argv) : NULL;
+
+	if (options && !getenv("TEST_CONF"))
+		conf_append(options, "appended");
+}
+
+void conf_start_anew(char **argv)
+{
+	const char *state = getenv("TEST_CONF");
+
+	if (!state || strcmp(state, "appended"))
+		return;
+	setenv("TEST_CONF", "started", 1);
 	execv("/proc/self/exe", argv);
 	check_broken("exec self");
+}
+
+void conf_need(char **argv, const char *options)
+{
+	if (getenv("TEST_CONF"))
+		return;
+	conf_append(options, "appended");
+	conf_start_anew(argv);
 }
 
 static cpu_set_t *first_set(void)

@@ -24,7 +24,7 @@ void *shared_memory(size_t bytes, int fd_number);
 /* The memory that the parent made, in the program it executed. */
 void *shared_memory_of(size_t bytes, int fd_number);
 
-/* This program again, with these arguments; a deadline kills it. The caller waits with child_wait(). */
+/* This program again, with these arguments. The caller waits with child_wait(). */
 pid_t child_exec(const char *arg1, const char *arg2);
 /* Waits until it ends or until @seconds are over, then kills it: 0 and *status, or -1. */
 int child_wait(pid_t pid, unsigned int seconds, int *status);
@@ -33,8 +33,27 @@ int child_wait_done(pid_t pid, unsigned int seconds, const int *done, int *statu
 /* A status in words, in a static buffer. */
 const char *child_status(int status);
 
-/* The test needs these options. Starts itself anew once, with them appended to NOSTALL_CONF. */
+/*
+ * TEST_CONF("key:value,..."): options the test needs, appended to NOSTALL_CONF; or a function,
+ * where they depend on the arguments. Read by a constructor that runs before the library's; with
+ * the shared library that is too late, and conf_apply() starts the program anew, once.
+ */
+const char *test_conf(int argc, char **argv);
+#define TEST_CONF(options)                                                                         \
+	const char *test_conf(int argc, char **argv)                                               \
+	{                                                                                          \
+		(void)argc;                                                                        \
+		(void)argv;                                                                        \
+		return options;                                                                    \
+	}
+/* For options known late, or no TEST_CONF: starts the program anew once, with them appended. */
 void conf_need(char **argv, const char *options);
+void conf_start_anew(char **argv);
+#ifdef NST_TEST
+#define conf_apply(argv) ((void)(argv))
+#else
+#define conf_apply(argv) conf_start_anew(argv)
+#endif
 
 /* This thread on this CPU only; back on all that the process started with: cpu -1. */
 void run_on_cpu(pid_t tid, int cpu);

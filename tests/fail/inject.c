@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * inject.c - everything that can fail is made to, the n-th time, for every n until none is left.
+ *
+ *	for each kind of failure: n = 1, 2, 3 ...: a new process in which the n-th of its kind fails,
+ *	from the library's first instruction on, runs one scenario; done when the n-th is not reached
+ *	then: a process in which all of that kind fail, always
+ *
+ * Nothing may crash or hang, nothing may be lost or handed out twice, what is returned is what the
+ * header says, and once the failure is over all requests succeed again.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "base/testhook.h"
+#include "common/mix.h"
+#include "common/owner.h"
+#include "common/pattern.h"
+#include "common/trap.h"
+
+#define REPORT_FD 201
+#define ALWAYS (-1L)
+#define NR_AFTER 300
+
+struct report {
+	int reached; /* the failure happened */
+	int line;    /* where the scenario found something wrong */
+	char what[120];
+};
+
+static const char *const kinds[] = {
+	[NST_FAIL_RESERVE] = "reserve",	  [NST_FAIL_COMMIT] = "commit",
+	[NST_FAIL_POPULATE] = "populate", [NST_FAIL_PURGE] = "purge",
+	[NST_FAIL_META] = "meta",	  [NST_FAIL_MEMBARRIER] = "membarrier",
+	[NST_FAIL_THREAD] = "thread",	  [NST_FAIL_TRYLOCK] = "trylock",
+};
+
+static struct report *report;
+
+/* Before the library's own constructor: its start is part of the scenario. */
+__attribute__((constructor(101))) static void arm(void)
+{
+	const char *kind = getenv("TEST_FAIL_KIND"), *n = getenv("TEST_FAIL_N");
+
+	if (kind && n)
+		nst_test_fail[atoi(kind)] = atol(n);
+}
+
+/* ---- the scenario ---- */
+
+static void wrong(int line, const char *what)
+{
+	if (report->line)
+		return;
+	report->line = line;
+	snprintf(report->what, sizeof(report->what), "%s", what);
+}
+
+#define WANT(condition)                                                                            \
+	do {                                                                                       \
+		if (!(condition))                                                                  \
+			wrong(__LINE__, #condition);                                               \
+	} while (0)
+
+static int has_caches(const struct mix_caches *caches)
+{
+	return caches->small && caches->middle && caches->ctor;
+}
+
+static void build(void *object)
+{
+	uint64_t word = MIX_CTOR_WORD;
+
+	memcpy(object, &word, sizeof(word));
+}
+
+static void make_caches(struct mix_caches *caches)
+{
+	caches->small = nst_cache_create("fail small", MIX_SMALL_BYTES, 0, 0, NULL);
+	caches->middle =
+		nst_cache_create("fail middle", MIX_MIDDLE_BYTES, 64, NST_CACHE_NOLOCK, NULL);
+	caches->ctor = nst_cache_create("fail ctor", MIX_CTOR_BYTES, 8, 0, build);
+}
+
+static void drop_caches(struct mix_caches *caches)
+{
+	struct nst_cache *const own[] = {caches->small, caches->middle, caches->ctor};
+
+	/* One may be refused once, for want of a fence: the call may be repeated. */
+	for (int i = 0; i < 3; i++)
+		WANT(nst_cache_destroy(own[i]) == 0 || nst_cache_destroy(own[i]) == 0);
+}
+
+static void steps(const struct mix_caches *caches, enum mix_who who, unsigned int owner, int n)
+{
+	struct mix *mix = calloc(1, sizeof(*mix));
+
+	mix_init(mix, caches, who, owner, owner);
+	while (n--)
+		mix_step(mix);
+	mix_empty(mix);
+	WANT(mix_errors(mix) == 0);
+	free(mix);
+}
+
+static void *beside(void *arg)
+{
+	run_on_cpu(0, cpu_nth(cpu_nth(1) < 0 ? 0 : 1));
+	steps(arg, MIX_ORDINARY, 3, 1500);
+	return NULL;
+}
+
+static void large_and_small(void)
+{
+	void *block[24], *mapping[4];
+
+	for (int i = 0; i < 24; i++)
+		block[i] = nst_pages_alloc(NST_ORDER_MAX, NST_NORETRY);
+	for (int i = 0; i < 4; i++) {
+		mapping[i] = nst_alloc((size_t)(3 + i) << 20, NST_NORETRY | NST_ZERO);
+		if (mapping[i])
+			WANT(pattern_zero(mapping[i], 4096) == 4096);
+	}
+	for (int i = 0; i < 24; i++)
+		nst_pages_free(block[i]);
+	for (int i = 0; i < 4; i++)
+		nst_free(mapping[i]);
+	nst_maintain();
+}
+
+static void stock(const struct mix_caches *caches)
+{
+	int rc = nst_stock(caches->small, 200, NST_CPU_ALL);
+
+	WANT(rc == 0 || rc == -ENOMEM);
+	rc = nst_stock(caches->ctor, 100, NST_CPU_THIS);
+	WANT(rc == 0 || rc == -ENOMEM);
+	/* A promise when it says 0. */
+	if (rc == 0) {
+		void *p = nst_cache_alloc_nolock(caches->ctor);
+		WANT(p);
+		nst_cache_free_nolock(caches->ctor, p);
+	}
+}
+
+static void in_child(const struct mix_caches *caches)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (pid < 0)
+		return;
+	if (pid == 0) {
+		steps(caches, MIX_NOLOCK, 5, 300);
+		steps(caches, MIX_ORDINARY, 6, 300);
+		nst_maintain();
+		_exit(report->line != 0);
+	}
+	WANT(child_wait(pid, 20, &status) == 0 && status == 0);
+}
+
+static void scenario(void)
+{
+	struct mix_caches caches;
+	pthread_t thread;
+
+	make_caches(&caches);
+	if (has_caches(&caches)) {
+		stock(&caches);
+		steps(&caches, MIX_NOLOCK, 1, 1000);
+		pthread_create(&thread, NULL, beside, &caches);
+		steps(&caches, MIX_ORDINARY, 2, 1500);
+		pthread_join(thread, NULL);
+		in_child(&caches);
+	}
+	large_and_small();
+	drop_caches(&caches);
+}
+
+/* The failure is over: nothing of it may stay behind. */
+static void all_is_well(void)
+{
+	static struct nst_stats stats;
+	static void *p[NR_AFTER];
+
+	for (int i = 0; i < 3; i++)
+		nst_maintain();
+	for (int i = 0; i < NR_AFTER; i++) {
+		p[i] = nst_alloc(1u << (3 + i % 16), NST_NORMAL);
+		WANT(p[i]);
+	}
+	for (int i = 0; i < NR_AFTER; i++)
+		nst_free(p[i]);
+	struct nst_cache *cache = nst_cache_create("after", 40, 0, 0, NULL);
+	WANT(cache && nst_stock(cache, 10, NST_CPU_ALL) == 0);
+	WANT(nst_cache_destroy(cache) == 0);
+	WANT(nst_maintain() >= 0);
+	WANT(nst_stats_read(&stats, sizeof(stats)) == 0);
+	WANT(stats.side_pushed == stats.side_drained);
+	WANT(stats.large_mappings == 0);
+	WANT(stats.misuse == 0 && stats.side_corrupt == 0);
+	WANT(owner_errors() == 0 && owner_live() == 0);
+}
+
+static int run(enum nst_fail kind, long n)
+{
+	owner_start();
+	scenario();
+	report->reached = n == ALWAYS || nst_test_fail[kind] != n;
+	if (n != ALWAYS && nst_test_fail[kind] > 0)
+		report->reached = 0;
+	nst_test_fail[kind] = 0;
+	/* Without address space from the start there is no library to get well. */
+	if (!(kind == NST_FAIL_RESERVE && n == ALWAYS))
+		all_is_well();
+	return report->line ? 1 : 0;
+}
+
+/* ---- the rounds ---- */
+
+static int round_of(enum nst_fail kind, long n)
+{
+	char kind_text[16], n_text[24];
+	int status, rc;
+
+	snprintf(kind_text, sizeof(kind_text), "%d", (int)kind);
+	snprintf(n_text, sizeof(n_text), "%ld", n);
+	setenv("TEST_FAIL_KIND", kind_text, 1);
+	setenv("TEST_FAIL_N", n_text, 1);
+	memset(report, 0, sizeof(*report));
+	pid_t pid = child_exec("--run", NULL);
+	rc = child_wait(pid, 30, &status);
+	if (rc || status)
+		check(0, "failure is survived", "%s number %ld: %s; line %d: %s", kinds[kind], n,
+		      rc ? "hung" : child_status(status), report->line, report->what);
+	return rc || status;
+}
+
+static void rounds(enum nst_fail kind)
+{
+	unsigned int bad = 0, made = 0;
+	long n = 1;
+
+	/* One by one at first, where each is another call; then in growing steps. */
+	for (; bad < 3; n += n < 40 ? 1 : n / 8) {
+		bad += round_of(kind, n) != 0;
+		if (!report->reached)
+			break;
+		made++;
+	}
+	check(made > 0, "it is reached", "no %s in the scenario", kinds[kind]);
+	if (kind != NST_FAIL_TRYLOCK)
+		bad += round_of(kind, ALWAYS) != 0;
+	printf("# %s: %u rounds, up to number %ld\n", kinds[kind], made, n);
+	check(bad == 0, kinds[kind], "%u rounds went wrong", bad);
+}
+
+TEST_CONF("warn:off")
+
+int main(int argc, char **argv)
+{
+	const char *kind = getenv("TEST_FAIL_KIND"), *n = getenv("TEST_FAIL_N");
+
+	if (argc > 1 && !strcmp(argv[1], "--run") && kind && n) {
+		report = shared_memory_of(sizeof(*report), REPORT_FD);
+		return run((enum nst_fail)atoi(kind), atol(n));
+	}
+	conf_apply(argv);
+	report = shared_memory(sizeof(*report), REPORT_FD);
+	for (int i = 0; i < NST_NR_FAILS; i++)
+		if (argc < 2 || !strcmp(argv[1], kinds[i]))
+			rounds((enum nst_fail)i);
+	return check_status();
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cache_size.c - a cache of size 0, and of more than 8192: one line each, and NULL
+ *
+ *	clause: B17
+ *	level: debug:0
+ *	exit: 0
+ *	says: TODO
+ */
+#include "misuse.h"
+
+int main(void)
+{
+	HOLDS(!nst_cache_create("empty", HIDDEN((size_t)0), 0, 0, NULL));
+	HOLDS(!nst_cache_create("large", HIDDEN((size_t)8193), 0, 0, NULL));
+	return 0;
+}

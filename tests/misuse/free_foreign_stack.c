@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * free_foreign_stack.c - a pointer to the stack freed
+ *
+ *	clause: B6
+ *	level: debug:0
+ *	exit: abort
+ *	says: TODO
+ */
+#include "misuse.h"
+
+int main(void)
+{
+	char here[64];
+
+	nst_free(HIDDEN((void *)here)); /* HERE */
+	return 0;
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * free_twice_mapping.c - a mapping freed twice: seen at once at every level
+ *
+ *	clause: B5
+ *	level: debug:0
+ *	exit: abort
+ *	says: TODO
+ */
+#include "misuse.h"
+
+int main(void)
+{
+	void *p = nst_alloc((size_t)4 << 20, NST_NORMAL);
+
+	nst_free(p);
+	nst_free(HIDDEN(p)); /* HERE */
+	return 0;
+}

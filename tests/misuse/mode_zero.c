@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mode_zero.c - mode 0: one line and NULL
+ *
+ *	clause: B13
+ *	level: debug:0
+ *	exit: 0
+ *	says: TODO
+ */
+#include "misuse.h"
+
+int main(void)
+{
+	HOLDS(!nst_alloc(64, HIDDEN((nst_mode_t)0))); /* HERE */
+	return 0;
+}

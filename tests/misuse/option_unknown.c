@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * option_unknown.c - an unknown option: one line, the rest still taken
+ *
+ *	clause: B14
+ *	level: no_such_key:7
+ *	exit: 0
+ *	says: TODO
+ */
+#include "misuse.h"
+
+int main(void)
+{
+	char text[256];
+
+	nst_info("options", text, sizeof(text));
+	HOLDS(!strstr(text, "no_such"));
+	return 0;
+}

@@ -1,0 +1,78 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""run - check what one misuse prints and how it ends: run.py PROGRAM SOURCE
+
+The charter comment of the source says what must happen, in lines of its own:
+
+	level: debug:1, misuse:continue		added to NOSTALL_CONF
+	exit: abort				or a number
+	says: nostall: ... 0xN ... FILE:LINE	one a line of stderr, in order; none: it says nothing
+	clause: B7				of docs/contract.md
+
+The text must be equal. Only what no run has in common is replaced before: numbers written 0x...
+become 0xN, a caller's file loses its folders, LINE stands for the line marked HERE in the source,
+PID for the process.
+"""
+import os
+import re
+import signal
+import subprocess
+import sys
+
+
+def directives(source):
+    wanted = {'level': '', 'exit': '0', 'says': [], 'clause': ''}
+    for line in open(source, encoding='utf-8'):
+        match = re.match(r' \*\t(level|exit|says|clause): (.*)', line.rstrip('\n'))
+        if match and match[1] == 'says':
+            wanted['says'].append(match[2])
+        elif match:
+            wanted[match[1]] = match[2]
+        if line.startswith(' */'):
+            return wanted
+    sys.exit(f'{source}: no charter comment')
+
+
+def here(source):
+    for number, line in enumerate(open(source, encoding='utf-8'), 1):
+        if '/* HERE */' in line:
+            return number
+    return 0
+
+
+def normal(line, program):
+    line = re.sub(r'0x[0-9a-f]+', '0xN', line)
+    line = re.sub(r'(\(|\s)\S*/([^\s/]+\.c:\d+)', r'\1\2', line)
+    return line.replace(os.path.basename(program), 'PROGRAM')
+
+
+def main():
+    program, source = sys.argv[1:3]
+    wanted = directives(source)
+    conf = [os.environ.get('NOSTALL_CONF', ''), wanted['level'].replace(' ', '')]
+    environment = dict(os.environ, NOSTALL_CONF=','.join(part for part in conf if part))
+    # What the sanitizers say of the program's end is not the library's line.
+    environment['ASAN_OPTIONS'] = 'handle_abort=0:detect_leaks=0'
+    result = subprocess.run([program], capture_output=True, text=True, timeout=30, env=environment)
+    status = 'abort' if result.returncode == -signal.SIGABRT else str(result.returncode)
+    said = [normal(line, program) for line in result.stderr.splitlines()]
+    says = [line.replace('LINE', str(here(source))) for line in wanted['says']]
+    name = f'{wanted["clause"]} {os.path.basename(source)[:-2]}'
+    good = True
+    if said != says:
+        good = False
+        print(f'not ok {name}: stderr is')
+        print('\n'.join(f'\t{line}' for line in said or ['(nothing)']))
+        print('and not')
+        print('\n'.join(f'\t{line}' for line in says or ['(nothing)']))
+    if status != wanted['exit']:
+        good = False
+        print(f'not ok {name}: it ends with {status}, not {wanted["exit"]}')
+    if result.stdout:
+        print(result.stdout, end='')
+    if good:
+        print(f'ok {name}')
+    return 0 if good else 1
+
+
+sys.exit(main())

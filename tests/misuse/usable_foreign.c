@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * usable_foreign.c - the usable size of a foreign pointer: one line, and 0
+ *
+ *	clause: B21
+ *	level: debug:0
+ *	exit: 0
+ *	says: TODO
+ */
+#include "misuse.h"
+
+int main(void)
+{
+	char here[64];
+
+	HOLDS(nst_usable_size(HIDDEN((void *)here)) == 0); /* HERE */
+	HOLDS(nst_usable_size(NULL) == 0);
+	return 0;
+}
