@@ -3,8 +3,8 @@
  * none.h - the interface of rseq_ops.h where rseq is missing: stripes with a try-held word.
  *
  * A table has a few stripes, each a stack and a word that is 0 or the thread pointer of who works on
- * it. A thread starts at the stripe its address hashes to and takes the first that is not held; if
- * all are, it gets "empty" or "full", as if the stack were. Nobody waits: a preempted holder costs
+ * it. A thread starts at the stripe its address hashes to and goes on to the next where one is held, or
+ * has nothing for it; after all of them it gets "empty" or "full". Nobody waits: a preempted holder costs
  * the others a step to the next stripe, and a handler that interrupts a holder sees its own thread's
  * word and steps on too.
  *
@@ -31,28 +31,26 @@ struct nst_stripe {
 #define STRIPE_LEFT() ((void)0)
 #endif
 
-/* A stripe nobody holds, now held by us, or NULL. @nr is a power of two. */
-static inline struct nst_stripe *nst_stripe_take(struct nst_stripe *stripes, unsigned int nr)
+/*
+ * Stripe number @step from the one this thread hashes to, held by us now; or NULL, when somebody holds
+ * it. @nr is a power of two.
+ */
+static inline struct nst_stripe *nst_stripe_take(struct nst_stripe *stripes, unsigned int nr,
+						 unsigned int step)
 {
 	uintptr_t self = nst_thread_pointer();
-	u64 first = nst_mix64(self >> 6);
-	unsigned int i;
-
-	for (i = 0; i < nr; i++) {
-		struct nst_stripe *s = &stripes[(first + i) & (nr - 1)];
+	struct nst_stripe *s = &stripes[(nst_mix64(self >> 6) + step) & (nr - 1)];
 
 #if defined(NST_TEST) && defined(NST_BUSTED) && NST_BUSTED == 3
-		nst_store_relaxed(&s->held, self); /* the held word is ignored */
+	nst_store_relaxed(&s->held, self); /* the held word is ignored */
 #else
-		/* Pairs with: nst_store_release() in nst_stripe_put(). */
-		if (nst_load_relaxed(&s->held) || !nst_cas_acquire(&s->held, (uintptr_t)0, self))
-			continue;
+	/* Pairs with: nst_store_release() in nst_stripe_put(). */
+	if (nst_load_relaxed(&s->held) || !nst_cas_acquire(&s->held, (uintptr_t)0, self))
+		return NULL;
 #endif
-		STRIPE_ENTERED();
-		nst_barrier();
-		return s;
-	}
-	return NULL;
+	STRIPE_ENTERED();
+	nst_barrier();
+	return s;
 }
 
 static inline void nst_stripe_put(struct nst_stripe *s)

@@ -62,7 +62,7 @@ struct nst_pcs {
  * library has started (and for ever where rseq is missing) it is that of a zeroed area in our own
  * thread-local block; tables that a sequence could meet then hold nst_pcs_none for CPU 0.
  */
-extern intptr_t nst_rseq_offset;
+extern intptr_t nst_rseq_offset NST_HIDDEN;
 
 #if defined(__x86_64__)
 #include "x86_64.h"

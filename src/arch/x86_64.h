@@ -38,6 +38,12 @@
 	"994: jmp %l[aborted]\n"                                                                   \
 	".popsection\n"
 
+/*
+ * gcc up to 13 may take an output for undefined after an asm goto, and merge its paths (bug 113921; seen
+ * with 12.2 as a pop that returned rubbish when empty). An empty asm on each path keeps them apart.
+ */
+#define SEQ_OUTPUTS_DONE() __asm__ volatile("")
+
 /* A test's delay at a point of a sequence; flags are dead there. */
 #ifdef NST_TEST
 #define SEQ_DELAY(seq, point)                                                                      \
@@ -95,8 +101,12 @@ again:
 			      : [off] "r"(nst_rseq_offset), [table] "r"(table)
 			      : "memory", "cc"
 			      : empty, aborted);
+	SEQ_OUTPUTS_DONE();
+	if (!p)
+		__builtin_unreachable();
 	return p;
 empty:
+	SEQ_OUTPUTS_DONE();
 	return NULL;
 aborted:
 	SEQ_RESTARTED(NST_SEQ_POP);
@@ -138,8 +148,12 @@ again:
 			      : [off] "r"(nst_rseq_offset), [id] "r"(id), [table] "r"(table)
 			      : "memory", "cc"
 			      : empty, aborted);
+	SEQ_OUTPUTS_DONE();
+	if (!p)
+		__builtin_unreachable();
 	return p;
 empty:
+	SEQ_OUTPUTS_DONE();
 	return NULL;
 aborted:
 	SEQ_RESTARTED(NST_SEQ_POP);
@@ -192,6 +206,7 @@ again:
 				[out] "r"(out), [n] "r"(n)
 			      : "memory", "cc"
 			      : aborted);
+	SEQ_OUTPUTS_DONE();
 	return k;
 aborted:
 	SEQ_RESTARTED(NST_SEQ_POPN);
@@ -224,6 +239,7 @@ again:
 				[in] "r"(in), [n] "r"(n)
 			      : "memory", "cc"
 			      : aborted);
+	SEQ_OUTPUTS_DONE();
 	return k;
 aborted:
 	SEQ_RESTARTED(NST_SEQ_PUSHN);

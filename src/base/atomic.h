@@ -20,6 +20,7 @@
 #define nst_load_acquire(p) __atomic_load_n(p, __ATOMIC_ACQUIRE)
 #define nst_store_release(p, v) __atomic_store_n(p, v, __ATOMIC_RELEASE)
 #define nst_exchange_acquire(p, v) __atomic_exchange_n(p, v, __ATOMIC_ACQUIRE)
+#define nst_exchange_acq_rel(p, v) __atomic_exchange_n(p, v, __ATOMIC_ACQ_REL)
 #define nst_exchange_relaxed(p, v) __atomic_exchange_n(p, v, __ATOMIC_RELAXED)
 #define nst_fence_full() __atomic_thread_fence(__ATOMIC_SEQ_CST)
 

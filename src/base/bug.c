@@ -5,6 +5,7 @@
 #include "bug.h"
 
 void (*nst_bug_sink)(const char *line, size_t len, int fatal);
+void (*nst_bug_caller)(const void *addr, char *buf, size_t len);
 
 struct out {
 	char *buf;
@@ -137,6 +138,15 @@ static void report(const char *fmt, va_list ap, int fatal)
 	line[n++] = '\n';
 	if (nst_bug_sink)
 		nst_bug_sink(line, n, fatal);
+}
+
+void nst_misuse_line(int fatal, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	report(fmt, ap, fatal);
+	va_end(ap);
 }
 
 void nst_warn(const char *fmt, ...)

@@ -13,6 +13,8 @@
 
 /* Where a finished line goes. @fatal: do not return. */
 extern void (*nst_bug_sink)(const char *line, size_t len, int fatal);
+/* Names a code address; NULL until the library has started. */
+extern void (*nst_bug_caller)(const void *addr, char *buf, size_t len);
 
 /**
  * nst_format() - a small snprintf: %s %d %u %x %p %c %zu %llu %%, no widths but 0-padded %0Nx
@@ -25,6 +27,8 @@ size_t nst_format_va(char *buf, size_t len, const char *fmt, va_list ap);
 
 /* One line "nostall: ..." to the sink; returns when it is only a warning. */
 void nst_warn(const char *fmt, ...) NST_PRINTF(1, 2);
+/* One line to the sink; it does not return when @fatal. */
+void nst_misuse_line(int fatal, const char *fmt, ...) NST_PRINTF(2, 3);
 /* One line to the sink, then the end. */
 void nst_corrupt(const char *fmt, ...) NST_PRINTF(1, 2) __attribute__((noreturn));
 

@@ -26,6 +26,8 @@ typedef uint64_t u64;
 #define NST_LINE_ALIGNED __attribute__((aligned(NST_LINE)))
 /* Lazy thread-local storage allocates on first touch, in a handler too: never that. */
 #define NST_TLS __thread __attribute__((tls_model("initial-exec")))
+/* Data reached without a detour through the global offset table. */
+#define NST_HIDDEN __attribute__((visibility("hidden")))
 #define NST_FALLTHROUGH __attribute__((fallthrough))
 #define NST_UNUSED __attribute__((unused))
 #define NST_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))

@@ -22,6 +22,6 @@ struct nst_thread {
 	u64 random;	    /* slab order at debug 1 and up */
 } NST_LINE_ALIGNED;
 
-extern NST_TLS struct nst_thread nst_thread;
+extern NST_TLS struct nst_thread nst_thread NST_HIDDEN;
 
 #endif

@@ -20,7 +20,7 @@ nst_static_assert(sizeof(struct nst_pcs) == 8, "the sequences know this layout")
 
 static struct {
 	struct nst_lock lock;
-	char *next, *ready, *end;
+	char *start, *next, *ready, *end;
 	void *free[NR_CLASSES]; /* by log2 of the size; the first word links */
 	u64 bytes;
 } meta = {.lock = {.lock_class = NST_LOCK_META}};
@@ -112,6 +112,13 @@ void nst_meta_free(void *p, size_t bytes)
 	nst_unlock(&meta.lock);
 }
 
+void nst_meta_make_ready(void)
+{
+	size_t bytes = (size_t)nst_load_relaxed(&meta.bytes); /* grows only */
+
+	nst_sys_populate(meta.start, bytes);
+}
+
 static unsigned int table_entries(void)
 {
 	return nst_sys_cpus.nr + 2;
@@ -137,7 +144,7 @@ int nst_percpu_init(size_t arena_bytes)
 	if (!base)
 		return -12;
 	meta.next = base + META_GUARD;
-	meta.ready = meta.next;
+	meta.start = meta.ready = meta.next;
 	meta.end = meta.next + nst_round_down(bytes, META_STEP);
 	table_of_none = new_table();
 	return table_of_none ? 0 : -12;
@@ -214,7 +221,7 @@ static int ensure_stripes(struct nst_pcs_table *t)
 		if (!stripes[i].pcs)
 			goto out_free;
 	}
-	/* Pairs with: nst_load_acquire() in take_stripe(). */
+	/* Pairs with: nst_load_acquire() in stripes_popn(). */
 	if (nst_cas_release(&t->stripes, (struct nst_stripe *)NULL, stripes))
 		return 0;
 	free_stripes(stripes);
@@ -230,10 +237,8 @@ int nst_pcs_ensure(struct nst_pcs_table *t, unsigned int cpu)
 {
 	struct nst_pcs *s;
 
-	if (!nst_sys_rseq.usable)
+	if (!nst_pcs_by_sequence())
 		return ensure_stripes(t);
-	if (!nst_pcs_has_stack(t) && ensure_stripes(t))
-		return -12;
 	if (nst_load_relaxed(&t->real[cpu]) != &nst_pcs_none) /* relaxed: only whether there is one */
 		return 0;
 	s = new_stack(t->cap);
@@ -262,15 +267,12 @@ static struct nst_stripe *stripe_number(const struct nst_pcs_table *t, unsigned 
 /* Waits: short, for whoever is inside the stripe to leave it. */
 static struct nst_pcs *take_stripe_from(struct nst_stripe *s)
 {
-	struct nst_pcs *pcs;
 	unsigned int i;
 
 	for (i = 0; s && i < 1000; i++) {
 		/* Pairs with: nst_store_release() in nst_stripe_put(). */
-		if (nst_cas_acquire(&s->held, (uintptr_t)0, nst_thread_pointer())) {
-			pcs = s->pcs;
-			return pcs;
-		}
+		if (nst_cas_acquire(&s->held, (uintptr_t)0, nst_thread_pointer()))
+			return s->pcs;
 		nst_sys_futex_wait((u32 *)(void *)&s->held, (u32)nst_load_relaxed(&s->held), 100);
 	}
 	return NULL;
@@ -332,6 +334,16 @@ u32 nst_pcs_count(const struct nst_pcs_table *t, unsigned int i)
 		return nst_load_relaxed(&nst_load_relaxed(&t->real[i])->count); /* a statistic */
 	stripe = stripe_number(t, i);
 	return stripe ? nst_load_relaxed(&stripe->pcs->count) : 0; /* a statistic */
+}
+
+u32 nst_pcs_cap(const struct nst_pcs_table *t, unsigned int i)
+{
+	const struct nst_stripe *stripe;
+
+	if (i < nst_sys_cpus.nr)
+		return nst_load_relaxed(&nst_load_relaxed(&t->real[i])->cap); /* a hint */
+	stripe = stripe_number(t, i);
+	return stripe ? nst_load_relaxed(&stripe->pcs->cap) : 0; /* a hint */
 }
 
 void nst_pcs_table_after_fork(struct nst_pcs_table *t)

@@ -25,7 +25,7 @@
 /* ---- area.c ---- */
 
 /* Always empty, always full: entries for CPUs never used and for threads without rseq. */
-extern struct nst_pcs nst_pcs_none;
+extern struct nst_pcs nst_pcs_none NST_HIDDEN;
 
 /* Start: after options, CPUs and rseq are known; 0 or -errno. @arena_bytes scales the reservation. */
 int nst_percpu_init(size_t arena_bytes);
@@ -33,12 +33,16 @@ int nst_percpu_init(size_t arena_bytes);
 void *nst_meta_alloc(size_t bytes);
 void nst_meta_free(void *p, size_t bytes);
 u64 nst_meta_bytes(void);
+/* After a fork: resident and writable again. Context: thread. */
+void nst_meta_make_ready(void);
 
 /* Every entry nst_pcs_none; 0 or -errno. @cap: room of each stack, in pointers. */
 int nst_pcs_table_init(struct nst_pcs_table *t, u32 cap);
 void nst_pcs_table_exit(struct nst_pcs_table *t);
-/* Make sure @cpu has a stack, and this thread a stripe where it needs one. Context: thread. */
+/* Make sure @cpu has a stack, or that there are stripes where this thread needs them. Context: thread. */
 int nst_pcs_ensure(struct nst_pcs_table *t, unsigned int cpu);
+/* Does this thread have sequences? Context: any. */
+int nst_pcs_by_sequence(void);
 /* Does this CPU (or this thread's stripes) have a stack? Context: any. */
 int nst_pcs_has_stack(const struct nst_pcs_table *t);
 /* Stack number @i for a taker: CPUs first, then stripes. */
@@ -51,6 +55,8 @@ void nst_pcs_put(struct nst_pcs_table *t, unsigned int i, struct nst_pcs *s);
 struct nst_pcs *nst_pcs_grow(struct nst_pcs *old, u32 cap);
 /* Objects in stack @i, at some moment. Context: any. */
 u32 nst_pcs_count(const struct nst_pcs_table *t, unsigned int i);
+/* Room of stack @i; 0 if there is none. Context: any. */
+u32 nst_pcs_cap(const struct nst_pcs_table *t, unsigned int i);
 /* In a fork child: stripes whose holders do not exist are let go. */
 void nst_pcs_table_after_fork(struct nst_pcs_table *t);
 /* Send every inlined sequence to the slow path, or back. */

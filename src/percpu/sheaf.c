@@ -33,28 +33,72 @@ static int has_sequences(void)
 	       (int)nst_load_relaxed((u32 *)(area + NST_RSEQ_CPU_ID)) >= 0;
 }
 
-static struct nst_stripe *take_stripe(struct nst_pcs_table *t)
+/* Every stripe in turn, from the one this thread hashes to, until one yields. */
+static size_t stripes_popn(struct nst_pcs_table *t, void **out, size_t n)
 {
-	/* Pairs with: nst_store_release() in ensure_stripes(). */
+	/* Pairs with: nst_cas_release() in ensure_stripes(). */
 	struct nst_stripe *stripes = nst_load_acquire(&t->stripes);
+	unsigned int i;
+	size_t k = 0;
 
-	return stripes ? nst_stripe_take(stripes, NST_STRIPES) : NULL;
+	for (i = 0; stripes && i < NST_STRIPES && !k; i++) {
+		struct nst_stripe *s = nst_stripe_take(stripes, NST_STRIPES, i);
+
+		if (!s)
+			continue;
+		k = nst_stack_popn(s->pcs, out, n);
+		nst_stripe_put(s);
+	}
+	return k;
+}
+
+static size_t stripes_pushn(struct nst_pcs_table *t, void *const *in, size_t n)
+{
+	/* Pairs with: nst_cas_release() in ensure_stripes(). */
+	struct nst_stripe *stripes = nst_load_acquire(&t->stripes);
+	unsigned int i;
+	size_t k = 0;
+
+	for (i = 0; stripes && i < NST_STRIPES && !k; i++) {
+		struct nst_stripe *s = nst_stripe_take(stripes, NST_STRIPES, i);
+
+		if (!s)
+			continue;
+		k = nst_stack_pushn(s->pcs, in, n);
+		nst_stripe_put(s);
+	}
+	return k;
+}
+
+static enum nst_push stripes_push(struct nst_pcs_table *t, void *o)
+{
+	/* Pairs with: nst_cas_release() in ensure_stripes(). */
+	struct nst_stripe *stripes = nst_load_acquire(&t->stripes);
+	enum nst_push r = NST_PUSH_FULL;
+	unsigned int i;
+
+	for (i = 0; stripes && i < NST_STRIPES && r == NST_PUSH_FULL; i++) {
+		struct nst_stripe *s = nst_stripe_take(stripes, NST_STRIPES, i);
+
+		if (!s)
+			continue;
+		if (s->pcs->count && s->pcs->obj[s->pcs->count - 1] == o)
+			r = NST_PUSH_SAME;
+		else if (nst_stack_pushn(s->pcs, &o, 1))
+			r = NST_PUSH_OK;
+		nst_stripe_put(s);
+	}
+	return r;
 }
 
 size_t nst_pcs_popn(struct nst_pcs_table *t, void **out, size_t n)
 {
-	struct nst_stripe *s;
-	size_t i, k = 0;
+	size_t i, k;
 
-	if (has_sequences()) {
+	if (has_sequences())
 		k = nst_seq_popn_by(t->real, nst_sys_rseq.index, out, n);
-	} else {
-		s = take_stripe(t);
-		if (s) {
-			k = nst_stack_popn(s->pcs, out, n);
-			nst_stripe_put(s);
-		}
-	}
+	else
+		k = stripes_popn(t, out, n);
 	for (i = 0; i < k; i++)
 		tsan_acquire(out[i]);
 	return k;
@@ -62,19 +106,13 @@ size_t nst_pcs_popn(struct nst_pcs_table *t, void **out, size_t n)
 
 size_t nst_pcs_pushn(struct nst_pcs_table *t, void *const *in, size_t n)
 {
-	struct nst_stripe *s;
-	size_t i, k = 0;
+	size_t i;
 
 	for (i = 0; i < n; i++)
 		tsan_release(in[i]);
 	if (has_sequences())
 		return nst_seq_pushn_by(t->real, nst_sys_rseq.index, in, n);
-	s = take_stripe(t);
-	if (s) {
-		k = nst_stack_pushn(s->pcs, in, n);
-		nst_stripe_put(s);
-	}
-	return k;
+	return stripes_pushn(t, in, n);
 }
 
 void *nst_pcs_pop(struct nst_pcs_table *t)
@@ -91,26 +129,11 @@ void *nst_pcs_pop(struct nst_pcs_table *t)
 	return p;
 }
 
-static enum nst_push stripe_push(struct nst_pcs_table *t, void *o)
-{
-	struct nst_stripe *s = take_stripe(t);
-	enum nst_push result = NST_PUSH_OK;
-
-	if (!s)
-		return NST_PUSH_FULL;
-	if (s->pcs->count && s->pcs->obj[s->pcs->count - 1] == o)
-		result = NST_PUSH_SAME;
-	else if (!nst_stack_pushn(s->pcs, &o, 1))
-		result = NST_PUSH_FULL;
-	nst_stripe_put(s);
-	return result;
-}
-
 enum nst_push nst_pcs_push(struct nst_pcs_table *t, void *o)
 {
 	tsan_release(o);
 	if (!has_sequences())
-		return stripe_push(t, o);
+		return stripes_push(t, o);
 	return nst_seq_push_by(t->real, nst_sys_rseq.index, o);
 }
 
@@ -121,4 +144,9 @@ int nst_pcs_has_stack(const struct nst_pcs_table *t)
 	if (!has_sequences())
 		return nst_load_relaxed(&t->stripes) != NULL; /* relaxed: a hint */
 	return t->real[*(int *)(tp + (uintptr_t)nst_sys_rseq.index)] != &nst_pcs_none;
+}
+
+int nst_pcs_by_sequence(void)
+{
+	return has_sequences();
 }

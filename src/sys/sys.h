@@ -31,6 +31,8 @@ int nst_sys_populate(void *addr, size_t bytes);
 int nst_sys_populate_read(const void *addr, size_t bytes);
 /* Give the pages back and keep the address space; the next touch reads 0. */
 int nst_sys_purge(void *addr, size_t bytes);
+/* Make the text and data of the module this library lies in resident; data writable. */
+void nst_sys_populate_own_module(void);
 /* Reads 0 in a fork child. Returns 0 where the kernel has no such advice. */
 int nst_sys_wipe_on_fork(void *addr, size_t bytes);
 /* Prefer @node's memory for a range. */
@@ -50,7 +52,7 @@ struct nst_sys_rseq {
 	intptr_t index;	 /* distance from the thread pointer to the table index: cpu_id or mm_cid */
 	int by_cid;	 /* it is mm_cid: also test cpu_id >= 0, and fence the whole process */
 };
-extern struct nst_sys_rseq nst_sys_rseq;
+extern struct nst_sys_rseq nst_sys_rseq NST_HIDDEN;
 
 /* ---- sync.c: locks and fences ---- */
 
@@ -73,7 +75,7 @@ struct nst_lock_counters {
 	u64 taken, try_failed, waited, longest_ticks;
 	u64 hold_log2_ticks[64];
 } NST_LINE_ALIGNED;
-extern struct nst_lock_counters nst_lock_counters[NST_NR_LOCKS];
+extern struct nst_lock_counters nst_lock_counters[NST_NR_LOCKS] NST_HIDDEN;
 
 /* Waits: short lock. */
 void nst_lock_wait(struct nst_lock *l);
@@ -102,9 +104,14 @@ struct nst_sys_cpus {
 	unsigned int nr_nodes;	 /* at most NST_STATS_NODES */
 	u8 node[NST_MAX_CPUS];	 /* node of each CPU */
 };
-extern struct nst_sys_cpus nst_sys_cpus;
+extern struct nst_sys_cpus nst_sys_cpus NST_HIDDEN;
 /* @fake_nodes: 0, or the number of nodes to deal CPUs out to (test build). */
 void nst_sys_cpu_init(unsigned int fake_nodes);
+#ifdef NST_TEST
+#define NST_FAKE_NODES ((unsigned int)nst_option(NST_OPT_nodes))
+#else
+#define NST_FAKE_NODES 0u
+#endif
 
 /* ---- option.c ---- */
 

@@ -6,6 +6,8 @@
  *
  * Fork: ready pages become copy-on-write on both sides; populate makes them ready again.
  */
+#define _GNU_SOURCE
+#include <link.h>
 #include <linux/mman.h>
 #include <linux/mempolicy.h>
 #include <sys/mman.h>
@@ -131,4 +133,59 @@ size_t nst_sys_reserve_default(unsigned int ram_multiple)
 	if (limit.rlim_cur != RLIM_INFINITY)
 		bytes = nst_min(bytes, (size_t)limit.rlim_cur / 8);
 	return bytes;
+}
+
+/* ---- our own module: a no-lock call may fault on neither its text nor its data ---- */
+
+struct range {
+	uintptr_t start, end;
+};
+
+static struct range pages_of(const struct dl_phdr_info *info, const ElfW(Phdr) * ph)
+{
+	uintptr_t start = info->dlpi_addr + ph->p_vaddr;
+
+	return (struct range){nst_round_down(start, NST_PAGE_BYTES),
+			      nst_round_up(start + ph->p_memsz, NST_PAGE_BYTES)};
+}
+
+static void populate_segment(struct range r, struct range relro, int writable)
+{
+	if (!writable) {
+		nst_sys_populate_read((void *)r.start, r.end - r.start);
+		return;
+	}
+	if (relro.start == r.start && relro.end > relro.start)
+		r.start = nst_round_down(relro.end, NST_PAGE_BYTES);
+	if (r.start < r.end)
+		advise((void *)r.start, r.end - r.start, MADV_POPULATE_WRITE);
+}
+
+static int populate_module(struct dl_phdr_info *info, size_t size, void *address)
+{
+	struct range relro = {0, 0};
+	int i, ours = 0;
+
+	(void)size;
+	for (i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *ph = &info->dlpi_phdr[i];
+		struct range r = pages_of(info, ph);
+
+		if (ph->p_type == PT_LOAD && (uintptr_t)address - r.start < r.end - r.start)
+			ours = 1;
+		if (ph->p_type == PT_GNU_RELRO)
+			relro = (struct range){r.start, nst_round_down(info->dlpi_addr + ph->p_vaddr +
+									       ph->p_memsz,
+								       NST_PAGE_BYTES)};
+	}
+	for (i = 0; ours && i < info->dlpi_phnum; i++)
+		if (info->dlpi_phdr[i].p_type == PT_LOAD)
+			populate_segment(pages_of(info, &info->dlpi_phdr[i]), relro,
+					 (info->dlpi_phdr[i].p_flags & PF_W) != 0);
+	return ours;
+}
+
+void nst_sys_populate_own_module(void)
+{
+	dl_iterate_phdr(populate_module, &nst_lock_counters);
 }

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * testhook.c - what the test build's hooks read and write.
+ */
+#include "base.h"
+
+#ifdef NST_TEST
+void (*nst_test_held)(int lock_class);
+uint32_t nst_test_delay[NST_NR_SEQS][NST_SEQ_POINTS];
+uint64_t nst_test_restarts[NST_NR_SEQS];
+long nst_test_fail[NST_NR_FAILS];
+NST_TLS unsigned int nst_test_holding[8];
+NST_TLS unsigned int nst_test_in_stripe;
+
+int nst_test_should_fail(enum nst_fail what)
+{
+	long n = nst_load_relaxed(&nst_test_fail[what]); /* set by one test thread */
+
+	if (n < 0)
+		return 1;
+	while (n > 0) {
+		if (nst_cas_relaxed(&nst_test_fail[what], n, n - 1))
+			return n == 1;
+		n = nst_load_relaxed(&nst_test_fail[what]);
+	}
+	return 0;
+}
+#else
+typedef int nst_no_testhook; /* ISO C wants a declaration */
+#endif

@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * alloc.c - the ordinary entries: check the mode, pop or push, one exit to slow.c.
+ *
+ * Price of a hit, through the call: nst_cache_alloc_checked() 12 instructions, nst_cache_free() 16,
+ * nst_alloc_checked() 18, nst_free() 25; bench/ counts them from the object file.
+ */
+#define NST_NO_MACROS
+#include "mm.h"
+
+static int refuse_mode(nst_mode_t mode, struct nst_site site)
+{
+	if (nst_likely(NST_MODE_VALID(mode)))
+		return 0;
+	nst_bad_mode(mode, site);
+	return 1;
+}
+
+void *nst_cache_alloc_checked(struct nst_cache *cache, nst_mode_t mode)
+{
+	void *obj = nst_seq_pop(cache->main.fast);
+
+	if (nst_likely(obj != NULL))
+		return obj;
+	return nst_cache_alloc_slow(cache, mode, NST_SITE("nst_cache_alloc"));
+}
+
+void *nst_cache_alloc(struct nst_cache *cache, nst_mode_t mode)
+{
+	if (refuse_mode(mode, NST_SITE("nst_cache_alloc")))
+		return NULL;
+	if (mode & NST_ZERO)
+		return nst_cache_alloc_slow(cache, mode, NST_SITE("nst_cache_alloc"));
+	return nst_cache_alloc_checked(cache, mode);
+}
+
+void nst_cache_free(struct nst_cache *cache, void *ptr)
+{
+	if (nst_unlikely(!ptr || nst_seq_push(cache->main.fast, ptr) != NST_PUSH_OK))
+		nst_free_slow(cache, ptr, NST_SITE("nst_cache_free"));
+}
+
+void *nst_alloc_checked(size_t size, nst_mode_t mode)
+{
+	void *obj;
+
+	if (nst_likely(size <= NST_CLASS_MAX)) {
+		obj = nst_seq_pop(nst_size_table[(size + 15) / 16]->main.fast);
+		if (nst_likely(obj != NULL))
+			return obj;
+	}
+	return nst_size_alloc_slow(size, 1, mode, NST_SITE("nst_alloc"));
+}
+
+void *nst_alloc(size_t size, nst_mode_t mode)
+{
+	if (refuse_mode(mode, NST_SITE("nst_alloc")))
+		return NULL;
+	if (mode & NST_ZERO)
+		return nst_size_alloc_slow(size, 1, mode, NST_SITE("nst_alloc"));
+	return nst_alloc_checked(size, mode);
+}
+
+void nst_free(void *ptr)
+{
+	struct nst_cache *c = nst_cache_of_pointer(ptr);
+
+	if (nst_unlikely(!c || nst_seq_push(c->main.fast, ptr) != NST_PUSH_OK))
+		nst_free_slow(NULL, ptr, NST_SITE("nst_free"));
+}
+
+void nst_free_sized(void *ptr, size_t size)
+{
+	struct nst_cache *c;
+
+	if (nst_unlikely(size - 1 >= NST_CLASS_MAX || !ptr)) {
+		nst_free_slow(NULL, ptr, NST_SITE("nst_free_sized"));
+		return;
+	}
+	c = nst_size_table[(size + 15) / 16];
+	if (nst_unlikely(nst_seq_push(c->main.fast, ptr) != NST_PUSH_OK))
+		nst_free_slow(c, ptr, NST_SITE("nst_free_sized"));
+}
+
+#define ALIGN_MAX ((size_t)1 << 30)
+
+void *nst_alloc_aligned(size_t size, size_t align, nst_mode_t mode)
+{
+	struct nst_site site = NST_SITE("nst_alloc_aligned");
+
+	if (refuse_mode(mode, site))
+		return NULL;
+	if (!nst_is_pow2(align) || align > ALIGN_MAX) {
+		nst_warn("nst_alloc_aligned(%zu, %zu): alignment %zu; allowed: a power of two up to "
+			 "1073741824",
+			 size, align, align);
+		return NULL;
+	}
+	return nst_size_alloc_slow(size, align, mode, site);
+}
+
+size_t nst_usable_size(const void *ptr)
+{
+	struct nst_site site = NST_SITE("nst_usable_size");
+	struct nst_page *p;
+
+	if (!ptr)
+		return 0;
+	p = nst_free_check(NULL, (void *)(uintptr_t)ptr, site);
+	if (!p)
+		return 0;
+	if (p->state == NST_PAGE_SLAB)
+		return nst_cache_number(p->cache)->size;
+	if (p->state == NST_PAGE_LARGE)
+		return p->free[NST_PAGE_BYTES_WORD];
+	return NST_PAGE_BYTES << p->order;
+}
+
+/* Is @size what an object of @have usable bytes would be used for, rather than a smaller one? */
+static int fits(size_t size, size_t have)
+{
+	return size <= have && (size > have / 2 || have <= 64);
+}
+
+void *nst_realloc(void *ptr, size_t size, nst_mode_t mode)
+{
+	struct nst_site site = NST_SITE("nst_realloc");
+	size_t have;
+	void *to;
+
+	if (refuse_mode(mode, site) || size == 0)
+		return NULL;
+	if (!ptr)
+		return nst_size_alloc_slow(size, 1, mode, site);
+	have = nst_usable_size(ptr);
+	if (!have)
+		return NULL;
+	if (fits(size, have))
+		return ptr;
+	to = nst_size_alloc_slow(size, 1, mode & ~(nst_mode_t)NST_ZERO, site);
+	if (!to)
+		return size <= have ? ptr : NULL;
+	__builtin_memcpy(to, ptr, nst_min(size, have));
+	if ((mode & NST_ZERO) && size > have)
+		__builtin_memset((char *)to + have, 0, size - have);
+	if (mode & NST_MODES_NEVER_WAIT)
+		nst_free_nolock(ptr);
+	else
+		nst_free(ptr);
+	return to;
+}
+
+void *nst_pages_alloc(unsigned int order, nst_mode_t mode)
+{
+	struct nst_site site = NST_SITE("nst_pages_alloc");
+
+	if (refuse_mode(mode, site))
+		return NULL;
+	if (order > NST_ORDER_MAX) {
+		if (!(mode & NST_MODES_NEVER_WAIT))
+			nst_warn("nst_pages_alloc(%u): order %u; allowed: 0 to %u", order, order,
+				 NST_ORDER_MAX);
+		nst_count_null(mode, NST_NULL_SIZE);
+		return NULL;
+	}
+	return nst_run_alloc_slow(order, NST_PAGE_BYTES << order, mode, site);
+}
+
+void nst_pages_free(void *ptr)
+{
+	nst_free_slow(NULL, ptr, NST_SITE("nst_pages_free"));
+}
+
+/* ---- bulk ---- */
+
+size_t nst_cache_alloc_bulk(struct nst_cache *cache, nst_mode_t mode, size_t nr, void **out)
+{
+	struct nst_site site = NST_SITE("nst_cache_alloc_bulk");
+	size_t n = 0;
+
+	if (refuse_mode(mode, site))
+		return 0;
+	while (n < nr) {
+		if (!nst_mm.instrument && !(mode & NST_ZERO)) {
+			n += nst_pcs_popn(&cache->main, out + n, nr - n);
+			if (n == nr)
+				break;
+		}
+		out[n] = nst_cache_alloc_slow(cache, mode, site);
+		if (!out[n])
+			break;
+		n++;
+	}
+	return n;
+}
+
+static int any_null(size_t nr, void **ptrs)
+{
+	size_t i;
+
+	for (i = 0; i < nr; i++)
+		if (!ptrs[i])
+			return 1;
+	return 0;
+}
+
+void nst_cache_free_bulk(struct nst_cache *cache, size_t nr, void **ptrs)
+{
+	struct nst_site site = NST_SITE("nst_cache_free_bulk");
+	int one_by_one = nst_mm.instrument || any_null(nr, ptrs);
+	size_t n = 0;
+
+	while (n < nr) {
+		if (!one_by_one) {
+			n += nst_pcs_pushn(&cache->main, ptrs + n, nr - n);
+			if (n == nr)
+				break;
+		}
+		nst_free_slow(cache, ptrs[n], site);
+		n++;
+	}
+}
+
+size_t nst_alloc_bulk(size_t size, nst_mode_t mode, size_t nr, void **out)
+{
+	struct nst_site site = NST_SITE("nst_alloc_bulk");
+	size_t n = 0;
+
+	if (refuse_mode(mode, site))
+		return 0;
+	if (size - 1 < NST_CLASS_MAX && nst_load_relaxed(&nst_mm.started)) /* relaxed: slow path checks */
+		return nst_cache_alloc_bulk(nst_size_table[(size + 15) / 16], mode, nr, out);
+	for (; n < nr; n++) {
+		void *obj = nst_size_alloc_slow(size, 1, mode, site);
+
+		if (!obj)
+			break;
+		out[n] = obj;
+	}
+	return n;
+}
+
+void nst_free_bulk(size_t nr, void **ptrs)
+{
+	size_t first = 0;
+
+	while (first < nr) {
+		struct nst_cache *c = nst_cache_of_pointer(ptrs[first]);
+		size_t end = first + 1;
+
+		while (end < nr && nst_cache_of_pointer(ptrs[end]) == c)
+			end++;
+		if (c && c->id && !nst_mm.instrument)
+			nst_cache_free_bulk(c, end - first, ptrs + first);
+		else
+			for (; first < end; first++)
+				nst_free_slow(NULL, ptrs[first], NST_SITE("nst_free_bulk"));
+		first = end;
+	}
+}
+
+const char *nst_version(void)
+{
+	return "0.1.0";
+}

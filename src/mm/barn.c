@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * barn.c - whole sheaves change hands: this CPU's spares, the barn that all CPUs share, the strays.
+ *
+ *	full  (per-CPU stack)  <->  barn->full,  at most 10  <->  slabs
+ *	empty (per-CPU stack)  <->  barn->empty, at most 10  <->  the library's own memory
+ *
+ * A sheaf has one owner at a time and each move is one commit, so a handler that interrupts finds
+ * every sheaf somewhere, or in the hands of the code it interrupted. A no-lock caller that can place a
+ * sheaf nowhere pushes it on the cache's list of strays, which every ordinary slow path empties.
+ *
+ * Sheaves: Vlastimil Babka's sheaves in Linux 6.18; magazines and depot: Bonwick and Adams, 2001.
+ */
+#include "mm.h"
+
+#define BARN_MAX 10u /* (tune) */
+
+static size_t sheaf_bytes(u32 cap)
+{
+	return sizeof(struct nst_sheaf) + cap * sizeof(void *);
+}
+
+struct nst_sheaf *nst_sheaf_new(struct nst_cache *c)
+{
+	struct nst_sheaf *s = nst_meta_alloc(sheaf_bytes(c->batch));
+
+	if (s)
+		s->cap = c->batch;
+	return s;
+}
+
+void nst_sheaf_delete(struct nst_cache *c, struct nst_sheaf *s)
+{
+	nst_meta_free(s, sheaf_bytes(c->batch));
+}
+
+static struct nst_cache_node *local_node(struct nst_cache *c)
+{
+	return c->node[nst_sys_cpus.node[nst_this_cpu()]];
+}
+
+/* Locks: need node->barn. */
+static struct nst_sheaf *pop_locked(struct nst_sheaf **list, u32 *nr)
+{
+	struct nst_sheaf *s = *list;
+
+	if (s) {
+		*list = s->next;
+		(*nr)--;
+	}
+	return s;
+}
+
+static int push_locked(struct nst_sheaf **list, u32 *nr, struct nst_sheaf *s, u32 most)
+{
+	if (*nr >= most)
+		return 0;
+	s->next = *list;
+	*list = s;
+	(*nr)++;
+	return 1;
+}
+
+struct nst_sheaf *nst_sheaf_empty_tries(struct nst_cache *c)
+{
+	struct nst_sheaf *s = nst_pcs_pop(&c->empty);
+	struct nst_cache_node *n = local_node(c);
+
+	/* relaxed: a hint that saves the lock */
+	if (s || !nst_load_relaxed(&n->nr_empty) || !nst_trylock(&n->barn))
+		return s;
+	s = pop_locked(&n->empty, &n->nr_empty);
+	nst_unlock(&n->barn);
+	return s;
+}
+
+struct nst_sheaf *nst_sheaf_empty_waits(struct nst_cache *c)
+{
+	struct nst_sheaf *s = nst_sheaf_empty_tries(c);
+
+	return s ? s : nst_sheaf_new(c);
+}
+
+struct nst_sheaf *nst_sheaf_full_tries(struct nst_cache *c, int only_this_cpu)
+{
+	struct nst_sheaf *s = nst_pcs_pop(&c->full);
+	struct nst_cache_node *n = local_node(c);
+
+	/* relaxed: a hint that saves the lock */
+	if (s || only_this_cpu || !nst_load_relaxed(&n->nr_full) || !nst_trylock(&n->barn))
+		return s;
+	s = pop_locked(&n->full, &n->nr_full);
+	nst_unlock(&n->barn);
+	return s;
+}
+
+struct nst_sheaf *nst_sheaf_full_waits(struct nst_cache *c)
+{
+	struct nst_sheaf *s = nst_pcs_pop(&c->full);
+	struct nst_cache_node *n = local_node(c);
+
+	if (s || !nst_load_relaxed(&n->nr_full)) /* relaxed: a hint that saves the lock */
+		return s;
+	nst_lock_wait(&n->barn);
+	s = pop_locked(&n->full, &n->nr_full);
+	nst_unlock(&n->barn);
+	return s;
+}
+
+static void push_stray(struct nst_cache *c, struct nst_sheaf *s)
+{
+	struct nst_sheaf *head;
+
+	do {
+		head = nst_load_relaxed(&c->stray); /* relaxed: the swap checks it */
+		s->next = head;
+		/* Pairs with: nst_exchange_acquire() in nst_stray_drain(). */
+	} while (!nst_cas_release(&c->stray, head, s));
+}
+
+/* Locks: needs node->barn. */
+static int into_barn_locked(struct nst_cache_node *n, struct nst_sheaf *s)
+{
+	if (s->count)
+		return push_locked(&n->full, &n->nr_full, s, BARN_MAX);
+	return push_locked(&n->empty, &n->nr_empty, s, BARN_MAX);
+}
+
+static int onto_cpu(struct nst_cache *c, struct nst_sheaf *s)
+{
+	return nst_pcs_push(s->count ? &c->full : &c->empty, s) == NST_PUSH_OK;
+}
+
+void nst_sheaf_put_tries(struct nst_cache *c, struct nst_sheaf *s)
+{
+	struct nst_cache_node *n = local_node(c);
+	int placed = onto_cpu(c, s);
+
+	if (!placed && nst_trylock(&n->barn)) {
+		placed = into_barn_locked(n, s);
+		nst_unlock(&n->barn);
+	}
+	if (!placed)
+		push_stray(c, s);
+}
+
+void nst_sheaf_put_waits(struct nst_cache *c, struct nst_sheaf *s)
+{
+	struct nst_cache_node *n = local_node(c);
+	int placed = onto_cpu(c, s);
+
+	if (placed)
+		return;
+	nst_lock_wait(&n->barn);
+	placed = into_barn_locked(n, s);
+	nst_unlock(&n->barn);
+	if (placed)
+		return;
+	if (s->count)
+		nst_sheaf_flush(c, s);
+	nst_sheaf_delete(c, s);
+}
+
+/* Objects [from, to) of @s, which lie on one node, under one hold of its lock. */
+static void flush_to_node(struct nst_cache *c, struct nst_cache_node *n, void **obj, u32 nr)
+{
+	struct nst_page *gone[NST_SHEAF_MAX];
+	u32 i, nr_gone = 0;
+
+	nst_lock_wait(&n->slab);
+	for (i = 0; i < nr; i++) {
+		gone[nr_gone] = nst_slab_put_locked(c, n, nst_page_of(obj[i]), obj[i]);
+		nr_gone += gone[nr_gone] != NULL;
+	}
+	nst_unlock(&n->slab);
+	for (i = 0; i < nr_gone; i++) {
+		nst_slab_unmake(gone[i]);
+		nst_page_put_waits(gone[i]);
+	}
+}
+
+void nst_sheaf_flush(struct nst_cache *c, struct nst_sheaf *s)
+{
+	struct nst_site site = {"flush", NULL};
+	u32 node, i;
+
+	for (node = 0; node < nst_sys_cpus.nr_nodes; node++) {
+		void *mine[NST_SHEAF_MAX];
+		u32 nr = 0;
+
+		for (i = 0; i < s->count; i++) {
+			struct nst_page *p = nst_page_of(s->obj[i]);
+
+			if ((p ? nst_page_node(p) : 0) != node || !nst_free_check(c, s->obj[i], site))
+				continue;
+			if (p->cache == c->id)
+				mine[nr++] = s->obj[i];
+			else /* a larger class served the request */
+				nst_to_slab_waits(nst_cache_number(p->cache), s->obj[i]);
+		}
+		if (nr)
+			flush_to_node(c, c->node[node], mine, nr);
+	}
+	s->count = 0;
+	nst_count(NST_COUNT_FLUSH, 1);
+}
+
+void nst_stray_drain(struct nst_cache *c)
+{
+	struct nst_sheaf *s, *next;
+
+	if (!nst_load_relaxed(&c->stray)) /* relaxed: a later pass sees it */
+		return;
+	/* Pairs with: nst_cas_release() in push_stray(). */
+	for (s = nst_exchange_acquire(&c->stray, NULL); s; s = next) {
+		next = s->next;
+		nst_sheaf_put_waits(c, s);
+	}
+}
+
+/* ---- for the worker and nst_stock() ---- */
+
+struct nst_sheaf *nst_sheaf_filled(struct nst_cache *c, unsigned int node)
+{
+	struct nst_sheaf *s = nst_sheaf_new(c);
+
+	if (!s)
+		return NULL;
+	while (s->count < s->cap) {
+		size_t got = nst_cache_fill(c, node, s->obj + s->count, s->cap - s->count);
+
+		if (!got) {
+			nst_sheaf_put_waits(c, s);
+			return NULL;
+		}
+		s->count += (u32)got;
+	}
+	return s;
+}
+
+int nst_barn_wants_more(struct nst_cache *c, unsigned int node)
+{
+	return nst_load_relaxed(&c->node[node]->nr_full) < BARN_MAX / 2; /* a hint */
+}
+
+int nst_barn_add_full(struct nst_cache *c, unsigned int node)
+{
+	struct nst_cache_node *n = c->node[node];
+	struct nst_sheaf *s = nst_sheaf_filled(c, node);
+	int placed;
+
+	if (!s)
+		return 0;
+	nst_lock_wait(&n->barn);
+	placed = into_barn_locked(n, s);
+	nst_unlock(&n->barn);
+	if (!placed)
+		nst_sheaf_put_waits(c, s);
+	return placed;
+}

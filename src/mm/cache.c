@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cache.c - the walk of an allocation and of a free through a cache.
+ *
+ *	allocation: main -> full sheaf of this CPU -> barn -> slab -> new slab -> NULL
+ *	free:       main -> empty sheaf of this CPU or the barn takes a batch and the object -> slab -> 0
+ *
+ * Each walk is written once and compiled twice: with tries for callers who wait for nothing, with waits for
+ * the rest. An object moves between two places by one commit, or is in the hands of one frame; a
+ * handler that interrupts that frame finds less stock, never a wrong one.
+ */
+#include "mm.h"
+
+NST_ALWAYS_INLINE int take_lock(struct nst_lock *l, const int wait)
+{
+	if (!wait)
+		return nst_trylock(l);
+	nst_lock_wait(l);
+	return 1;
+}
+
+/* ---- allocation ---- */
+
+NST_ALWAYS_INLINE void put_sheaf(struct nst_cache *c, struct nst_sheaf *s, const int wait)
+{
+	if (wait)
+		nst_sheaf_put_waits(c, s);
+	else
+		nst_sheaf_put_tries(c, s);
+}
+
+/* The top object of a full sheaf; the others to main, as far as there is room. */
+NST_ALWAYS_INLINE void *open_sheaf(struct nst_cache *c, struct nst_sheaf *s, const int wait)
+{
+	void *obj = s->obj[--s->count];
+	size_t moved = nst_pcs_pushn(&c->main, s->obj, s->count), i;
+
+	for (i = moved; i < s->count; i++)
+		s->obj[i - moved] = s->obj[i];
+	s->count -= (u32)moved;
+	put_sheaf(c, s, wait);
+	nst_count(NST_COUNT_REFILL, 1);
+	return obj;
+}
+
+/* Objects that found no room in main go back where they came from. */
+NST_ALWAYS_INLINE void put_back(struct nst_cache *c, void **obj, size_t n, const int wait)
+{
+	struct nst_site site = {"refill", NULL};
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		if (wait)
+			nst_cache_free_waits(c, obj[i], site);
+		else if (!nst_cache_free_tries(c, obj[i], site))
+			nst_side_push(obj[i], nst_page_of(obj[i]));
+	}
+}
+
+/* One object to return, the others to main. */
+NST_ALWAYS_INLINE void *keep_one(struct nst_cache *c, void **obj, size_t n, const int wait)
+{
+	size_t kept = n > 1 ? nst_pcs_pushn(&c->main, obj + 1, n - 1) : 0;
+
+	put_back(c, obj + 1 + kept, n - 1 - kept, wait);
+	nst_count(NST_COUNT_REFILL, 1);
+	return obj[0];
+}
+
+static size_t batch_wanted(const struct nst_cache *c)
+{
+	return nst_pcs_has_stack(&c->main) ? c->batch : 1;
+}
+
+/* A request for the pages of a slab: their mobility is the cache's. */
+static nst_mode_t slab_mode(const struct nst_cache *c, nst_mode_t mode)
+{
+	mode &= ~(nst_mode_t)(NST_MOVABLE | NST_RECLAIMABLE | NST_ZERO);
+	return c->mobility == NST_MOB_RECLAIMABLE ? mode | NST_RECLAIMABLE : mode;
+}
+
+/* From one node's slabs, or a slab made of that node's ready pages, all under one try. */
+static size_t slab_tries(struct nst_cache *c, unsigned int node, nst_mode_t mode, void **obj,
+			 enum nst_null_reason *why)
+{
+	struct nst_cache_node *n = c->node[node];
+	size_t want = batch_wanted(c), got;
+	struct nst_page *p;
+
+	if (!nst_trylock(&n->slab)) {
+		*why = NST_NULL_BUSY;
+		return 0;
+	}
+	got = nst_slab_take_locked(c, n, obj, want);
+	if (!got && c->ctor) {
+		*why = NST_NULL_CTOR;
+	} else if (!got) {
+		p = nst_zone_take_tries(&nst_zones[node], c->order, slab_mode(c, mode), why);
+		if (p) {
+			nst_slab_make(c, p);
+			nst_slab_add_locked(c, n, p);
+			got = nst_slab_take_locked(c, n, obj, want);
+		}
+	}
+	nst_unlock(&n->slab);
+	return got;
+}
+
+static void *all_slabs_tries(struct nst_cache *c, nst_mode_t mode, enum nst_null_reason *why)
+{
+	unsigned int nr = nst_sys_cpus.nr_nodes, first = nst_sys_cpus.node[nst_this_cpu()], i;
+	void *obj[NST_SHEAF_MAX];
+
+	if (mode & NST_THISNODE)
+		nr = 1;
+	for (i = 0; i < nr; i++) {
+		size_t got = slab_tries(c, (first + i) % nst_sys_cpus.nr_nodes, mode, obj, why);
+
+		if (got)
+			return keep_one(c, obj, got, 0);
+	}
+	return NULL;
+}
+
+void *nst_cache_alloc_tries(struct nst_cache *c, nst_mode_t mode, enum nst_null_reason *why)
+{
+	void *obj = nst_pcs_pop(&c->main);
+	struct nst_sheaf *s;
+
+	if (obj)
+		return obj;
+	s = nst_sheaf_full_tries(c, mode & NST_FASTTRY);
+	if (s)
+		return open_sheaf(c, s, 0);
+	*why = NST_NULL_EMPTY;
+	if (!(mode & NST_FASTTRY))
+		obj = all_slabs_tries(c, mode, why);
+	if (!obj) {
+		nst_store_relaxed(&c->want, 1u); /* a hint to the worker */
+		nst_worker_flag();
+	}
+	return obj;
+}
+
+/* From a node's slabs, or from a slab made of whatever pages the mode can get. */
+static size_t slab_waits(struct nst_cache *c, unsigned int node, nst_mode_t mode, void **obj, size_t nr,
+			 enum nst_null_reason *why)
+{
+	struct nst_cache_node *n = c->node[node];
+	struct nst_page *p;
+	size_t got;
+
+	nst_lock_wait(&n->slab);
+	got = nst_slab_take_locked(c, n, obj, nr);
+	nst_unlock(&n->slab);
+	if (got)
+		return got;
+	p = nst_page_take_waits(c->order, slab_mode(c, mode), why);
+	if (!p)
+		return 0;
+	nst_slab_make(c, p);
+	n = c->node[nst_page_node(p)];
+	nst_lock_wait(&n->slab);
+	nst_slab_add_locked(c, n, p);
+	got = nst_slab_take_locked(c, n, obj, nr);
+	nst_unlock(&n->slab);
+	return got;
+}
+
+size_t nst_cache_fill(struct nst_cache *c, unsigned int node, void **out, size_t nr)
+{
+	enum nst_null_reason why;
+
+	return slab_waits(c, node, NST_NORETRY, out, nr, &why);
+}
+
+void *nst_cache_alloc_waits(struct nst_cache *c, nst_mode_t mode, enum nst_null_reason *why)
+{
+	unsigned int node = nst_sys_cpus.node[nst_this_cpu()];
+	void *objs[NST_SHEAF_MAX], *obj;
+	struct nst_sheaf *s;
+	size_t got;
+
+	nst_cache_ensure(c); /* benign: without stacks, objects come one by one */
+	obj = nst_pcs_pop(&c->main);
+	if (obj)
+		return obj;
+	nst_stray_drain(c);
+	s = nst_sheaf_full_waits(c);
+	if (s)
+		return open_sheaf(c, s, 1);
+	got = slab_waits(c, node, mode, objs, batch_wanted(c), why);
+	return got ? keep_one(c, objs, got, 1) : NULL;
+}
+
+/* ---- free ---- */
+
+/* @s takes a batch off main and @obj. 0 if this CPU has no main: then a sheaf would carry one object. */
+static int fill_sheaf(struct nst_cache *c, struct nst_sheaf *s, void *obj)
+{
+	s->count = (u32)nst_pcs_popn(&c->main, s->obj, s->cap - 1);
+	if (!s->count)
+		return 0;
+	s->obj[s->count++] = obj;
+	nst_count(NST_COUNT_FLUSH, 1);
+	return 1;
+}
+
+static int to_slab_tries(struct nst_cache *c, void *obj)
+{
+	struct nst_page *slab = nst_page_of(obj), *gone;
+	struct nst_cache_node *n = c->node[nst_page_node(slab)];
+
+	if (!nst_trylock(&n->slab))
+		return 0;
+	gone = nst_slab_put_locked(c, n, slab, obj);
+	nst_unlock(&n->slab);
+	if (gone) {
+		nst_slab_unmake(gone);
+		if (!nst_page_put_tries(gone))
+			nst_side_push(nst_page_address(gone), gone);
+	}
+	return 1;
+}
+
+void nst_to_slab_waits(struct nst_cache *c, void *obj)
+{
+	struct nst_page *slab = nst_page_of(obj), *gone;
+	struct nst_cache_node *n = c->node[nst_page_node(slab)];
+
+	nst_lock_wait(&n->slab);
+	gone = nst_slab_put_locked(c, n, slab, obj);
+	nst_unlock(&n->slab);
+	if (gone) {
+		nst_slab_unmake(gone);
+		nst_page_put_waits(gone);
+	}
+}
+
+/* 1 if main took it, or it was no free at all. */
+static int to_main(struct nst_cache *c, void *obj, struct nst_site site)
+{
+	enum nst_push r = nst_pcs_push(&c->main, obj);
+
+	if (r == NST_PUSH_SAME)
+		nst_misuse_double(obj, site);
+	return r != NST_PUSH_FULL;
+}
+
+int nst_cache_free_tries(struct nst_cache *c, void *obj, struct nst_site site)
+{
+	struct nst_sheaf *s;
+
+	if (to_main(c, obj, site))
+		return 1;
+	s = nst_sheaf_empty_tries(c);
+	if (s) {
+		int filled = fill_sheaf(c, s, obj);
+
+		nst_sheaf_put_tries(c, s);
+		if (filled)
+			return 1;
+	}
+	return to_slab_tries(c, obj);
+}
+
+void nst_cache_free_waits(struct nst_cache *c, void *obj, struct nst_site site)
+{
+	struct nst_sheaf *s;
+	int filled;
+
+	nst_cache_ensure(c); /* benign: without stacks, objects go one by one */
+	if (to_main(c, obj, site))
+		return;
+	nst_stray_drain(c);
+	s = nst_sheaf_empty_waits(c);
+	if (s) {
+		filled = fill_sheaf(c, s, obj);
+		nst_sheaf_put_waits(c, s);
+		if (filled)
+			return;
+	}
+	nst_to_slab_waits(c, obj);
+}
+
+/* empty is made last: who has it has all three. */
+int nst_cache_ensure(struct nst_cache *c)
+{
+	if (nst_likely(nst_pcs_has_stack(&c->empty)))
+		return 0;
+	return nst_cache_ensure_on(c, nst_this_cpu());
+}
+
+int nst_cache_ensure_on(struct nst_cache *c, unsigned int cpu)
+{
+	int err;
+
+	nst_lock_wait(&c->areas);
+	err = nst_pcs_ensure(&c->main, cpu) || nst_pcs_ensure(&c->full, cpu) ||
+	      nst_pcs_ensure(&c->empty, cpu);
+	nst_unlock(&c->areas);
+	return err ? -12 : 0;
+}

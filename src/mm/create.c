@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * create.c - caches are made and destroyed here: geometry, tables, numbers.
+ *
+ * A cache's number is its place in one array of 512-byte entries and what the map says of its slabs'
+ * pages, so that a free finds the cache by a shift. Numbers of destroyed caches are used again.
+ *
+ * Locks: nst_caches_lock serialises makers and destroyers; it comes first in the order.
+ */
+#include "mm.h"
+
+struct nst_lock nst_caches_lock = {.lock_class = NST_LOCK_CACHES};
+u32 nst_nr_caches;
+
+/* Pointers moved at once, by slot size (tune). */
+static u16 batch_for(u32 slot)
+{
+	return slot < 256 ? 60 : slot < 1024 ? 28 : slot < 4096 ? 12 : 4;
+}
+
+/* The smallest order whose slab wastes at most an eighth and has eight slots, or the largest. */
+static unsigned int order_for(u32 slot)
+{
+	unsigned int order;
+
+	for (order = 0; order < NST_ORDER_NOLOCK_MAX; order++) {
+		u32 bytes = (u32)NST_PAGE_BYTES << order;
+
+		if (bytes / slot >= 8 && bytes % slot <= bytes / 8)
+			break;
+	}
+	return order;
+}
+
+static void set_geometry(struct nst_cache *c, size_t size, size_t align)
+{
+	size_t slot = size;
+
+	/* The side list's links lie in a free object; where that must stay constructed, behind it. */
+	if (c->ctor)
+		slot = nst_round_up(slot, 8) + 16;
+	slot += nst_debug_slot_extra();
+	c->size = (u32)size;
+	c->align = (u32)align;
+	c->slot = (u32)nst_round_up(nst_max(slot, 16), nst_max(align, 8));
+	c->magic = (u32)((((u64)1 << 32) + c->slot - 1) / c->slot);
+	c->order = (u8)order_for(c->slot);
+	c->slots = (u32)(NST_PAGE_BYTES << c->order) / c->slot;
+	c->batch = batch_for(c->slot);
+}
+
+static int make_nodes(struct nst_cache *c)
+{
+	unsigned int i;
+
+	for (i = 0; i < nst_sys_cpus.nr_nodes; i++) {
+		struct nst_cache_node *n = nst_meta_alloc(sizeof(*n));
+
+		if (!n)
+			return -12;
+		nst_lock_init(&n->barn, NST_LOCK_BARN);
+		nst_lock_init(&n->slab, NST_LOCK_SLAB);
+		nst_list_init(&n->partial);
+		nst_list_init(&n->filled);
+		nst_list_init(&n->unused);
+		n->gen = 1;
+		c->node[i] = n;
+	}
+	return 0;
+}
+
+static int make_tables(struct nst_cache *c)
+{
+	int on = nst_mm.instrument != 0;
+
+	c->main.instrumented = c->full.instrumented = c->empty.instrumented = (u32)on;
+	return nst_pcs_table_init(&c->main, 2u * c->batch) || nst_pcs_table_init(&c->full, 1) ||
+	       nst_pcs_table_init(&c->empty, 2);
+}
+
+static void forget(struct nst_cache *c)
+{
+	unsigned int i;
+
+	nst_pcs_table_exit(&c->main);
+	nst_pcs_table_exit(&c->full);
+	nst_pcs_table_exit(&c->empty);
+	for (i = 0; i < nst_sys_cpus.nr_nodes; i++) {
+		nst_meta_free(c->node[i], sizeof(*c->node[i]));
+		c->node[i] = NULL;
+	}
+	c->used = 0;
+}
+
+/* Locks: needs nst_caches_lock. */
+static struct nst_cache *free_number_locked(void)
+{
+	u32 i;
+
+	for (i = 1; i <= nst_nr_caches; i++)
+		if (!nst_cache_number(i)->used)
+			return nst_cache_number(i);
+	if (nst_nr_caches + 1 == NST_MAX_CACHES)
+		return NULL;
+	if (nst_sys_populate((void *)nst_round_down((uintptr_t)nst_cache_number(i), NST_PAGE_BYTES),
+			     NST_PAGE_BYTES))
+		return NULL;
+	nst_nr_caches++;
+	return nst_cache_number(i);
+}
+
+static void set_name(struct nst_cache *c, const char *name)
+{
+	nst_format(c->name, sizeof(c->name), "%s", name && *name ? name : "unnamed");
+}
+
+struct nst_cache *nst_cache_make(const char *name, size_t size, size_t align, u32 flags,
+				 void (*ctor)(void *obj))
+{
+	struct nst_cache *c;
+	u32 id;
+
+	nst_lock_wait(&nst_caches_lock);
+	c = free_number_locked();
+	if (!c)
+		goto out_unlock;
+	id = (u32)(((char *)c - nst_mm.caches) >> NST_CACHE_SHIFT);
+	__builtin_memset(c, 0, sizeof(*c));
+	c->id = (u16)id;
+	c->ctor = ctor;
+	c->mobility = flags & NST_CACHE_RECLAIMABLE ? NST_MOB_RECLAIMABLE : NST_MOB_UNMOVABLE;
+	nst_lock_init(&c->areas, NST_LOCK_CACHES);
+	set_name(c, name);
+	set_geometry(c, size, align);
+	if (make_nodes(c) || make_tables(c)) {
+		forget(c);
+		c = NULL;
+	} else {
+		c->used = 1;
+	}
+out_unlock:
+	nst_unlock(&nst_caches_lock);
+	return c;
+}
+
+static int bad_argument(const char *name, size_t size, size_t align, u32 flags)
+{
+	if (size - 1 >= NST_CLASS_MAX)
+		nst_warn("nst_cache_create(\"%s\"): size %zu; allowed: 1 to %u", name, size,
+			 NST_CLASS_MAX);
+	else if (align && (!nst_is_pow2(align) || align > NST_PAGE_BYTES))
+		nst_warn("nst_cache_create(\"%s\"): alignment %zu; allowed: 0, or a power of two up to "
+			 "%zu",
+			 name, align, NST_PAGE_BYTES);
+	else if (flags & ~(u32)(NST_CACHE_RECLAIMABLE | NST_CACHE_NOLOCK))
+		nst_warn("nst_cache_create(\"%s\"): flags 0x%x; allowed: 0x%x", name, flags,
+			 (u32)(NST_CACHE_RECLAIMABLE | NST_CACHE_NOLOCK));
+	else
+		return 0;
+	return 1;
+}
+
+struct nst_cache *nst_cache_create(const char *name, size_t size, size_t align, uint32_t flags,
+				   void (*ctor)(void *obj))
+{
+	struct nst_cache *c;
+	unsigned int cpu;
+
+	if (bad_argument(name && *name ? name : "unnamed", size, align, flags) || nst_start())
+		return NULL;
+	nst_fork_check();
+	c = nst_cache_make(name, size, align, flags, ctor);
+	for (cpu = 0; c && (flags & NST_CACHE_NOLOCK) && cpu < nst_sys_cpus.nr; cpu++) {
+		if (nst_cache_ensure_on(c, cpu)) {
+			nst_cache_destroy(c);
+			return NULL;
+		}
+	}
+	return c;
+}
+
+/* ---- destroying ---- */
+
+static void flush_stack(struct nst_cache *c, struct nst_pcs *s)
+{
+	while (s->count) {
+		union {
+			struct nst_sheaf sheaf;
+			void *room[3 + NST_SHEAF_MAX];
+		} u = {.sheaf = {0, NST_SHEAF_MAX, NULL}};
+
+		while (s->count && u.sheaf.count < NST_SHEAF_MAX)
+			u.sheaf.obj[u.sheaf.count++] = s->obj[--s->count];
+		nst_sheaf_flush(c, &u.sheaf);
+	}
+}
+
+static void flush_sheaves(struct nst_cache *c, struct nst_pcs *s)
+{
+	while (s->count) {
+		struct nst_sheaf *sheaf = s->obj[--s->count];
+
+		nst_sheaf_flush(c, sheaf);
+		nst_sheaf_delete(c, sheaf);
+	}
+}
+
+static void for_each_stack(struct nst_cache *c, struct nst_pcs_table *t,
+			   void (*fn)(struct nst_cache *c, struct nst_pcs *s))
+{
+	unsigned int i;
+
+	for (i = 0; i < nst_pcs_nr_stacks(t); i++) {
+		struct nst_pcs *s = nst_pcs_count(t, i) ? nst_pcs_take(t, i) : NULL;
+
+		if (!s)
+			continue;
+		fn(c, s);
+		nst_pcs_put(t, i, s);
+	}
+}
+
+static void flush_barn(struct nst_cache *c, struct nst_cache_node *n)
+{
+	struct nst_sheaf *lists[2], *s;
+	unsigned int i;
+
+	nst_lock_wait(&n->barn);
+	lists[0] = n->full;
+	lists[1] = n->empty;
+	n->full = n->empty = NULL;
+	n->nr_full = n->nr_empty = 0;
+	nst_unlock(&n->barn);
+	for (i = 0; i < 2; i++) {
+		while ((s = lists[i]) != NULL) {
+			lists[i] = s->next;
+			nst_sheaf_flush(c, s);
+			nst_sheaf_delete(c, s);
+		}
+	}
+}
+
+static void free_unused_slabs(struct nst_cache *c, struct nst_cache_node *n)
+{
+	struct nst_page *p;
+
+	do {
+		nst_lock_wait(&n->slab);
+		p = nst_slab_take_unused_locked(c, n);
+		nst_unlock(&n->slab);
+		if (p) {
+			nst_slab_unmake(p);
+			nst_page_put_waits(p);
+		}
+	} while (p);
+}
+
+void nst_cache_flush(struct nst_cache *c)
+{
+	unsigned int i;
+
+	nst_debug_quarantine_flush();
+	nst_side_drain();
+	nst_stray_drain(c);
+	nst_lock_wait(&c->areas);
+	for_each_stack(c, &c->main, flush_stack);
+	for_each_stack(c, &c->full, flush_sheaves);
+	for_each_stack(c, &c->empty, flush_sheaves);
+	nst_unlock(&c->areas);
+	for (i = 0; i < nst_sys_cpus.nr_nodes; i++) {
+		flush_barn(c, c->node[i]);
+		free_unused_slabs(c, c->node[i]);
+	}
+}
+
+/* Slots handed out, over all nodes. */
+static size_t alive(struct nst_cache *c)
+{
+	size_t n = 0;
+	unsigned int i;
+
+	for (i = 0; i < nst_sys_cpus.nr_nodes; i++) {
+		struct nst_cache_node *node = c->node[i];
+
+		nst_lock_wait(&node->slab);
+		n += (size_t)(node->nr_slabs * c->slots - node->free_slots);
+		nst_unlock(&node->slab);
+	}
+	return n;
+}
+
+size_t nst_cache_destroy(struct nst_cache *cache)
+{
+	size_t n;
+
+	if (!cache)
+		return 0;
+	nst_fork_check();
+	cache->stock = 0; /* the worker refills it no more */
+	nst_store_relaxed(&cache->want, 0u);
+	nst_cache_flush(cache);
+	n = alive(cache);
+	if (n) {
+		nst_warn("nst_cache_destroy(\"%s\"): %zu objects are still alive; allowed: none; the "
+			 "cache stays",
+			 cache->name, n);
+		return n;
+	}
+	nst_lock_wait(&nst_caches_lock);
+	cache->used = 0; /* the worker enters it no more */
+	/* Pairs with: nst_store_release() in pass_caches(). */
+	while (nst_load_acquire(&cache->passers))
+		nst_sys_futex_wait(&cache->passers, 1, 100);
+	forget(cache);
+	nst_unlock(&nst_caches_lock);
+	return 0;
+}

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fork.c - a child is noticed, what lost threads held is begun anew, copy-on-write pages made ready.
+ *
+ * fork() runs our handlers: prepare takes every central lock, for a bounded time, so that the child gets
+ * them whole. _Fork(), from a handler too, runs none: a word that the kernel wipes in children is read
+ * on every slow path, and the first to find it 0 repairs. A lock whose holder does not exist in the child
+ * guarded a structure that may be half changed: its lists are abandoned (leaked, counted) and begun anew.
+ * A lock that the child's own thread holds is left: the code it interrupted goes on and lets it go.
+ *
+ * Per-CPU stacks need nothing: the child sees one cut in program order, and each sequence has one
+ * commit. gen tells descriptors of abandoned lists from those of the new ones.
+ *
+ * Where MADV_WIPEONFORK is missing only fork() is noticed.
+ *
+ * vfork: a child shares our memory and has a stale CPU number: no call is legal there.
+ */
+#include "mm.h"
+
+#define PREPARE_US 10000u
+
+enum process { CHILD_UNSEEN = 0, REPAIRING = 1, SELF = 2 };
+
+static struct {
+	u32 *word;   /* enum process, wiped in children */
+	u32 fallback; /* the word where nothing wipes */
+	u32 cow;     /* pages are copy-on-write since a fork */
+} process = {.word = &process.fallback, .fallback = SELF};
+
+/* ---- every central lock, in lock order ---- */
+
+static void for_each_lock(void (*fn)(struct nst_lock *l))
+{
+	unsigned int i, k;
+	u32 id;
+
+	fn(&nst_caches_lock);
+	for (id = 1; id <= nst_nr_caches; id++) {
+		struct nst_cache *c = nst_cache_number(id);
+
+		if (!c->used)
+			continue;
+		fn(&c->areas);
+		for (k = 0; k < nst_sys_cpus.nr_nodes; k++) {
+			fn(&c->node[k]->barn);
+			fn(&c->node[k]->slab);
+		}
+	}
+	for (i = 0; i < nst_sys_cpus.nr_nodes; i++)
+		fn(&nst_zones[i].grow);
+	for (i = 0; i < nst_sys_cpus.nr_nodes; i++)
+		fn(&nst_zones[i].lock);
+	fn(nst_meta_lock());
+}
+
+#define FORKING 1u
+
+static void take_for_fork(struct nst_lock *l)
+{
+	if (!nst_lock_is_mine(l) && nst_lock_wait_us(l, PREPARE_US))
+		l->rank = FORKING;
+}
+
+static void give_after_fork(struct nst_lock *l)
+{
+	if (nst_lock_is_mine(l) && l->rank == FORKING) {
+		l->rank = 0;
+		nst_unlock(l);
+	}
+}
+
+/* ---- in the child ---- */
+
+static int lost(struct nst_lock *l)
+{
+	uintptr_t owner = nst_load_relaxed(&l->owner); /* relaxed: one thread runs in the child */
+
+	return owner && owner != nst_thread_pointer();
+}
+
+static void abandon(struct nst_lock *l)
+{
+	l->rank = 0;
+	nst_count(NST_COUNT_ABANDONED, 1);
+	nst_store_relaxed(&l->owner, (uintptr_t)0); /* relaxed: as above */
+}
+
+static void repair_zone(struct nst_zone *z)
+{
+	unsigned int m, i;
+
+	if (lost(&z->lock)) {
+		z->gen++;
+		for (m = 0; m < NST_NR_MOBILITIES; m++) {
+			for (i = 0; i < NST_NR_ORDERS; i++) {
+				nst_list_init(&z->free[m][i]);
+				z->nr_free[m][i] = 0;
+			}
+		}
+		z->free_pages = 0;
+		abandon(&z->lock);
+	}
+	if (lost(&z->grow)) {
+		z->open_arena = NULL;
+		abandon(&z->grow);
+	}
+	for (m = 0; m < NST_NR_MOBILITIES; m++)
+		for (i = 0; i < NST_ARRAY_SIZE(z->pcp[m]); i++)
+			nst_pcs_table_after_fork(&z->pcp[m][i]);
+}
+
+static void repair_cache_node(struct nst_cache_node *n)
+{
+	if (lost(&n->barn)) {
+		n->full = n->empty = NULL;
+		n->nr_full = n->nr_empty = 0;
+		abandon(&n->barn);
+	}
+	if (lost(&n->slab)) {
+		n->gen++;
+		nst_list_init(&n->partial);
+		nst_list_init(&n->filled);
+		nst_list_init(&n->unused);
+		n->nr_unused = 0;
+		abandon(&n->slab);
+	}
+}
+
+static void repair_cache(struct nst_cache *c)
+{
+	unsigned int k;
+
+	for (k = 0; k < nst_sys_cpus.nr_nodes; k++)
+		if (c->node[k])
+			repair_cache_node(c->node[k]);
+	if (lost(&c->areas))
+		abandon(&c->areas);
+	nst_pcs_table_after_fork(&c->main);
+	nst_pcs_table_after_fork(&c->full);
+	nst_pcs_table_after_fork(&c->empty);
+}
+
+static void repair(void)
+{
+	unsigned int i;
+	u32 id;
+
+	for (id = 1; id <= nst_nr_caches; id++)
+		if (nst_cache_number(id)->used)
+			repair_cache(nst_cache_number(id));
+	for (i = 0; i < nst_sys_cpus.nr_nodes; i++)
+		repair_zone(&nst_zones[i]);
+	if (lost(&nst_caches_lock))
+		abandon(&nst_caches_lock);
+	if (lost(nst_meta_lock()))
+		abandon(nst_meta_lock());
+	nst_store_relaxed(&process.cow, 1u); /* read by whoever may enter the kernel */
+	nst_worker_after_fork();
+}
+
+void nst_fork_check(void)
+{
+	u32 *word = process.word;
+
+	/* relaxed: in a child one thread runs; a handler on it sees REPAIRING and goes on with tries */
+	if (nst_likely(nst_load_relaxed(word) == SELF))
+		return;
+	if (!nst_cas_relaxed(word, (u32)CHILD_UNSEEN, (u32)REPAIRING))
+		return;
+	repair();
+	nst_store_relaxed(word, (u32)SELF); /* relaxed: as above */
+}
+
+/* ---- libc's hooks ---- */
+
+static void prepare(void)
+{
+	for_each_lock(take_for_fork);
+}
+
+static void in_parent(void)
+{
+	for_each_lock(give_after_fork);
+	nst_store_relaxed(&process.cow, 1u); /* a hint to the worker */
+	nst_worker_flag();
+	if (nst_option(NST_OPT_fork_ready))
+		nst_fork_make_ready();
+}
+
+static void in_child(void)
+{
+	nst_store_relaxed(process.word, (u32)CHILD_UNSEEN); /* also where nothing wiped it */
+	for_each_lock(give_after_fork);
+	nst_fork_check();
+	if (nst_option(NST_OPT_fork_ready))
+		nst_fork_make_ready();
+}
+
+void nst_fork_init(void)
+{
+	u32 *word = nst_sys_reserve(NST_PAGE_BYTES, NST_PAGE_BYTES);
+
+	nst_sys_trap_fork(prepare, in_parent, in_child);
+	if (!word || nst_sys_commit(word, NST_PAGE_BYTES) || nst_sys_populate(word, NST_PAGE_BYTES) ||
+	    nst_sys_wipe_on_fork(word, NST_PAGE_BYTES))
+		return;
+	*word = SELF;
+	process.word = word;
+}
+
+/* ---- ready again ---- */
+
+static void ready_block(struct nst_arena *a, size_t block)
+{
+	size_t bytes = NST_BLOCK_BYTES;
+
+	if (a->block[block] == NST_BLOCK_OPEN)
+		bytes = nst_zone_open_bytes(a, block);
+	else if (a->block[block] != NST_BLOCK_READY)
+		return;
+	nst_sys_populate((void *)(a->base + block * NST_BLOCK_BYTES), bytes);
+	nst_sys_populate(&a->pages[block * NST_BLOCK_PAGES],
+			 NST_BLOCK_PAGES * sizeof(struct nst_page));
+}
+
+static void ready_map(struct nst_arena *a, size_t blocks)
+{
+	size_t bytes = nst_round_up(blocks * NST_BLOCK_PAGES * sizeof(u16), NST_PAGE_BYTES);
+
+	nst_sys_populate(a->map, bytes);
+}
+
+int nst_fork_make_ready(void)
+{
+	size_t block, last = 0;
+	u32 i;
+
+	if (!nst_load_relaxed(&process.cow)) /* relaxed: a later pass sees it */
+		return 0;
+	nst_store_relaxed(&process.cow, 0u);
+	for (i = 0; i < nst_mm.nr_arenas; i++) {
+		for (block = 0; block < nst_arenas[i].nr_blocks; block++) {
+			u8 state = nst_arenas[i].block[block];
+
+			if (state == NST_BLOCK_OPEN || state == NST_BLOCK_READY)
+				last = block + 1;
+			ready_block(&nst_arenas[i], block);
+		}
+		ready_map(&nst_arenas[i], last);
+	}
+	nst_meta_make_ready();
+	nst_sys_populate(nst_mm.caches, nst_round_up(((size_t)nst_nr_caches + 1) << NST_CACHE_SHIFT,
+						     NST_PAGE_BYTES));
+	nst_sys_populate_own_module();
+	return 1;
+}

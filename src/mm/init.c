@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * init.c - bootstrap order, once per process: what each step needs was made by the one before.
+ *
+ *	options, CPUs, rseq found -> metadata, arena -> zones and their lists -> numbers of caches, size
+ *	classes -> membarrier, fork hooks -> first ready pages -> started -> worker
+ *
+ * Before that every no-lock entry finds empty stacks and says NULL; an ordinary one starts the library
+ * (a constructor of another module may be first). started is stored last, with the fast paths' one line.
+ */
+#include "mm.h"
+
+#define RAM_MULTIPLE 4u
+#define LEAST_ARENA ((size_t)64 << 20)
+
+struct nst_mm nst_mm = {.caches = (char *)&nst_boot_cache};
+
+static struct {
+	u32 state; /* 0 not begun, 1 somebody is at it, 2 done, 3 failed */
+	int err;
+} start;
+
+static int init_arena(void)
+{
+	size_t bytes = nst_option(NST_OPT_reserve);
+	unsigned int nodes = nst_sys_cpus.nr_nodes;
+
+	if (!bytes)
+		bytes = nst_sys_reserve_default(RAM_MULTIPLE);
+	/* Less than was wanted is better than none: a limit may be in force that cannot be read. */
+	for (bytes = nst_max(bytes, LEAST_ARENA); bytes >= LEAST_ARENA; bytes /= 2)
+		if (nst_arena_add(bytes, 0, nodes) == 0)
+			return nst_percpu_init(bytes);
+	return -12;
+}
+
+static int init_zones(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < nst_sys_cpus.nr_nodes; i++) {
+		nst_zone_init(&nst_zones[i], i);
+		if (nst_pcp_init(&nst_zones[i]))
+			return -12;
+	}
+	return 0;
+}
+
+static int init_caches(void)
+{
+	size_t bytes = (size_t)NST_MAX_CACHES << NST_CACHE_SHIFT;
+	char *caches = nst_sys_reserve(bytes, NST_PAGE_BYTES);
+
+	if (!caches || nst_sys_commit(caches, bytes) ||
+	    nst_sys_populate(caches, NST_PAGE_BYTES))
+		return -12;
+	/* Number 0 is the boot cache's twin, with a table that has an entry for every CPU. */
+	*(struct nst_cache *)(void *)caches = nst_boot_cache;
+	nst_pcs_table_exit(&((struct nst_cache *)(void *)caches)->main);
+	nst_pcs_table_exit(&nst_boot_cache.main);
+	nst_mm.caches = caches;
+	return nst_kmalloc_init();
+}
+
+static void find_instruments(void)
+{
+	nst_mm.debug = (u32)nst_option(NST_OPT_debug);
+	nst_mm.instrument = (nst_mm.debug ? NST_INSTRUMENT_DEBUG : 0) |
+			    (nst_option(NST_OPT_stats) ? NST_INSTRUMENT_STATS : 0) |
+			    (nst_option(NST_OPT_nolock_budget) ? NST_INSTRUMENT_BUDGET : 0) |
+			    (nst_debug_under_tool() ? NST_INSTRUMENT_TOOL : 0);
+}
+
+/* Ready pages up to the high mark, so that the first no-lock request finds some. */
+static int first_pages(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < nst_sys_cpus.nr_nodes; i++)
+		while (nst_zones[i].free_pages < nst_zones[i].high)
+			if (nst_zone_grow(&nst_zones[i], 0))
+				return i == 0 && !nst_zones[0].free_pages ? -12 : 0;
+	return 0;
+}
+
+
+static int do_start(void)
+{
+	nst_bug_sink = nst_sys_console;
+	nst_bug_caller = nst_sys_code_name;
+	nst_sys_clock_init();
+	nst_option_init();
+	nst_sys_cpu_init(NST_FAKE_NODES);
+	find_instruments();
+	nst_sys_membarrier_init();
+	if (init_arena() || nst_stats_init())
+		return -12;
+	/* From here sequences index by CPU: every table they could meet has an entry for each. */
+	nst_pcs_table_exit(&nst_boot_cache.main);
+	nst_sys_rseq_init(nst_option(NST_OPT_sequences) != 0, nst_option(NST_OPT_cid) != 0);
+	if (init_zones() || init_caches())
+		return -12;
+	nst_mm.map = nst_arenas[0].map;
+	nst_mm.base = nst_arenas[0].base;
+	nst_mm.units = nst_arenas[0].bytes / 16;
+	nst_side_init();
+	nst_fork_init();
+	nst_sys_populate_own_module();
+	return first_pages();
+}
+
+int nst_start(void)
+{
+	u32 waits = 0;
+
+	/* Pairs with: nst_store_release() below. */
+	while (nst_load_acquire(&start.state) < 2) {
+		if (nst_cas_acquire(&start.state, 0u, 1u)) {
+			start.err = do_start();
+			if (!start.err) {
+				/* Pairs with: nst_load_acquire() of it on every slow path. */
+				nst_store_release(&nst_mm.started, 1u);
+				nst_worker_start();
+			} else {
+				nst_warn("no memory to start (error %d): every request gets NULL; "
+					 "allowed: a larger RLIMIT_AS, or the option reserve",
+					 -start.err);
+			}
+			/* Pairs with: nst_load_acquire() above. */
+			nst_store_release(&start.state, start.err ? 3u : 2u);
+			break;
+		}
+		nst_sys_futex_wait(&start.state, 1, 100);
+		if (++waits > 100000)
+			return -11;
+	}
+	return start.err;
+}
+
+/* As early as the loader allows; 101 is the first a program may use, and other constructors allocate. */
+__attribute__((constructor(101))) static void construct(void)
+{
+	nst_start();
+}
+
+/* ---- how the library runs here ---- */
+
+static size_t info_text(const char *key, char *buf, size_t len)
+{
+	if (!__builtin_strcmp(key, "sequences"))
+		return nst_format(buf, len, "%s", nst_sys_rseq.usable ? NST_SEQ_NAME : "none");
+	if (!__builtin_strcmp(key, "why_none"))
+		return nst_format(buf, len, "%s", nst_sys_rseq_why_none());
+	if (!__builtin_strcmp(key, "membarrier"))
+		return nst_format(buf, len, "%s", nst_sys_membarrier_ok ? "yes" : "no: CPUs are visited");
+	if (!__builtin_strcmp(key, "cpus_possible"))
+		return nst_format(buf, len, "%u", nst_sys_cpus.nr);
+	if (!__builtin_strcmp(key, "nodes"))
+		return nst_format(buf, len, "%u", nst_sys_cpus.nr_nodes);
+	if (!__builtin_strcmp(key, "worker"))
+		return nst_format(buf, len, "%s", nst_worker_state());
+	if (!__builtin_strcmp(key, "memory_locked"))
+		return nst_format(buf, len, "%s", nst_option(NST_OPT_lock) ? "yes" : "no");
+	if (!__builtin_strcmp(key, "reserve_bytes"))
+		return nst_format(buf, len, "%zu", nst_arenas[0].bytes);
+	if (!__builtin_strcmp(key, "options"))
+		return nst_option_text(buf, len);
+	return (size_t)-1;
+}
+
+int nst_info(const char *key, char *buf, size_t len)
+{
+	size_t n;
+
+	nst_start();
+	n = key ? info_text(key, buf, len) : (size_t)-1;
+	return n == (size_t)-1 ? -2 : (int)n;
+}

@@ -1,0 +1,442 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mm.h - FLOOR 6: the types of memory, drawn before they are declared.
+ *
+ * Where memory is:
+ *
+ *	arena   | guard | node 0: block block block ... | guard | node 1: block ... | guard |
+ *	block   2 MiB = 512 pages; from the kernel and back in these. Made ready (resident) in steps.
+ *	zone    the free ready pages of a node: buddy lists by mobility and order, one lock
+ *	pcp     per zone, mobility and order 0..3 and 9: a per-CPU stack of runs
+ *	slab    a run cut into slots of one cache; a bit per slot in the descriptors: 1 is free
+ *
+ * Where an object goes when freed, and comes from, in this order:
+ *
+ *	main (per-CPU stack) <-> full, empty (per-CPU stacks of whole sheaves) <-> barn <-> slab <-> pages
+ *
+ * How an address finds its descriptor: subtract the arena's base; a page number indexes pages[] and
+ * map[]. map[] holds the cache number of a slab page and 0 for all else; cache number 0 is the boot cache, whose
+ * stacks are always empty and full, so that what is no slab object takes the slow path unasked.
+ *
+ * M1. Only ready pages are in buddy lists, pcp and slabs: what a no-lock caller gets is resident.
+ * M2. Every page that is not the first of its block, run or slab has state PAGE_TAIL.
+ * M3. Metadata lies out of band, in memory of its own (percpu/area.c and the arena's arrays).
+ *
+ * Lock order: a cache's areas, then barn, slab, grow, zone, meta. No-lock code only tries, so
+ * it has no order. Nothing is called back with a lock held.
+ *
+ * Fork: fork.c. Signal: the no-lock entries (nolock.c) are legal at any instruction. Exit: memory stays
+ * valid to the last destructor; nothing is given back.
+ */
+#ifndef NST_MM_MM_H
+#define NST_MM_MM_H
+
+#include "../percpu/percpu.h"
+#include "mode.h"
+#include <nostall/nostall.h>
+
+#define NST_NR_NODES NST_STATS_NODES
+#define NST_NR_MOBILITIES NST_STATS_MOBILITIES
+#define NST_NR_ORDERS NST_STATS_ORDERS
+#define NST_BLOCK_ORDER 9u
+#define NST_BLOCK_PAGES ((size_t)512)
+#define NST_BLOCK_BYTES ((size_t)2 << 20)
+#define NST_PAGE_SHIFT 12
+#define NST_MAX_ARENAS 8u
+
+enum nst_mobility { NST_MOB_UNMOVABLE, NST_MOB_RECLAIMABLE, NST_MOB_MOVABLE };
+
+/* What a page is. The first page of something carries its state, the others are PAGE_TAIL (M2). */
+enum nst_page_state {
+	NST_PAGE_TAIL,
+	NST_PAGE_FREE, /* in a buddy list */
+	NST_PAGE_PCP,  /* in a per-CPU stack, or on its way */
+	NST_PAGE_RUN,  /* a user's */
+	NST_PAGE_SLAB,
+	NST_PAGE_LARGE,	     /* first page of a mapping above the largest order */
+	NST_PAGE_LARGE_FREED /* the same, waiting to be given back */
+};
+
+/** struct nst_page - descriptor of a page; written by the owner of the page, list by the list's lock */
+struct nst_page {
+	u8 state, order, mobility;
+	u8 gen;	     /* of the lists it is on; another than theirs: on none (fork.c) */
+	u16 cache;   /* of a slab */
+	u16 on_full; /* slab: on the list of full slabs */
+	u16 inuse;   /* slab: slots handed out */
+	u16 asked;   /* run: pages asked for, to tell usable size from order (0: all) */
+	u32 spare;
+	struct nst_list list;
+	u64 free[4]; /* slab: a bit per slot of 256; large: bytes, link */
+};
+nst_static_assert(sizeof(struct nst_page) == 64, "at most 64 bytes a page");
+
+/* Words of free[] in a run or mapping. */
+#define NST_PAGE_BYTES_WORD 0
+#define NST_PAGE_LINK_WORD 1
+#define NST_PAGE_CHECK_WORD 2
+
+enum nst_block_state {
+	NST_BLOCK_NONE,	 /* PROT_NONE */
+	NST_BLOCK_COLD,	 /* writable, not resident */
+	NST_BLOCK_OPEN,	 /* being made ready step by step */
+	NST_BLOCK_READY,
+	NST_BLOCK_LARGE, /* first of a mapping */
+	NST_BLOCK_LARGE_TAIL,
+	NST_BLOCK_GUARD
+};
+
+/** struct nst_arena - a stretch of address space with arrays beside it; never released */
+struct nst_arena {
+	uintptr_t base;
+	size_t bytes, nr_blocks, blocks_per_node;
+	struct nst_page *pages; /* committed with their block */
+	u16 *map;
+	u8 *block;    /* enum nst_block_state; by the zone's grow lock */
+	u8 *block_mob; /* enum nst_mobility; by the zone's lock */
+	u64 *live;    /* debug: a bit per 16 bytes, 1 is handed out; committed with their block */
+	unsigned int first_node;
+};
+
+/** struct nst_zone - the pages of one node */
+struct nst_zone {
+	struct nst_lock lock;
+	struct nst_lock grow;
+	u8 node, gen;
+	u32 want; /* a no-lock request found too little; relaxed, the worker clears it */
+	/* by lock: */
+	struct nst_list free[NST_NR_MOBILITIES][NST_NR_ORDERS];
+	u64 nr_free[NST_NR_MOBILITIES][NST_NR_ORDERS]; /* blocks */
+	u64 free_pages, lowest_free; /* the latter since the worker's last pass */
+	u64 taken[NST_NR_MOBILITIES], fallback[NST_NR_MOBILITIES], stolen;
+	u64 min, low, high; /* watermarks, pages; constant */
+	/* by grow: */
+	struct nst_arena *open_arena;
+	size_t open_block, open_next; /* page of the block to make ready next */
+	size_t hint[NST_MAX_ARENAS];  /* no block below it is free to open */
+	u64 purge_failed;
+	u64 ready_pages; /* relaxed counter */
+	/* by sequences: */
+	struct nst_pcs_table pcp[NST_NR_MOBILITIES][NST_ORDER_NOLOCK_MAX + 2];
+};
+
+/** struct nst_cache_node - what a cache holds of one node */
+struct nst_cache_node {
+	struct nst_lock barn; /* protects the sheaves: */
+	struct nst_sheaf *full, *empty;
+	u32 nr_full, nr_empty;
+	struct nst_lock slab; /* protects the slabs: */
+	struct nst_list partial, filled, unused;
+	u64 nr_slabs, nr_unused, free_slots;
+	u8 gen;
+};
+
+/** struct nst_cache - objects of one size. main.fast is its first word: the fast paths load it */
+struct nst_cache {
+	struct nst_pcs_table main, full, empty;
+	struct nst_cache_node *node[NST_NR_NODES];
+	struct nst_sheaf *stray; /* sheaves nobody had room for; CAS push, exchange take */
+	void (*ctor)(void *obj);
+	u32 size, slot;	  /* bytes: what the user may use, and from one object to the next */
+	u32 slots, magic; /* slots in a slab; 2^32 / slot, rounded up, to divide by */
+	u16 id, batch;	  /* number in the map; pointers moved at once */
+	u8 order, mobility, used, is_class;
+	u32 align;
+	u32 want;  /* as in the zone */
+	u32 stock; /* per CPU, by nst_stock() */
+	u32 passers; /* 1 while the worker is in it; destroy waits */
+	struct nst_lock areas; /* serialises who takes or adds stacks */
+	char name[32];
+};
+#define NST_CACHE_SHIFT 9
+nst_static_assert(sizeof(struct nst_cache) <= (1 << NST_CACHE_SHIFT), "caches lie 512 bytes apart");
+#define NST_MAX_CACHES 65536u
+
+/* What every fast path reads; one line, constant after start. */
+struct nst_mm {
+	uintptr_t base; /* of the first arena */
+	size_t units;	/* its size in 16 bytes */
+	u16 *map;
+	char *caches; /* cache number i is at caches + (i << NST_CACHE_SHIFT) */
+	u32 started;
+	u32 instrument; /* enum nst_instrument: why every call takes the slow path */
+	u32 nr_arenas;
+	u32 debug;
+} NST_LINE_ALIGNED;
+extern struct nst_mm nst_mm NST_HIDDEN;
+extern struct nst_arena nst_arenas[NST_MAX_ARENAS] NST_HIDDEN;
+extern struct nst_zone nst_zones[NST_NR_NODES] NST_HIDDEN;
+extern struct nst_cache nst_boot_cache NST_HIDDEN;
+
+enum nst_instrument {
+	NST_INSTRUMENT_DEBUG = 1,
+	NST_INSTRUMENT_STATS = 2,
+	NST_INSTRUMENT_BUDGET = 4,
+	NST_INSTRUMENT_TOOL = 8, /* ASan, valgrind */
+};
+
+/* Who calls, for reports. */
+struct nst_site {
+	const char *function;
+	const void *address;
+};
+#define NST_SITE(name) ((struct nst_site){name, __builtin_return_address(0)})
+
+static inline struct nst_cache *nst_cache_number(unsigned int id)
+{
+	return (struct nst_cache *)(void *)(nst_mm.caches + ((size_t)id << NST_CACHE_SHIFT));
+}
+
+/*
+ * The cache of a slab object of the first arena; the boot cache for other memory there; NULL for what is
+ * elsewhere or not aligned to 16. Rotating the low bits to the top lets one comparison see both.
+ */
+static inline struct nst_cache *nst_cache_of_pointer(const void *p)
+{
+	uintptr_t offset = (uintptr_t)p - nst_mm.base;
+	size_t unit = offset >> 4 | offset << 60;
+
+	if (nst_unlikely(unit >= nst_mm.units))
+		return NULL;
+	return nst_cache_number(nst_mm.map[unit >> (NST_PAGE_SHIFT - 4)]);
+}
+
+/* ---- page.c: arenas, descriptors ---- */
+
+/* 0 or -errno. */
+int nst_arena_add(size_t bytes, unsigned int first_node, unsigned int nr_nodes);
+/* Descriptor of the run, slab or mapping that @addr lies in, any part of it; NULL if it is not ours. */
+struct nst_page *nst_page_of(const void *addr);
+struct nst_arena *nst_arena_of(const void *addr);
+struct nst_arena *nst_arena_of_page(const struct nst_page *p);
+void *nst_page_address(const struct nst_page *p);
+unsigned int nst_page_node(const struct nst_page *p);
+/* Make a block's descriptors and map resident; 0 or -errno. */
+int nst_block_prepare(struct nst_arena *a, size_t block);
+void nst_map_set(const struct nst_page *head, u16 id);
+
+/* ---- buddy.c: free lists of a zone. Locks: need zone->lock. ---- */
+
+struct nst_page *nst_buddy_take_locked(struct nst_zone *z, unsigned int order, unsigned int mob);
+void nst_buddy_put_locked(struct nst_zone *z, struct nst_page *p, unsigned int order);
+void nst_buddy_check(struct nst_zone *z);
+
+/* ---- zone.c: watermarks, growing and shrinking ---- */
+
+void nst_zone_init(struct nst_zone *z, unsigned int node);
+/* Pages of the reserve that @mode leaves alone. */
+u64 nst_zone_floor(const struct nst_zone *z, nst_mode_t mode);
+/* Make at least a run of @order ready. Context: thread. Waits: sleeps. 0 or -errno. */
+int nst_zone_grow(struct nst_zone *z, unsigned int order);
+/* Give free blocks back; how many. Context: thread. Waits: sleeps. */
+unsigned int nst_zone_shrink(struct nst_zone *z, unsigned int most);
+/* Bytes of the zone's open block that are ready already. */
+size_t nst_zone_open_bytes(struct nst_arena *a, size_t block);
+/* 1 if @pages more may become ready under the option max. */
+int nst_zone_may_add(u64 pages);
+extern u64 nst_resident_pages, nst_resident_peak;
+void nst_resident_add(u64 pages);
+void nst_resident_sub(u64 pages);
+
+/* ---- pcp.c: per-CPU page stacks ---- */
+
+/* Its index in zone->pcp[mob], or -1. */
+int nst_pcp_index(unsigned int order);
+int nst_pcp_init(struct nst_zone *z);
+u32 nst_pcp_batch(unsigned int order);
+/* Context: any. Locks: none. */
+struct nst_page *nst_pcp_take(struct nst_zone *z, unsigned int order, unsigned int mob);
+int nst_pcp_put(struct nst_zone *z, struct nst_page *p, unsigned int order);
+/* Every stack's pages to the buddy lists. Context: thread. */
+void nst_pcp_drain(struct nst_zone *z);
+
+/* ---- page_alloc.c: front door of pages ---- */
+
+/* Context: any. Waits: never. NULL with *why set. */
+struct nst_page *nst_page_take_tries(unsigned int order, nst_mode_t mode, enum nst_null_reason *why);
+/* The same of one zone. */
+struct nst_page *nst_zone_take_tries(struct nst_zone *z, unsigned int order, nst_mode_t mode,
+				     enum nst_null_reason *why);
+/* Context: thread. Waits: as the mode says. */
+struct nst_page *nst_page_take_waits(unsigned int order, nst_mode_t mode, enum nst_null_reason *why);
+/* 1 if a place was found; 0: a lock was busy. Context: any. Waits: never. */
+int nst_page_put_tries(struct nst_page *p);
+/* Context: thread. Waits: short lock. */
+void nst_page_put_waits(struct nst_page *p);
+void *nst_run_start(struct nst_page *p, size_t bytes, nst_mode_t mode);
+
+/* ---- slab.c. Locks: need node->slab. ---- */
+
+size_t nst_slab_take_locked(struct nst_cache *c, struct nst_cache_node *n, void **out, size_t nr);
+/* The slab if it became unused and should go, for the caller to free without the lock; else NULL. */
+struct nst_page *nst_slab_put_locked(struct nst_cache *c, struct nst_cache_node *n,
+				     struct nst_page *slab, void *obj);
+void nst_slab_add_locked(struct nst_cache *c, struct nst_cache_node *n, struct nst_page *slab);
+struct nst_page *nst_slab_take_unused_locked(struct nst_cache *c, struct nst_cache_node *n);
+/* Cut a run into slots; no lock. */
+void nst_slab_make(struct nst_cache *c, struct nst_page *p);
+void nst_slab_unmake(struct nst_page *p);
+/* Slot number of an address, or -1 when it is not the start of one. */
+int nst_slab_slot(const struct nst_cache *c, const struct nst_page *slab, const void *obj);
+/* Does the bit say free? */
+int nst_slab_slot_is_free(const struct nst_page *slab, unsigned int slot);
+
+/* ---- barn.c: whole sheaves ---- */
+
+struct nst_sheaf *nst_sheaf_new(struct nst_cache *c);
+void nst_sheaf_delete(struct nst_cache *c, struct nst_sheaf *s);
+/* From this CPU, then by a try of the barn. NULL: none at once. Context: any. */
+struct nst_sheaf *nst_sheaf_empty_tries(struct nst_cache *c);
+struct nst_sheaf *nst_sheaf_empty_waits(struct nst_cache *c);
+struct nst_sheaf *nst_sheaf_full_tries(struct nst_cache *c, int only_this_cpu);
+struct nst_sheaf *nst_sheaf_full_waits(struct nst_cache *c);
+/* Put a sheaf where it fits: this CPU, the barn, or the strays. Context: any. */
+void nst_sheaf_put_tries(struct nst_cache *c, struct nst_sheaf *s);
+/* The same; a full one that finds no room is emptied into its slabs. Context: thread. */
+void nst_sheaf_put_waits(struct nst_cache *c, struct nst_sheaf *s);
+/* Objects of @s to their slabs. Context: thread. */
+void nst_sheaf_flush(struct nst_cache *c, struct nst_sheaf *s);
+/* For the worker: is a node's barn short of full sheaves? Add one; 0 when there is no memory. */
+int nst_barn_wants_more(struct nst_cache *c, unsigned int node);
+int nst_barn_add_full(struct nst_cache *c, unsigned int node);
+/* A sheaf of @c's objects of a node, from its slabs, or NULL. Context: thread. */
+struct nst_sheaf *nst_sheaf_filled(struct nst_cache *c, unsigned int node);
+void nst_stray_drain(struct nst_cache *c);
+
+/* ---- cache.c: the walk of an allocation and of a free ---- */
+
+extern struct nst_lock nst_caches_lock; /* creation and destruction */
+extern u32 nst_nr_caches;		/* numbers ever used: 1 to this */
+struct nst_cache *nst_cache_make(const char *name, size_t size, size_t align, u32 flags,
+				 void (*ctor)(void *obj));
+void *nst_cache_alloc_tries(struct nst_cache *c, nst_mode_t mode, enum nst_null_reason *why);
+void *nst_cache_alloc_waits(struct nst_cache *c, nst_mode_t mode, enum nst_null_reason *why);
+/* Objects straight from the slabs of @node, a new one made if there are none. Context: thread. */
+size_t nst_cache_fill(struct nst_cache *c, unsigned int node, void **out, size_t nr);
+/* 1: placed; 0: every lock was busy. Context: any. */
+int nst_cache_free_tries(struct nst_cache *c, void *obj, struct nst_site site);
+void nst_cache_free_waits(struct nst_cache *c, void *obj, struct nst_site site);
+/* This CPU's stacks (or the stripes), made if there are none; 0 or -errno. Context: thread. */
+int nst_cache_ensure(struct nst_cache *c);
+int nst_cache_ensure_on(struct nst_cache *c, unsigned int cpu);
+/* Every free object to its slab, every unused slab to the zone. Context: thread. */
+void nst_cache_flush(struct nst_cache *c);
+void nst_to_slab_waits(struct nst_cache *c, void *obj);
+
+/* ---- kmalloc.c: size classes, runs ---- */
+
+#define NST_CLASS_MAX 8192u /* bytes: the largest size class */
+extern struct nst_cache *nst_size_table[NST_CLASS_MAX / 16 + 1] NST_HIDDEN;
+int nst_kmalloc_init(void);
+
+/* ---- large.c: mappings above the largest order ---- */
+
+void *nst_large_alloc(size_t bytes, size_t align, nst_mode_t mode, enum nst_null_reason *why);
+/* Context: any. Waits: never: queued for the worker. */
+void nst_large_free(struct nst_page *p);
+/* Give queued mappings back; how many. Context: thread. */
+unsigned int nst_large_drain(void);
+extern u64 nst_large_count, nst_large_pages;
+
+/* ---- slow.c: what an ordinary entry does once its fast path has failed ---- */
+
+/* @size: bytes to zero for NST_ZERO. Modes that wait for nothing go on in nolock.c. */
+void *nst_cache_alloc_slow(struct nst_cache *c, nst_mode_t mode, struct nst_site site);
+void *nst_size_alloc_slow(size_t size, size_t align, nst_mode_t mode, struct nst_site site);
+void *nst_run_alloc_slow(unsigned int order, size_t bytes, nst_mode_t mode, struct nst_site site);
+/* @c: the cache the caller named, or NULL. */
+void nst_free_slow(struct nst_cache *c, void *obj, struct nst_site site);
+
+/* ---- nolock.c ---- */
+
+void *nst_cache_alloc_nolock_slow(struct nst_cache *c, nst_mode_t mode, struct nst_site site);
+void *nst_size_alloc_nolock_slow(size_t size, nst_mode_t mode, struct nst_site site);
+void *nst_run_alloc_nolock(unsigned int order, size_t bytes, nst_mode_t mode, struct nst_site site);
+void nst_free_nolock_slow(struct nst_cache *c, void *obj, struct nst_site site);
+
+/* ---- side.c: what nobody had room for ---- */
+
+void nst_side_init(void);
+void nst_side_push(void *obj, struct nst_page *head);
+/* How many were found places. Context: thread. */
+unsigned int nst_side_drain(void);
+int nst_side_pending(void);
+
+/* ---- debug.c: misuse ---- */
+
+#define NST_RED_BYTES 16u
+/* Extra bytes of a slot for red zone and call sites. */
+size_t nst_debug_slot_extra(void);
+/* Called for each object handed out or taken back while instrumented. */
+void nst_debug_alloc(struct nst_cache *c, void *obj, struct nst_site site);
+/* 1 if it may go on; 0: misuse, reported, and continued after. */
+int nst_debug_free(struct nst_cache *c, void *obj, struct nst_site site);
+/* Debug 3: keeps @obj and returns an older one to free now, or NULL. */
+void *nst_debug_quarantine(void *obj);
+void nst_debug_quarantine_flush(void);
+void nst_debug_refill(struct nst_cache *c, void *obj, size_t bytes);
+/* A tool such as ASan may see two words of a free object written and read. */
+void nst_debug_expose(const void *words);
+void nst_debug_slab_made(struct nst_cache *c, void *addr);
+void nst_debug_slab_gone(void *addr, size_t bytes);
+int nst_debug_under_tool(void);
+/* Cheap checks of a pointer on a slow path: its cache (NULL: any), its slot. The descriptor or NULL. */
+struct nst_page *nst_free_check(struct nst_cache *c, void *obj, struct nst_site site);
+void nst_misuse_double(const void *obj, struct nst_site site);
+void nst_bad_mode(nst_mode_t mode, struct nst_site site);
+void nst_live_prepare(struct nst_arena *a, size_t block);
+
+/* ---- init.c, fork.c, worker.c ---- */
+
+/* Context: thread. 0 or -errno; every ordinary entry that finds it not started calls it. */
+int nst_start(void);
+void nst_fork_init(void);
+/* On every slow path: is this a child that has not noticed? Context: any. */
+void nst_fork_check(void);
+/* The worker is wanted; wakes it. Context: thread. */
+void nst_worker_kick(void);
+/* Sets the flag only. Context: any. */
+void nst_worker_flag(void);
+void nst_worker_start(void);
+void nst_worker_after_fork(void);
+const char *nst_worker_state(void);
+int nst_maintain_pass(int all);
+int nst_stock_keep(struct nst_cache *c);
+/* After a fork, if pages are copy-on-write: 1 and they no longer are. Context: thread. Waits: sleeps. */
+int nst_fork_make_ready(void);
+
+/* ---- stats.c ---- */
+
+enum nst_count {
+	NST_COUNT_REFILL,
+	NST_COUNT_FLUSH,
+	NST_COUNT_SLAB_MADE,
+	NST_COUNT_SLAB_FREED,
+	NST_COUNT_NEXT_CLASS,
+	NST_COUNT_SIDE_PUSHED,
+	NST_COUNT_SIDE_DRAINED,
+	NST_COUNT_SIDE_CORRUPT,
+	NST_COUNT_MISUSE,
+	NST_COUNT_WAKEUP,
+	NST_COUNT_FOUND_WORK,
+	NST_COUNT_ABANDONED,
+	NST_COUNT_REQUEST,
+	NST_COUNT_NULL = NST_COUNT_REQUEST + NST_NR_MODES,
+	NST_COUNT_REASON = NST_COUNT_NULL + NST_NR_MODES,
+	NST_NR_COUNTS = NST_COUNT_REASON + NST_NR_NULLS
+};
+int nst_stats_init(void);
+/* Cache number @id: 0, or -ENOENT if there is none. Context: thread. */
+int nst_stats_cache(u32 id, struct nst_cache_stats *out);
+void nst_count(unsigned int what, u64 n);
+static inline void nst_count_null(nst_mode_t mode, enum nst_null_reason why)
+{
+	if (mode & NST_MODE_MASK)
+		nst_count(NST_COUNT_NULL + nst_lowest_bit(mode & NST_MODE_MASK), 1);
+	nst_count(NST_COUNT_REASON + why, 1);
+}
+/* Takes @n from this CPU's no-lock budget: how many of them may be served. Context: any. */
+size_t nst_budget_take(size_t n);
+void nst_budget_refill(void);
+
+#endif

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * nolock.c - every no-lock entry point and nothing else.
+ *
+ * From here nothing that waits, sleeps, faults or enters the kernel can be reached: check-nolock links
+ * each entry with what it needs and compares the symbols that stay undefined with a list of two. The
+ * first lines are the fast path; one exit leads to the walk, which tries each lock once.
+ *
+ * Context: any, at any instruction of this library too. Waits: never. Syscalls: none (a report of
+ * misuse writes one line). errno: untouched.
+ */
+#include "mm.h"
+
+/* An instrumented request: 1 if it may go on. */
+static int admitted(nst_mode_t mode)
+{
+	nst_count(NST_COUNT_REQUEST + nst_lowest_bit(mode & NST_MODE_MASK), 1);
+	if (nst_budget_take(1))
+		return 1;
+	nst_count_null(mode, NST_NULL_BUDGET);
+	return 0;
+}
+
+static int started(nst_mode_t mode)
+{
+	/* Pairs with: nst_store_release() in nst_start(). */
+	if (nst_likely(nst_load_acquire(&nst_mm.started)))
+		return 1;
+	nst_count_null(mode, NST_NULL_EARLY);
+	return 0;
+}
+
+/* The next size class, once: its objects serve as well. */
+static void *next_class(struct nst_cache **c, nst_mode_t mode, enum nst_null_reason *why)
+{
+	struct nst_cache *next = *c;
+	void *obj;
+
+	if (!(mode & NST_NOLOCK) || !next->is_class || next->size >= NST_CLASS_MAX)
+		return NULL;
+	next = nst_size_table[next->size / 16 + 1];
+	obj = nst_cache_alloc_tries(next, mode, why);
+	if (obj) {
+		*c = next;
+		nst_count(NST_COUNT_NEXT_CLASS, 1);
+	}
+	return obj;
+}
+
+void *nst_cache_alloc_nolock_slow(struct nst_cache *c, nst_mode_t mode, struct nst_site site)
+{
+	enum nst_null_reason why = NST_NULL_EMPTY;
+	void *obj;
+
+	if (!started(mode))
+		return NULL;
+	nst_fork_check();
+	nst_lockdep_allocation(mode, site.address);
+	if (nst_mm.instrument && !admitted(mode))
+		return NULL;
+	if ((mode & NST_ZERO) && c->ctor) {
+		nst_count_null(mode, NST_NULL_MODE);
+		return NULL;
+	}
+	obj = nst_cache_alloc_tries(c, mode, &why);
+	if (!obj)
+		obj = next_class(&c, mode, &why);
+	if (!obj) {
+		nst_count_null(mode, why);
+		return NULL;
+	}
+	if (nst_mm.instrument)
+		nst_debug_alloc(c, obj, site);
+	if (mode & NST_ZERO)
+		__builtin_memset(obj, 0, c->size);
+	return obj;
+}
+
+void *nst_run_alloc_nolock(unsigned int order, size_t bytes, nst_mode_t mode, struct nst_site site)
+{
+	enum nst_null_reason why = NST_NULL_EMPTY;
+	struct nst_page *p;
+	void *addr;
+
+	if (!started(mode))
+		return NULL;
+	nst_fork_check();
+	nst_lockdep_allocation(mode, site.address);
+	if (nst_mm.instrument && !admitted(mode))
+		return NULL;
+	p = nst_page_take_tries(order, mode, &why);
+	if (!p) {
+		nst_count_null(mode, why);
+		return NULL;
+	}
+	addr = nst_run_start(p, bytes, mode);
+	if (nst_mm.instrument)
+		nst_debug_alloc(NULL, addr, site);
+	return addr;
+}
+
+void *nst_size_alloc_nolock_slow(size_t size, nst_mode_t mode, struct nst_site site)
+{
+	if (size - 1 >= NST_NOLOCK_MAX) {
+		nst_count_null(mode, NST_NULL_SIZE);
+		return NULL;
+	}
+	if (size > NST_CLASS_MAX)
+		return nst_run_alloc_nolock(
+			nst_log2_up((size + NST_PAGE_BYTES - 1) >> NST_PAGE_SHIFT), size, mode, site);
+	if (!started(mode))
+		return NULL;
+	return nst_cache_alloc_nolock_slow(nst_size_table[(size + 15) / 16], mode, site);
+}
+
+void nst_free_nolock_slow(struct nst_cache *c, void *obj, struct nst_site site)
+{
+	struct nst_page *p;
+
+	if (!obj)
+		return;
+	nst_fork_check();
+	p = nst_free_check(c, obj, site);
+	if (!p)
+		return;
+	if (nst_mm.instrument) {
+		if (!nst_debug_free(c, obj, site))
+			return;
+		obj = nst_debug_quarantine(obj);
+		if (!obj)
+			return;
+		p = nst_page_of(obj);
+	}
+	if (p->state == NST_PAGE_LARGE)
+		nst_large_free(p);
+	else if (p->state == NST_PAGE_SLAB
+			 ? !nst_cache_free_tries(nst_cache_number(p->cache), obj, site)
+			 : !nst_page_put_tries(p))
+		nst_side_push(obj, p);
+}
+
+/* ---- the entries ---- */
+
+void *nst_alloc_nolock(size_t size)
+{
+	void *obj;
+
+	if (nst_likely(size - 1 < NST_CLASS_MAX)) {
+		obj = nst_seq_pop(nst_size_table[(size + 15) / 16]->main.fast);
+		if (nst_likely(obj != NULL))
+			return obj;
+	}
+	return nst_size_alloc_nolock_slow(size, NST_NOLOCK, NST_SITE("nst_alloc_nolock"));
+}
+
+void *nst_alloc_fasttry(size_t size)
+{
+	void *obj;
+
+	if (nst_likely(size - 1 < NST_CLASS_MAX)) {
+		obj = nst_seq_pop(nst_size_table[(size + 15) / 16]->main.fast);
+		if (nst_likely(obj != NULL))
+			return obj;
+	}
+	return nst_size_alloc_nolock_slow(size, NST_FASTTRY, NST_SITE("nst_alloc_fasttry"));
+}
+
+void nst_free_nolock(void *ptr)
+{
+	struct nst_cache *c = nst_cache_of_pointer(ptr);
+
+	if (nst_unlikely(!c || nst_seq_push(c->main.fast, ptr) != NST_PUSH_OK))
+		nst_free_nolock_slow(NULL, ptr, NST_SITE("nst_free_nolock"));
+}
+
+void *nst_cache_alloc_nolock(struct nst_cache *cache)
+{
+	void *obj = nst_seq_pop(cache->main.fast);
+
+	if (nst_likely(obj != NULL))
+		return obj;
+	return nst_cache_alloc_nolock_slow(cache, NST_NOLOCK, NST_SITE("nst_cache_alloc_nolock"));
+}
+
+void nst_cache_free_nolock(struct nst_cache *cache, void *ptr)
+{
+	if (nst_unlikely(!ptr || nst_seq_push(cache->main.fast, ptr) != NST_PUSH_OK))
+		nst_free_nolock_slow(cache, ptr, NST_SITE("nst_cache_free_nolock"));
+}
+
+void *nst_pages_alloc_nolock(unsigned int order)
+{
+	if (order > NST_ORDER_NOLOCK_MAX) {
+		nst_count_null(NST_NOLOCK, NST_NULL_SIZE);
+		return NULL;
+	}
+	return nst_run_alloc_nolock(order, NST_PAGE_BYTES << order, NST_NOLOCK,
+				    NST_SITE("nst_pages_alloc_nolock"));
+}
+
+void nst_pages_free_nolock(void *ptr)
+{
+	nst_free_nolock_slow(NULL, ptr, NST_SITE("nst_pages_free_nolock"));
+}

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * page.c - arenas and page descriptors: from an address to what it belongs to.
+ *
+ *	address - base = offset;  offset >> 12 = page number;  >> 21 = block number
+ *
+ * Runs are aligned to their size and every page inside one is PAGE_TAIL (M2), so the first page is
+ * found by clearing low bits of the page number until one is no tail: ten steps at most.
+ *
+ * map[], block[] and block_mob[] are writable from the start and read 0 where untouched; pages[] and
+ * live[] are committed block by block, and looked at only after block[] says so.
+ *
+ * Context: any, but nst_arena_add() and nst_block_prepare().
+ */
+#include "mm.h"
+
+struct nst_arena nst_arenas[NST_MAX_ARENAS];
+
+static struct nst_arena *arena_with(uintptr_t addr)
+{
+	/* Pairs with: nst_store_release() in nst_arena_add(). */
+	u32 i, n = nst_load_acquire(&nst_mm.nr_arenas);
+
+	for (i = 0; i < n; i++)
+		if (addr - nst_arenas[i].base < nst_arenas[i].bytes)
+			return &nst_arenas[i];
+	return NULL;
+}
+
+struct nst_arena *nst_arena_of(const void *addr)
+{
+	return arena_with((uintptr_t)addr);
+}
+
+struct nst_arena *nst_arena_of_page(const struct nst_page *p)
+{
+	u32 i, n = nst_load_acquire(&nst_mm.nr_arenas); /* Pairs with: nst_arena_add(). */
+
+	for (i = 0; i < n; i++)
+		if ((size_t)(p - nst_arenas[i].pages) < nst_arenas[i].nr_blocks * NST_BLOCK_PAGES)
+			return &nst_arenas[i];
+	return NULL;
+}
+
+void *nst_page_address(const struct nst_page *p)
+{
+	struct nst_arena *a = nst_arena_of_page(p);
+
+	return (void *)(a->base + ((size_t)(p - a->pages) << NST_PAGE_SHIFT));
+}
+
+unsigned int nst_page_node(const struct nst_page *p)
+{
+	struct nst_arena *a = nst_arena_of_page(p);
+	size_t block = (size_t)(p - a->pages) / NST_BLOCK_PAGES;
+
+	return a->first_node + (unsigned int)(block / a->blocks_per_node);
+}
+
+static struct nst_page *large_head(struct nst_arena *a, size_t block)
+{
+	while (a->block[block] == NST_BLOCK_LARGE_TAIL)
+		block--;
+	return &a->pages[block * NST_BLOCK_PAGES];
+}
+
+struct nst_page *nst_page_of(const void *addr)
+{
+	struct nst_arena *a = arena_with((uintptr_t)addr);
+	size_t page, block;
+	unsigned int order;
+	u8 state;
+
+	if (!a)
+		return NULL;
+	page = ((uintptr_t)addr - a->base) >> NST_PAGE_SHIFT;
+	block = page / NST_BLOCK_PAGES;
+	state = nst_load_relaxed(&a->block[block]); /* relaxed: a live object's block is settled */
+	if (state == NST_BLOCK_LARGE || state == NST_BLOCK_LARGE_TAIL)
+		return large_head(a, block);
+	if (state != NST_BLOCK_OPEN && state != NST_BLOCK_READY)
+		return NULL;
+	for (order = 0; order <= NST_BLOCK_ORDER; order++) {
+		struct nst_page *p = &a->pages[page & ~(((size_t)1 << order) - 1)];
+
+		if (p->state != NST_PAGE_TAIL)
+			return p->order >= order ? p : NULL;
+	}
+	return NULL;
+}
+
+static size_t whole_pages(size_t bytes)
+{
+	return nst_round_up(bytes, NST_PAGE_BYTES);
+}
+
+int nst_block_prepare(struct nst_arena *a, size_t block)
+{
+	size_t bytes = NST_BLOCK_PAGES * sizeof(struct nst_page);
+	char *pages = (char *)&a->pages[block * NST_BLOCK_PAGES];
+	uintptr_t map = nst_round_down((uintptr_t)&a->map[block * NST_BLOCK_PAGES], NST_PAGE_BYTES);
+
+	if (nst_sys_commit(pages, bytes) || nst_sys_populate(pages, bytes) ||
+	    nst_sys_populate((void *)map, NST_PAGE_BYTES))
+		return -12;
+	if (nst_mm.debug)
+		nst_live_prepare(a, block);
+	return 0;
+}
+
+void nst_map_set(const struct nst_page *head, u16 id)
+{
+	struct nst_arena *a = nst_arena_of_page(head);
+	size_t page = (size_t)(head - a->pages), i;
+
+	for (i = 0; i < (size_t)1 << head->order; i++)
+		nst_store_relaxed(&a->map[page + i], id); /* relaxed: set before an object is handed out */
+}
+
+/* First block of each node's part and the last of all: never opened. */
+static void set_guards(struct nst_arena *a)
+{
+	size_t i;
+
+	for (i = 0; i < a->nr_blocks; i += a->blocks_per_node)
+		a->block[i] = NST_BLOCK_GUARD;
+	a->block[a->nr_blocks - 1] = NST_BLOCK_GUARD;
+}
+
+/* All arrays in one reservation beside the memory, so that one refusal undoes all. */
+static int reserve_arrays(struct nst_arena *a)
+{
+	size_t nr_pages = a->nr_blocks * NST_BLOCK_PAGES;
+	size_t pages = whole_pages(nr_pages * sizeof(struct nst_page));
+	size_t map = whole_pages(nr_pages * sizeof(u16));
+	size_t block = whole_pages(a->nr_blocks);
+	size_t live = whole_pages(a->bytes / 16 / 8);
+	char *at = nst_sys_reserve(pages + live + map + 2 * block, NST_PAGE_BYTES);
+
+	if (!at)
+		return -12;
+	a->pages = (struct nst_page *)(void *)at;
+	a->live = (u64 *)(void *)(at + pages);
+	a->map = (u16 *)(void *)(at + pages + live);
+	a->block = (u8 *)(at + pages + live + map);
+	a->block_mob = a->block + block;
+	if (nst_sys_commit(a->map, map + 2 * block) == 0 && nst_sys_populate(a->map, NST_PAGE_BYTES) == 0)
+		return 0;
+	nst_sys_release(at, pages + live + map + 2 * block);
+	return -12;
+}
+
+int nst_arena_add(size_t bytes, unsigned int first_node, unsigned int nr_nodes)
+{
+	u32 n = nst_mm.nr_arenas;
+	struct nst_arena *a = &nst_arenas[n];
+	void *base;
+	unsigned int i;
+
+	if (n == NST_MAX_ARENAS)
+		return -12;
+	bytes = nst_max(nst_round_down(bytes / nr_nodes, NST_BLOCK_BYTES), 16 * NST_BLOCK_BYTES);
+	a->first_node = first_node;
+	a->blocks_per_node = bytes / NST_BLOCK_BYTES;
+	a->nr_blocks = a->blocks_per_node * nr_nodes + 1;
+	a->bytes = a->nr_blocks * NST_BLOCK_BYTES;
+	base = nst_sys_reserve(a->bytes, NST_BLOCK_BYTES);
+	if (!base)
+		return -12;
+	a->base = (uintptr_t)base;
+	if (reserve_arrays(a)) {
+		nst_sys_release(base, a->bytes);
+		a->base = 0;
+		a->bytes = 0;
+		return -12;
+	}
+	set_guards(a);
+	for (i = 0; i < nr_nodes && nst_sys_cpus.nr_nodes > 1; i++)
+		nst_sys_bind_node((void *)(a->base + i * bytes), bytes, first_node + i);
+	/* Pairs with: nst_load_acquire() in arena_with() and nst_arena_of_page(). */
+	nst_store_release(&nst_mm.nr_arenas, n + 1);
+	return 0;
+}

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * page_alloc.c - front door of pages: mode -> zone policy -> pcp -> buddy.
+ *
+ * The walk of one zone: this CPU's list of the wanted mobility, then of the other mobilities, then the
+ * buddy lists under the zone's lock, from which a batch is brought along. FASTTRY stops before the
+ * lock. Then the next node, unless THISNODE. Modes that may sleep then make memory ready and walk again.
+ *
+ * The walk is written once and compiled twice, with tries and with waits, so that the no-lock copy
+ * contains no call that could wait: check-nolock sees to it.
+ */
+#include "mm.h"
+
+#define MAX_BATCH 64u
+
+NST_ALWAYS_INLINE int take_lock(struct nst_lock *l, const int wait)
+{
+	if (!wait)
+		return nst_trylock(l);
+	nst_lock_wait(l);
+	return 1;
+}
+
+static struct nst_page *from_pcp(struct nst_zone *z, unsigned int order, unsigned int mob)
+{
+	struct nst_page *p = nst_pcp_take(z, order, mob);
+	unsigned int m;
+
+	for (m = 0; m < NST_NR_MOBILITIES && !p; m++)
+		if (m != mob)
+			p = nst_pcp_take(z, order, m);
+	return p;
+}
+
+/* Put runs that found no room on this CPU back. Locks: takes or tries z->lock. */
+NST_ALWAYS_INLINE void put_back(struct nst_page **runs, size_t n, const int wait)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		if (wait)
+			nst_page_put_waits(runs[i]);
+		else if (!nst_page_put_tries(runs[i]))
+			nst_side_push(nst_page_address(runs[i]), runs[i]);
+	}
+}
+
+/* A batch from the buddy lists: one to return, the rest to this CPU's list. */
+NST_ALWAYS_INLINE struct nst_page *from_buddy(struct nst_zone *z, unsigned int order,
+					      nst_mode_t mode, enum nst_null_reason *why,
+					      const int wait)
+{
+	u64 floor = nst_zone_floor(z, mode);
+	unsigned int mob = nst_mode_mobility(mode);
+	struct nst_page *runs[MAX_BATCH];
+	size_t n = 0, kept, want = nst_pcp_batch(order);
+	int i = nst_pcp_index(order);
+
+	if (!take_lock(&z->lock, wait)) {
+		*why = NST_NULL_BUSY;
+		return NULL;
+	}
+	while (n < want && z->free_pages >= floor + (1ull << order)) {
+		runs[n] = nst_buddy_take_locked(z, order, mob);
+		if (!runs[n])
+			break;
+		n++;
+	}
+	nst_unlock(&z->lock);
+	if (!n) {
+		*why = NST_NULL_WATERMARK;
+		return NULL;
+	}
+	kept = n > 1 ? nst_pcs_pushn(&z->pcp[mob][i], (void **)&runs[1], n - 1) : 0;
+	put_back(&runs[1 + kept], n - 1 - kept, wait);
+	return runs[0];
+}
+
+NST_ALWAYS_INLINE struct nst_page *walk_zone(struct nst_zone *z, unsigned int order,
+					     nst_mode_t mode, enum nst_null_reason *why,
+					     const int wait)
+{
+	struct nst_page *p = from_pcp(z, order, nst_mode_mobility(mode));
+
+	if (p)
+		return p;
+	if (mode & NST_FASTTRY) {
+		*why = NST_NULL_EMPTY;
+		return NULL;
+	}
+	return from_buddy(z, order, mode, why, wait);
+}
+
+NST_ALWAYS_INLINE struct nst_page *walk(unsigned int order, nst_mode_t mode,
+					enum nst_null_reason *why, const int wait)
+{
+	unsigned int nr = nst_sys_cpus.nr_nodes, first = nst_sys_cpus.node[nst_this_cpu()], i;
+
+	if (mode & (NST_THISNODE | NST_FASTTRY))
+		nr = 1;
+	for (i = 0; i < nr; i++) {
+		struct nst_zone *z = &nst_zones[(first + i) % nst_sys_cpus.nr_nodes];
+		struct nst_page *p = walk_zone(z, order, mode, why, wait);
+
+		if (p)
+			return p;
+		nst_store_relaxed(&z->want, 1u); /* a hint to the worker */
+	}
+	nst_worker_flag();
+	return NULL;
+}
+
+struct nst_page *nst_zone_take_tries(struct nst_zone *z, unsigned int order, nst_mode_t mode,
+				     enum nst_null_reason *why)
+{
+	return walk_zone(z, order, mode, why, 0);
+}
+
+struct nst_page *nst_page_take_tries(unsigned int order, nst_mode_t mode, enum nst_null_reason *why)
+{
+	if (order > NST_ORDER_NOLOCK_MAX) {
+		*why = NST_NULL_SIZE;
+		return NULL;
+	}
+	return walk(order, mode, why, 0);
+}
+
+/* This CPU's lists of the zone, made if there are none. */
+static void ensure_pcp(struct nst_zone *z, unsigned int order, unsigned int mob)
+{
+	int i = nst_pcp_index(order);
+
+	if (i < 0 || nst_pcs_has_stack(&z->pcp[mob][i]))
+		return;
+	nst_lock_wait(&z->grow);
+	nst_pcs_ensure(&z->pcp[mob][i], nst_this_cpu()); /* benign: without, runs come one by one */
+	nst_unlock(&z->grow);
+}
+
+/* Memory ready for a mode that may sleep: 0, or -errno when no node has any more. */
+static int grow_somewhere(unsigned int order, nst_mode_t mode)
+{
+	unsigned int nr = nst_sys_cpus.nr_nodes, first = nst_sys_cpus.node[nst_this_cpu()], i;
+
+	if (mode & NST_THISNODE)
+		nr = 1;
+	for (i = 0; i < nr; i++)
+		if (nst_zone_grow(&nst_zones[(first + i) % nst_sys_cpus.nr_nodes], order) == 0)
+			return 0;
+	return -12;
+}
+
+/* Runs parked on CPUs' lists, merged again: the last resort before NULL. */
+static void drain_all(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < nst_sys_cpus.nr_nodes; i++)
+		nst_pcp_drain(&nst_zones[i]);
+}
+
+struct nst_page *nst_page_take_waits(unsigned int order, nst_mode_t mode, enum nst_null_reason *why)
+{
+	unsigned int first = nst_sys_cpus.node[nst_this_cpu()], drained = 0;
+	struct nst_page *p;
+
+	ensure_pcp(&nst_zones[first], order, nst_mode_mobility(mode));
+	for (;;) {
+		p = walk(order, mode, why, 1);
+		if (p || !nst_mode_row(mode)->sleeps)
+			break;
+		if (grow_somewhere(order, mode) == 0)
+			continue;
+		*why = NST_NULL_NOMEM;
+		if (drained)
+			break;
+		drain_all();
+		drained = 1;
+	}
+	if (!p || nst_zones[first].free_pages < nst_zones[first].low)
+		nst_worker_kick();
+	return p;
+}
+
+/* The oldest runs of this CPU's list and @p to the buddy lists. */
+NST_ALWAYS_INLINE int put_buddy(struct nst_zone *z, struct nst_page *p, unsigned int order,
+				const int wait)
+{
+	struct nst_page *runs[MAX_BATCH];
+	int i = nst_pcp_index(order);
+	size_t n = 0, k;
+
+	if (!take_lock(&z->lock, wait))
+		return 0;
+	if (i >= 0)
+		n = nst_pcs_popn(&z->pcp[p->mobility][i], (void **)runs, nst_pcp_batch(order));
+	nst_buddy_put_locked(z, p, order);
+	for (k = 0; k < n; k++)
+		nst_buddy_put_locked(z, runs[k], order);
+	nst_unlock(&z->lock);
+	return 1;
+}
+
+int nst_page_put_tries(struct nst_page *p)
+{
+	struct nst_zone *z = &nst_zones[nst_page_node(p)];
+	unsigned int order = p->order;
+
+	p->state = NST_PAGE_PCP;
+	return nst_pcp_put(z, p, order) || put_buddy(z, p, order, 0);
+}
+
+void nst_page_put_waits(struct nst_page *p)
+{
+	struct nst_zone *z = &nst_zones[nst_page_node(p)];
+	unsigned int order = p->order;
+
+	p->state = NST_PAGE_PCP;
+	if (!nst_pcp_put(z, p, order))
+		put_buddy(z, p, order, 1);
+}
+
+void *nst_run_start(struct nst_page *p, size_t bytes, nst_mode_t mode)
+{
+	void *addr = nst_page_address(p);
+
+	p->asked = (u16)((bytes + NST_PAGE_BYTES - 1) >> NST_PAGE_SHIFT);
+	p->state = NST_PAGE_RUN;
+	if (mode & NST_ZERO)
+		__builtin_memset(addr, 0, NST_PAGE_BYTES << p->order);
+	return addr;
+}

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * print.c - the summary: one fact a line, key=value, units in the key.
+ */
+#include "mm.h"
+
+static const char *const null_names[] = {
+#define ROW(name, ...) #name,
+	NST_NULL_TABLE(ROW)
+#undef ROW
+};
+static const char *const lock_names[] = {
+#define ROW(name, ...) #name,
+	NST_LOCK_TABLE(ROW)
+#undef ROW
+};
+
+struct out {
+	int fd, err;
+};
+
+static void line(struct out *o, const char *fmt, ...) NST_PRINTF(2, 3);
+static void line(struct out *o, const char *fmt, ...)
+{
+	char text[384];
+	va_list ap;
+	size_t n;
+
+	va_start(ap, fmt);
+	n = nst_format_va(text, sizeof(text) - 1, fmt, ap);
+	va_end(ap);
+	n = nst_min(n, sizeof(text) - 2);
+	text[n++] = '\n';
+	if (!o->err)
+		o->err = nst_sys_write_all(o->fd, text, n);
+}
+
+static unsigned long long ull(u64 v)
+{
+	return v;
+}
+
+static void print_requests(struct out *o, const struct nst_stats *s)
+{
+	unsigned int i;
+
+	line(o, "requests_exact=%u%s", s->requests_exact,
+	     s->requests_exact ? "" : " (slow paths only; stats:full counts all)");
+	for (i = 0; i < NST_NR_MODES; i++)
+		if (s->requests[i] || s->nulls[i])
+			line(o, "requests mode=%s count=%llu null=%llu", nst_mode_rows[i].name,
+			     ull(s->requests[i]), ull(s->nulls[i]));
+	for (i = 0; i < NST_NR_NULLS; i++)
+		if (s->null_reasons[i])
+			line(o, "null reason=%s count=%llu", null_names[i], ull(s->null_reasons[i]));
+	line(o, "refills=%llu flushes=%llu next_class=%llu", ull(s->refills), ull(s->flushes),
+	     ull(s->next_class));
+}
+
+static void print_memory(struct out *o, const struct nst_stats *s)
+{
+	unsigned int i;
+
+	line(o, "resident_bytes=%llu resident_peak_bytes=%llu metadata_bytes=%llu",
+	     ull(s->resident_bytes), ull(s->resident_peak_bytes), ull(s->metadata_bytes));
+	line(o, "large_mappings=%llu large_bytes=%llu slabs_made=%llu slabs_freed=%llu",
+	     ull(s->large_mappings), ull(s->large_bytes), ull(s->slabs_made), ull(s->slabs_freed));
+	for (i = 0; i < s->nr_nodes; i++) {
+		const struct nst_zone_stats *z = &s->zones[i];
+
+		line(o, "zone node=%u pages_ready=%llu pages_free=%llu min=%llu low=%llu high=%llu", i,
+		     ull(z->pages_ready), ull(z->pages_free), ull(z->pages_min), ull(z->pages_low),
+		     ull(z->pages_high));
+	}
+}
+
+static void print_caches(struct out *o)
+{
+	struct nst_cache_stats s;
+	u32 id;
+
+	for (id = 1; id <= nst_nr_caches; id++) {
+		if (nst_stats_cache(id, &s) || !s.slabs)
+			continue;
+		line(o,
+		     "cache name=%s object_bytes=%llu slot_bytes=%llu slabs=%llu objects=%llu in_use=%llu "
+		     "in_cpus=%llu in_barn=%llu in_slabs=%llu stocked_per_cpu=%llu",
+		     s.name, ull(s.object_bytes), ull(s.slot_bytes), ull(s.slabs), ull(s.objects),
+		     ull(s.objects - nst_min(s.objects, s.in_cpus + s.in_barn + s.in_slabs)),
+		     ull(s.in_cpus), ull(s.in_barn), ull(s.in_slabs), ull(s.stocked_per_cpu));
+	}
+}
+
+static void print_locks(struct out *o, const struct nst_stats *s)
+{
+	unsigned int i;
+
+	for (i = 0; i < NST_NR_LOCKS; i++)
+		if (s->locks[i].taken)
+			line(o, "lock class=%s taken=%llu try_failed=%llu waited=%llu longest_hold_ns=%llu",
+			     lock_names[i], ull(s->locks[i].taken), ull(s->locks[i].try_failed),
+			     ull(s->locks[i].waited), ull(s->locks[i].longest_hold_ns));
+}
+
+static void print_contract(struct out *o, const struct nst_stats *s)
+{
+	line(o, "side_pushed=%llu side_drained=%llu side_corrupt=%llu misuse=%llu",
+	     ull(s->side_pushed), ull(s->side_drained), ull(s->side_corrupt), ull(s->misuse));
+	line(o, "worker_wakeups=%llu worker_found_work=%llu abandoned_after_fork=%llu",
+	     ull(s->worker_wakeups), ull(s->worker_found_work), ull(s->abandoned_after_fork));
+	/* A program cannot see these of itself; doctor --prove measures them. */
+	line(o, "fault_in_nolock=not_measured syscall_in_nolock=not_measured "
+		"lock_in_nolock=not_measured");
+}
+
+int nst_stats_print(int fd)
+{
+	struct out o = {fd, 0};
+	struct nst_stats s;
+
+	if (nst_stats_read(&s, sizeof(s)))
+		return -12;
+	print_requests(&o, &s);
+	print_memory(&o, &s);
+	print_caches(&o);
+	print_locks(&o, &s);
+	print_contract(&o, &s);
+	return o.err;
+}

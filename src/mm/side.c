@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * side.c - what a no-lock free could place nowhere waits here for somebody who may wait.
+ *
+ *	head -> object -> object -> run -> object ...
+ *
+ * Push is a compare-and-swap; drain takes the whole list by one exchange, so no element is ever popped
+ * alone and there is no ABA. Links of slab objects lie in the object (behind it where a constructor's
+ * work must survive), those of runs in their descriptor. A link in user-writable memory is hidden by a
+ * secret and checked, so that a write after free is reported and leaked, not followed.
+ *
+ * Progress: a push retries only when another push or drain went through.
+ * Fork: the list is whole in the child. Signal: push is legal in a handler.
+ */
+#include "mm.h"
+
+static struct {
+	void *head;
+	u64 secret; /* constant after start */
+} side NST_LINE_ALIGNED;
+
+/* Where an element keeps its two words. */
+static u64 *words_of(void *obj, struct nst_page *p)
+{
+	struct nst_cache *c;
+
+	if (p->state != NST_PAGE_SLAB)
+		return &p->free[NST_PAGE_LINK_WORD];
+	c = nst_cache_number(p->cache);
+	if (!c->ctor)
+		return obj;
+	return (u64 *)(void *)((char *)obj + c->slot - nst_debug_slot_extra() - 16);
+}
+
+static u64 secret(void)
+{
+	if (nst_unlikely(!side.secret)) /* start set it; a push before start has no objects */
+		side.secret = nst_mix64(nst_ticks()) | 1;
+	return side.secret;
+}
+
+static u64 check_of(const void *obj, u64 link)
+{
+	return nst_mix64(link ^ secret() ^ (u64)(uintptr_t)obj);
+}
+
+int nst_side_pending(void)
+{
+	return nst_load_relaxed(&side.head) != NULL; /* relaxed: a later look sees it */
+}
+
+void nst_side_push(void *obj, struct nst_page *head)
+{
+	u64 *w = words_of(obj, head);
+	void *old;
+
+	nst_count(NST_COUNT_SIDE_PUSHED, 1);
+	nst_debug_expose(w);
+	do {
+		old = nst_load_relaxed(&side.head); /* relaxed: the swap checks it */
+		w[0] = (u64)(uintptr_t)old ^ nst_mix64(secret() ^ (u64)(uintptr_t)obj);
+		w[1] = check_of(obj, (u64)(uintptr_t)old);
+		/* Pairs with: nst_exchange_acquire() in nst_side_drain(). */
+	} while (!nst_cas_release(&side.head, old, obj));
+	nst_worker_flag();
+}
+
+/* The next element; 0 when the link fails its check: then the rest is lost, and said so. */
+static int follow(void *obj, struct nst_page *p, void **next)
+{
+	u64 *w = words_of(obj, p);
+	u64 link = w[0] ^ nst_mix64(secret() ^ (u64)(uintptr_t)obj);
+
+	*next = (void *)(uintptr_t)link;
+	if (w[1] == check_of(obj, link))
+		return 1;
+	nst_count(NST_COUNT_SIDE_CORRUPT, 1);
+	nst_warn("side list: the link in the free object %p was overwritten (written after free); "
+		 "what waited behind it is lost",
+		 obj);
+	*next = NULL;
+	return 0;
+}
+
+static void place(void *obj, struct nst_page *p)
+{
+	struct nst_site site = {"side list", NULL};
+	struct nst_cache *c;
+
+	if (p->state != NST_PAGE_SLAB) {
+		nst_page_put_waits(p);
+		return;
+	}
+	c = nst_cache_number(p->cache);
+	if (!c->ctor)
+		nst_debug_refill(c, obj, 16);
+	nst_cache_free_waits(c, obj, site);
+}
+
+unsigned int nst_side_drain(void)
+{
+	unsigned int n = 0;
+	void *obj, *next;
+
+	/* Pairs with: nst_cas_release() in nst_side_push(). */
+	for (obj = nst_exchange_acquire(&side.head, NULL); obj; obj = next) {
+		struct nst_page *p = nst_page_of(obj);
+
+		if (!follow(obj, p, &next))
+			continue;
+		place(obj, p);
+		n++;
+	}
+	if (n)
+		nst_count(NST_COUNT_SIDE_DRAINED, n);
+	return n;
+}
+
+void nst_side_init(void)
+{
+	side.secret = nst_sys_random() | 1;
+}

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * slow.c - what an ordinary entry does once its fast path has failed.
+ *
+ * In this order: start the library, notice a fork, apply the thread's scopes, tell the validator, then
+ * walk; a mode that turns out to wait for nothing goes on in nolock.c. What the program asked to have
+ * counted or checked on every call (options debug, stats, nolock_budget) is done here, because then the
+ * fast paths find empty stacks and come here always.
+ *
+ * Context: thread, until the mode is found to be a no-lock one.
+ */
+#include "mm.h"
+
+#define NOFAIL_NAP_US 1000
+
+/* 1 when an ordinary request may go on. */
+static int enter(nst_mode_t mode, struct nst_site site)
+{
+	if (nst_unlikely(!nst_load_acquire(&nst_mm.started)) && nst_start()) { /* Pairs with: nst_start(). */
+		nst_count_null(mode, NST_NULL_NOMEM);
+		return 0;
+	}
+	nst_fork_check();
+	nst_lockdep_allocation(mode, site.address);
+	if (nst_mm.instrument)
+		nst_count(NST_COUNT_REQUEST + nst_lowest_bit(mode & NST_MODE_MASK), 1);
+	if (nst_mode_row(mode)->sleeps && nst_side_pending())
+		nst_side_drain();
+	nst_worker_kick();
+	return 1;
+}
+
+/* NOFAIL waits for somebody to free. */
+static int again(nst_mode_t mode)
+{
+	static u32 never;
+
+	if (!(mode & NST_NOFAIL))
+		return 0;
+	nst_maintain_pass(1);
+	nst_sys_futex_wait(&never, 0, NOFAIL_NAP_US);
+	return 1;
+}
+
+static void *finish(struct nst_cache *c, void *obj, nst_mode_t mode, struct nst_site site)
+{
+	if (nst_mm.instrument)
+		nst_debug_alloc(c, obj, site);
+	if (mode & NST_ZERO)
+		__builtin_memset(obj, 0, c->size);
+	return obj;
+}
+
+void *nst_cache_alloc_slow(struct nst_cache *c, nst_mode_t mode, struct nst_site site)
+{
+	enum nst_null_reason why = NST_NULL_NOMEM;
+	void *obj;
+
+	mode = nst_mode_in_scope(mode);
+	if (mode & NST_MODES_NEVER_WAIT)
+		return nst_cache_alloc_nolock_slow(c, mode, site);
+	if (!enter(mode, site))
+		return NULL;
+	if ((mode & NST_ZERO) && c->ctor) {
+		nst_warn("%s: NST_ZERO on cache '%s', which has a constructor; allowed: one of them",
+			 site.function, c->name);
+		nst_count_null(mode, NST_NULL_MODE);
+		return NULL;
+	}
+	do {
+		obj = nst_cache_alloc_waits(c, mode, &why);
+	} while (!obj && again(mode));
+	if (obj)
+		return finish(c, obj, mode, site);
+	nst_count_null(mode, why);
+	return NULL;
+}
+
+void *nst_run_alloc_slow(unsigned int order, size_t bytes, nst_mode_t mode, struct nst_site site)
+{
+	enum nst_null_reason why = NST_NULL_NOMEM;
+	struct nst_page *p;
+	void *addr;
+
+	mode = nst_mode_in_scope(mode);
+	if (mode & NST_MODES_NEVER_WAIT)
+		return nst_run_alloc_nolock(order, bytes, mode, site);
+	if (!enter(mode, site))
+		return NULL;
+	do {
+		p = nst_page_take_waits(order, mode, &why);
+	} while (!p && again(mode));
+	if (!p) {
+		nst_count_null(mode, why);
+		return NULL;
+	}
+	addr = nst_run_start(p, bytes, mode);
+	if (nst_mm.instrument)
+		nst_debug_alloc(NULL, addr, site);
+	return addr;
+}
+
+static void *large_slow(size_t size, size_t align, nst_mode_t mode, struct nst_site site)
+{
+	enum nst_null_reason why = NST_NULL_NOMEM;
+	void *addr;
+
+	if (!enter(mode, site))
+		return NULL;
+	if (!nst_mode_row(mode)->sleeps) {
+		nst_count_null(mode, NST_NULL_SIZE);
+		return NULL;
+	}
+	do {
+		addr = nst_large_alloc(size, align, mode, &why);
+	} while (!addr && why == NST_NULL_NOMEM && again(mode));
+	if (!addr)
+		nst_count_null(mode, why);
+	else if (nst_mm.instrument)
+		nst_debug_alloc(NULL, addr, site);
+	return addr;
+}
+
+/* The smallest class of @size whose objects are aligned to @align, or NULL. */
+static struct nst_cache *class_for(size_t size, size_t align)
+{
+	struct nst_cache *c;
+
+	for (size = nst_round_up(size, align); size <= NST_CLASS_MAX; size = c->size + 1) {
+		c = nst_size_table[(size + 15) / 16];
+		if (c->slot % align == 0)
+			return c;
+	}
+	return NULL;
+}
+
+void *nst_size_alloc_slow(size_t size, size_t align, nst_mode_t mode, struct nst_site site)
+{
+	struct nst_cache *c = NULL;
+	size_t whole = nst_max(size, align);
+
+	mode = nst_mode_in_scope(mode);
+	if (mode & NST_MODES_NEVER_WAIT && align <= 16)
+		return nst_size_alloc_nolock_slow(size, mode, site);
+	if (size == 0 || size > PTRDIFF_MAX - align) {
+		nst_count_null(mode, NST_NULL_SIZE);
+		return NULL;
+	}
+	if (nst_unlikely(!nst_load_acquire(&nst_mm.started)) && !(mode & NST_MODES_NEVER_WAIT) &&
+	    nst_start()) { /* Pairs with: nst_start(). */
+		nst_count_null(mode, NST_NULL_NOMEM);
+		return NULL;
+	}
+	if (whole <= NST_CLASS_MAX && align <= NST_PAGE_BYTES)
+		c = class_for(size, align);
+	if (c)
+		return nst_cache_alloc_slow(c, mode, site);
+	if (whole <= NST_BLOCK_BYTES)
+		return nst_run_alloc_slow(nst_log2_up((whole + NST_PAGE_BYTES - 1) >> NST_PAGE_SHIFT),
+					  size, mode, site);
+	if (mode & NST_MODES_NEVER_WAIT) {
+		nst_count_null(mode, NST_NULL_SIZE);
+		return NULL;
+	}
+	return large_slow(size, align, mode, site);
+}
+
+void nst_free_slow(struct nst_cache *c, void *obj, struct nst_site site)
+{
+	struct nst_page *p;
+
+	if (!obj)
+		return;
+	if (nst_thread.scopes & NST_SCOPE_NOLOCK) {
+		nst_free_nolock_slow(c, obj, site);
+		return;
+	}
+	nst_fork_check();
+	p = nst_free_check(c, obj, site);
+	if (!p)
+		return;
+	if (nst_side_pending())
+		nst_side_drain();
+	if (nst_mm.instrument) {
+		if (!nst_debug_free(c, obj, site))
+			return;
+		obj = nst_debug_quarantine(obj);
+		if (!obj)
+			return;
+		p = nst_page_of(obj);
+	}
+	if (p->state == NST_PAGE_SLAB)
+		nst_cache_free_waits(nst_cache_number(p->cache), obj, site);
+	else if (p->state == NST_PAGE_RUN)
+		nst_page_put_waits(p);
+	else
+		nst_large_free(p);
+	nst_worker_kick();
+}

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * stats.c - counters on slow paths, one line per CPU; snapshots; a summary as key=value lines.
+ *
+ * A counter is added to with a relaxed atomic on the CPU's own line: slow paths only, so its cost is
+ * spread over a batch. Nothing here is read by the allocator itself, but the no-lock budget.
+ */
+#include "mm.h"
+
+struct counts {
+	u64 n[NST_NR_COUNTS];
+	u32 budget; /* no-lock objects left until the next refill */
+} NST_LINE_ALIGNED;
+
+static struct counts early; /* before start, and for a CPU without a line */
+static struct counts *counts = &early;
+static unsigned int nr_counts = 1;
+
+int nst_stats_init(void)
+{
+	struct counts *c = nst_meta_alloc(sizeof(*c) * nst_sys_cpus.nr);
+
+	if (!c)
+		return -12;
+	c[0] = early;
+	counts = c;
+	nr_counts = nst_sys_cpus.nr;
+	nst_budget_refill();
+	return 0;
+}
+
+static struct counts *mine(void)
+{
+	unsigned int cpu = nst_this_cpu();
+
+	return &counts[cpu < nr_counts ? cpu : 0];
+}
+
+void nst_count(unsigned int what, u64 n)
+{
+	nst_add_relaxed(&mine()->n[what], n);
+}
+
+static u64 total(unsigned int what)
+{
+	u64 n = 0;
+	unsigned int i;
+
+	for (i = 0; i < nr_counts; i++)
+		n += nst_load_relaxed(&counts[i].n[what]); /* a counter */
+	return n;
+}
+
+/* ---- the no-lock budget: exact per CPU between two refills ---- */
+
+size_t nst_budget_take(size_t n)
+{
+	u32 *budget = &mine()->budget, have;
+
+	if (!(nst_mm.instrument & NST_INSTRUMENT_BUDGET))
+		return n;
+	do {
+		have = nst_load_relaxed(budget); /* relaxed: the swap checks it */
+		n = nst_min(n, have);
+	} while (n && !nst_cas_relaxed(budget, have, have - (u32)n));
+	return n;
+}
+
+void nst_budget_refill(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr_counts; i++)
+		nst_store_relaxed(&counts[i].budget, (u32)nst_option(NST_OPT_nolock_budget));
+}
+
+/* ---- snapshots ---- */
+
+static void read_locks(struct nst_stats *s)
+{
+	unsigned int i, b;
+
+	for (i = 0; i < NST_NR_LOCKS; i++) {
+		const struct nst_lock_counters *c = &nst_lock_counters[i];
+		struct nst_lock_stats *o = &s->locks[i];
+
+		o->taken = nst_load_relaxed(&c->taken); /* counters, here and below */
+		o->try_failed = nst_load_relaxed(&c->try_failed);
+		o->waited = nst_load_relaxed(&c->waited);
+		o->longest_hold_ns = nst_sys_ticks_to_ns(nst_load_relaxed(&c->longest_ticks));
+		for (b = 0; b < 64; b++) {
+			u64 ns = nst_sys_ticks_to_ns(3ull << b >> 1); /* middle of the bucket */
+			unsigned int to = (unsigned int)nst_min(nst_log2(ns | 1),
+								NST_HOLD_BUCKETS - 1);
+
+			if (nst_load_relaxed(&c->hold_log2_ticks[b]))
+				o->hold_log2_ns[to] += nst_load_relaxed(&c->hold_log2_ticks[b]);
+		}
+	}
+}
+
+static void read_zone(struct nst_zone_stats *o, struct nst_zone *z)
+{
+	unsigned int m, i;
+	u32 a;
+
+	for (a = 0; a < nst_mm.nr_arenas; a++)
+		if (z->node >= nst_arenas[a].first_node)
+			o->pages_reserved += nst_arenas[a].blocks_per_node * NST_BLOCK_PAGES;
+	o->pages_ready = nst_load_relaxed(&z->ready_pages);
+	o->purge_failed = nst_load_relaxed(&z->purge_failed);
+	nst_lock_wait(&z->lock);
+	o->pages_free = z->free_pages;
+	o->pages_min = z->min;
+	o->pages_low = z->low;
+	o->pages_high = z->high;
+	o->stolen_pageblocks = z->stolen;
+	for (m = 0; m < NST_NR_MOBILITIES; m++) {
+		o->taken[m] = z->taken[m];
+		o->fallback[m] = z->fallback[m];
+		for (i = 0; i < NST_NR_ORDERS; i++)
+			o->free_blocks[m][i] = z->nr_free[m][i];
+	}
+	nst_unlock(&z->lock);
+}
+
+static void read_counts(struct nst_stats *s)
+{
+	unsigned int i;
+
+	for (i = 0; i < NST_NR_MODES; i++) {
+		s->requests[i] = total(NST_COUNT_REQUEST + i);
+		s->nulls[i] = total(NST_COUNT_NULL + i);
+	}
+	for (i = 0; i < NST_NR_NULLS; i++)
+		s->null_reasons[i] = total(NST_COUNT_REASON + i);
+	s->refills = total(NST_COUNT_REFILL);
+	s->flushes = total(NST_COUNT_FLUSH);
+	s->slabs_made = total(NST_COUNT_SLAB_MADE);
+	s->slabs_freed = total(NST_COUNT_SLAB_FREED);
+	s->next_class = total(NST_COUNT_NEXT_CLASS);
+	s->side_pushed = total(NST_COUNT_SIDE_PUSHED);
+	s->side_drained = total(NST_COUNT_SIDE_DRAINED);
+	s->side_corrupt = total(NST_COUNT_SIDE_CORRUPT);
+	s->misuse = total(NST_COUNT_MISUSE);
+	s->worker_wakeups = total(NST_COUNT_WAKEUP);
+	s->worker_found_work = total(NST_COUNT_FOUND_WORK);
+	s->abandoned_after_fork = total(NST_COUNT_ABANDONED);
+}
+
+static u64 restarts(void)
+{
+	u64 n = 0;
+#ifdef NST_TEST
+	unsigned int i;
+
+	for (i = 0; i < NST_NR_SEQS; i++)
+		n += nst_load_relaxed(&nst_test_restarts[i]);
+#endif
+	return n;
+}
+
+int nst_stats_read(struct nst_stats *out, size_t bytes)
+{
+	struct nst_stats s;
+	unsigned int i;
+
+	if (!out || bytes < 8)
+		return -22;
+	if (nst_start())
+		return -12;
+	nst_fork_check();
+	__builtin_memset(&s, 0, sizeof(s));
+	s.version = NST_STATS_VERSION;
+	s.bytes = sizeof(s);
+	s.requests_exact = nst_mm.instrument != 0;
+	s.nr_nodes = nst_sys_cpus.nr_nodes;
+	read_counts(&s);
+	read_locks(&s);
+	s.sequence_restarts = restarts();
+	s.metadata_bytes = nst_meta_bytes();
+	s.resident_bytes = (nst_load_relaxed(&nst_resident_pages) << NST_PAGE_SHIFT) + s.metadata_bytes;
+	s.resident_peak_bytes =
+		(nst_load_relaxed(&nst_resident_peak) << NST_PAGE_SHIFT) + s.metadata_bytes;
+	s.large_mappings = nst_load_relaxed(&nst_large_count);
+	s.large_bytes = nst_load_relaxed(&nst_large_pages) << NST_PAGE_SHIFT;
+	for (i = 0; i < s.nr_nodes; i++)
+		read_zone(&s.zones[i], &nst_zones[i]);
+	__builtin_memset(out, 0, bytes);
+	__builtin_memcpy(out, &s, nst_min(bytes, sizeof(s)));
+	return 0;
+}
+
+static void read_cache(struct nst_cache_stats *o, struct nst_cache *c)
+{
+	unsigned int i;
+
+	__builtin_memset(o, 0, sizeof(*o));
+	__builtin_memcpy(o->name, c->name, sizeof(o->name));
+	o->object_bytes = c->size;
+	o->slot_bytes = c->slot;
+	o->stocked_per_cpu = c->stock;
+	for (i = 0; i < nst_sys_cpus.nr_nodes; i++) {
+		struct nst_cache_node *n = c->node[i];
+		struct nst_sheaf *s;
+
+		nst_lock_wait(&n->slab);
+		o->slabs += n->nr_slabs;
+		o->objects += n->nr_slabs * c->slots;
+		o->in_slabs += n->free_slots;
+		nst_unlock(&n->slab);
+		nst_lock_wait(&n->barn);
+		for (s = n->full; s; s = s->next)
+			o->in_barn += s->count;
+		nst_unlock(&n->barn);
+	}
+	for (i = 0; i < nst_pcs_nr_stacks(&c->main); i++)
+		o->in_cpus += nst_pcs_count(&c->main, i) +
+			      (u64)nst_pcs_count(&c->full, i) * c->batch;
+}
+
+int nst_stats_cache(u32 id, struct nst_cache_stats *out)
+{
+	int used;
+
+	nst_lock_wait(&nst_caches_lock);
+	used = nst_cache_number(id)->used;
+	if (used)
+		read_cache(out, nst_cache_number(id));
+	nst_unlock(&nst_caches_lock);
+	return used ? 0 : -2;
+}
+
+size_t nst_stats_caches(struct nst_cache_stats *out, size_t nr, size_t bytes)
+{
+	size_t n = 0;
+	u32 id;
+
+	if (nst_start())
+		return 0;
+	nst_fork_check();
+	nst_lock_wait(&nst_caches_lock);
+	for (id = 1; id <= nst_nr_caches; id++) {
+		struct nst_cache_stats s;
+
+		if (!nst_cache_number(id)->used)
+			continue;
+		if (n < nr && out) {
+			read_cache(&s, nst_cache_number(id));
+			__builtin_memcpy((char *)out + n * bytes, &s, nst_min(bytes, sizeof(s)));
+		}
+		n++;
+	}
+	nst_unlock(&nst_caches_lock);
+	return n;
+}

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * stock.c - objects put in CPUs' own lists ahead of need, and kept there.
+ *
+ * A CPU's stock lies in its stack of full sheaves, made large enough: its capacity beyond the ordinary one
+ * says what was asked for, and the worker tops it up. Sheaves are filled first, at leisure; then the
+ * stack is taken from its CPU for as long as it takes to store their pointers: some microseconds in
+ * which a no-lock request there goes on to the barn.
+ *
+ * Locks: takes cache->areas; slab and zone while filling.
+ */
+#include "mm.h"
+
+#define STOCK_MAX 1048576u
+
+static void put_chain(struct nst_cache *c, struct nst_sheaf *s)
+{
+	while (s) {
+		struct nst_sheaf *next = s->next;
+
+		nst_sheaf_put_waits(c, s);
+		s = next;
+	}
+}
+
+static struct nst_sheaf *filled_chain(struct nst_cache *c, unsigned int node, size_t nr)
+{
+	struct nst_sheaf *chain = NULL, *s;
+
+	for (; nr; nr--) {
+		s = nst_sheaf_filled(c, node);
+		if (!s) {
+			put_chain(c, chain);
+			return NULL;
+		}
+		s->next = chain;
+		chain = s;
+	}
+	return chain;
+}
+
+static size_t objects_in(const struct nst_pcs *s)
+{
+	size_t n = 0;
+	u32 i;
+
+	for (i = 0; i < s->count; i++)
+		n += ((const struct nst_sheaf *)s->obj[i])->count;
+	return n;
+}
+
+/* Give stack @i sheaves off *chain until it holds @n objects; a larger stack if needed. Locks: areas. */
+static int top_up_locked(struct nst_cache *c, unsigned int i, size_t n, struct nst_sheaf **chain)
+{
+	u32 need = (u32)((n + c->batch - 1) / c->batch) + 1;
+	struct nst_pcs *s = nst_pcs_take(&c->full, i), *grown;
+	size_t have;
+	int err = 0;
+
+	if (!s)
+		return -12;
+	have = objects_in(s);
+	if (s->cap < s->count + need && have < n) {
+		grown = nst_pcs_grow(s, s->count + need);
+		if (grown)
+			s = grown;
+		else
+			err = -12;
+	}
+	while (have < n && *chain && s->count < s->cap) {
+		struct nst_sheaf *sheaf = *chain;
+
+		*chain = sheaf->next;
+		have += sheaf->count;
+		s->obj[s->count++] = sheaf;
+	}
+	nst_pcs_put(&c->full, i, s);
+	return have < n ? -12 : err;
+}
+
+/* Room for the sheaves that the stock will leave empty. Locks: areas. */
+static void room_for_empties_locked(struct nst_cache *c, unsigned int i, u32 need)
+{
+	struct nst_pcs *s = nst_pcs_take(&c->empty, i), *grown = NULL;
+
+	if (!s)
+		return;
+	if (s->cap < need)
+		grown = nst_pcs_grow(s, need);
+	nst_pcs_put(&c->empty, i, grown ? grown : s);
+}
+
+static int stock_stack(struct nst_cache *c, unsigned int i, unsigned int node, size_t n)
+{
+	size_t nr = (n + c->batch - 1) / c->batch;
+	struct nst_sheaf *chain = filled_chain(c, node, nr);
+	int err;
+
+	if (nr && !chain)
+		return -12;
+	nst_lock_wait(&c->areas);
+	room_for_empties_locked(c, i, (u32)nr + 2);
+	err = top_up_locked(c, i, n, &chain);
+	nst_unlock(&c->areas);
+	put_chain(c, chain);
+	return err;
+}
+
+static int stock_cpu(struct nst_cache *c, unsigned int cpu, size_t n)
+{
+	if (nst_cache_ensure_on(c, cpu))
+		return -12;
+	return stock_stack(c, cpu, nst_sys_cpus.node[cpu], n);
+}
+
+/* Without sequences a thread looks through every stripe: the stock is spread over them. */
+static int stock_stripes(struct nst_cache *c, size_t n)
+{
+	unsigned int i;
+	int err = nst_cache_ensure(c);
+
+	for (i = 0; i < NST_STRIPES && !err; i++)
+		err = stock_stack(c, nst_sys_cpus.nr + i, 0, (n + NST_STRIPES - 1) / NST_STRIPES);
+	return err;
+}
+
+int nst_stock(struct nst_cache *cache, size_t n, int cpus)
+{
+	unsigned int cpu;
+	int err = 0;
+
+	if (!cache || n == 0 || n > STOCK_MAX || cpus < NST_CPU_ALL ||
+	    cpus >= (int)nst_sys_cpus.nr)
+		return -22;
+	if (nst_start())
+		return -12;
+	nst_fork_check();
+	cache->stock = (u32)n;
+	if (!nst_sys_rseq.usable)
+		return stock_stripes(cache, cpus == NST_CPU_ALL ? n * nst_sys_cpus.nr : n);
+	if (cpus == NST_CPU_THIS)
+		return stock_cpu(cache, nst_this_cpu(), n);
+	if (cpus >= 0)
+		return stock_cpu(cache, (unsigned int)cpus, n);
+	for (cpu = 0; cpu < nst_sys_cpus.nr && !err; cpu++)
+		err = stock_cpu(cache, cpu, n);
+	return err;
+}
+
+/* Top up what was stocked and is a quarter gone; 1 if anything was. Context: thread (the worker). */
+int nst_stock_keep(struct nst_cache *c)
+{
+	unsigned int i, found = 0;
+
+	if (!c->stock)
+		return 0;
+	for (i = 0; i < nst_pcs_nr_stacks(&c->full); i++) {
+		u32 have = nst_pcs_count(&c->full, i), want = nst_pcs_cap(&c->full, i);
+		size_t n = want > 1 ? (size_t)(want - 1) * c->batch : 0;
+
+		if (want <= 1 || have >= want - want / 4 - 1)
+			continue;
+		stock_stack(c, i, i < nst_sys_cpus.nr ? nst_sys_cpus.node[i] : 0, n);
+		found = 1;
+	}
+	return (int)found;
+}

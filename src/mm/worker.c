@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * worker.c - the background thread: it does for no-lock callers what they may not do.
+ *
+ * It looks at the flags every millisecond while it found work in the last 100 ms, then backs off to
+ * 50 ms; an ordinary slow path that sees the flag wakes it. One pass drains side lists and strays, tops
+ * stocks and barns up, grows zones below low to high and gives idle blocks back, a bounded number.
+ *
+ * Fork: the child has no such thread; the next ordinary slow path starts one. Signal: all are blocked on it.
+ */
+#include "mm.h"
+
+#define BUSY_US 1000u	  /* (tune) */
+#define IDLE_US 50000u	  /* (tune) */
+#define BUSY_FOR_NS 100000000ull
+#define PURGE_BLOCKS 8u	  /* given back in a pass, at most */
+#define PURGE_NS 100000000ull /* a block must have been idle for this long */
+
+static struct {
+	u32 flag;    /* a no-lock caller wants it; also the futex it sleeps on */
+	u32 running; /* 0 none, 1 started, 2 failed */
+	u32 passing; /* a pass is under way: nst_maintain() and the worker take turns */
+	u64 purged_at; /* ns */
+} worker;
+
+const char *nst_worker_state(void)
+{
+	if (!nst_option(NST_OPT_worker))
+		return "off";
+	return worker.running == 1 ? "running" : worker.running == 2 ? "failed" : "not started";
+}
+
+void nst_worker_flag(void)
+{
+	if (!nst_load_relaxed(&worker.flag)) /* relaxed: a hint either way */
+		nst_store_relaxed(&worker.flag, 1u);
+}
+
+void nst_worker_kick(void)
+{
+	if (nst_likely(!nst_load_relaxed(&worker.flag))) /* relaxed: the next kick sees it */
+		return;
+	if (!worker.running)
+		nst_worker_start();
+	else if (nst_exchange_relaxed(&worker.flag, 2u) == 1)
+		nst_sys_futex_wake(&worker.flag);
+}
+
+/* ---- one pass ---- */
+
+static int fill_barn(struct nst_cache *c)
+{
+	unsigned int node, found = 0;
+
+	for (node = 0; node < nst_sys_cpus.nr_nodes; node++)
+		while (nst_barn_wants_more(c, node) && nst_barn_add_full(c, node))
+			found = 1;
+	return (int)found;
+}
+
+static int pass_cache(struct nst_cache *c)
+{
+	int found = nst_stock_keep(c);
+
+	if (nst_load_relaxed(&c->stray)) { /* relaxed: a later pass sees it */
+		nst_stray_drain(c);
+		found = 1;
+	}
+	if (nst_exchange_relaxed(&c->want, 0u)) /* a hint */
+		found |= fill_barn(c);
+	return found;
+}
+
+/* 1 if the cache exists and will until leave_cache(). */
+static int enter_cache(struct nst_cache *c)
+{
+	int used;
+
+	if (!c->used || !nst_lock_wait_us(&nst_caches_lock, 1000))
+		return 0;
+	used = c->used;
+	c->passers = (u32)used;
+	nst_unlock(&nst_caches_lock);
+	return used;
+}
+
+static int pass_caches(void)
+{
+	int found = 0;
+	u32 id;
+
+	for (id = 1; id <= nst_nr_caches; id++) {
+		struct nst_cache *c = nst_cache_number(id);
+
+		if (!enter_cache(c))
+			continue;
+		found |= pass_cache(c);
+		/* Pairs with: nst_load_acquire() in nst_cache_destroy(). */
+		nst_store_release(&c->passers, 0u);
+	}
+	return found;
+}
+
+static int pass_zone(struct nst_zone *z)
+{
+	int found = (int)nst_exchange_relaxed(&z->want, 0u); /* a hint */
+
+	if (z->free_pages >= z->low && !found)
+		return 0;
+	while (z->free_pages < z->high && nst_zone_grow(z, 0) == 0)
+		found = 1;
+	return found;
+}
+
+static int purge(int now)
+{
+	u64 ns = nst_sys_now_ns();
+	unsigned int i, n = 0;
+
+	if (!now && ns - worker.purged_at < PURGE_NS)
+		return 0;
+	worker.purged_at = ns;
+	for (i = 0; i < nst_sys_cpus.nr_nodes; i++)
+		n += nst_zone_shrink(&nst_zones[i], PURGE_BLOCKS);
+	return n != 0;
+}
+
+/* @all: purge whatever the clock says. Context: thread. */
+int nst_maintain_pass(int all)
+{
+	unsigned int i;
+	int found;
+
+	if (!nst_cas_acquire(&worker.passing, 0u, 1u)) /* Pairs with: nst_store_release() below. */
+		return 0;
+	nst_store_relaxed(&worker.flag, 0u); /* what is flagged from here on is for the next pass */
+	found = nst_fork_make_ready();
+	found |= nst_side_drain() != 0;
+	found |= nst_large_drain() != 0;
+	for (i = 0; i < nst_sys_cpus.nr_nodes; i++)
+		found |= pass_zone(&nst_zones[i]);
+	found |= pass_caches();
+	found |= purge(all);
+	nst_budget_refill();
+	nst_store_release(&worker.passing, 0u); /* Pairs with: nst_cas_acquire() above. */
+	return found;
+}
+
+int nst_maintain(void)
+{
+	if (nst_start())
+		return 0;
+	nst_fork_check();
+	return nst_maintain_pass(1);
+}
+
+/* ---- the thread ---- */
+
+static void run(void)
+{
+	u64 last_work = nst_sys_now_ns();
+
+	for (;;) {
+		u64 now = nst_sys_now_ns();
+		u64 us = now - last_work < BUSY_FOR_NS ? BUSY_US : IDLE_US;
+
+		nst_sys_futex_wait(&worker.flag, nst_load_relaxed(&worker.flag), us); /* a nap */
+		nst_count(NST_COUNT_WAKEUP, 1);
+		if (nst_maintain_pass(0)) {
+			nst_count(NST_COUNT_FOUND_WORK, 1);
+			last_work = nst_sys_now_ns();
+		}
+	}
+}
+
+void nst_worker_start(void)
+{
+	if (!nst_option(NST_OPT_worker) || !nst_cas_relaxed(&worker.running, 0u, 1u))
+		return;
+	if (nst_sys_thread_start(run)) {
+		nst_warn("the worker could not be created; allowed: worker:off and calls of "
+			 "nst_maintain()");
+		nst_store_relaxed(&worker.running, 2u); /* a state to show */
+	}
+}
+
+void nst_worker_after_fork(void)
+{
+	worker.running = 0;
+	worker.passing = 0;
+	worker.flag = 1;
+}

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * zone.c - watermarks, and pageblocks from the kernel and back.
+ *
+ *	free pages	what happens
+ *	> high		the worker gives whole free blocks back, if they were free since its last pass
+ *	< low		the worker makes memory ready, up to high
+ *	< min		only who may use the reserve takes any: ATOMIC half of it, NOFAIL all
+ *
+ * A block becomes ready in steps of 256 KiB: a step is populated with no lock but grow held, and then
+ * enters the buddy lists as one run. No caller gives memory back to the kernel; a refused purge keeps
+ * the block, counts it, and is tried again.
+ */
+#include "mm.h"
+
+#define STEP_ORDER 6u /* (tune) 256 KiB */
+#define STEP_PAGES ((size_t)1 << STEP_ORDER)
+
+struct nst_zone nst_zones[NST_NR_NODES];
+u64 nst_resident_pages, nst_resident_peak;
+
+static struct nst_lock arenas_lock = {.lock_class = NST_LOCK_META};
+
+void nst_zone_init(struct nst_zone *z, unsigned int node)
+{
+	unsigned int m, o;
+
+	nst_lock_init(&z->lock, NST_LOCK_ZONE);
+	nst_lock_init(&z->grow, NST_LOCK_GROW);
+	z->node = (u8)node;
+	z->gen = 1;
+	for (m = 0; m < NST_NR_MOBILITIES; m++)
+		for (o = 0; o < NST_NR_ORDERS; o++)
+			nst_list_init(&z->free[m][o]);
+	z->high = nst_option(NST_OPT_high) >> NST_PAGE_SHIFT;
+	z->low = z->high / 2;
+	z->min = z->high / 4;
+}
+
+u64 nst_zone_floor(const struct nst_zone *z, nst_mode_t mode)
+{
+	unsigned int reserve = nst_mode_row(mode)->reserve;
+
+	if ((mode & NST_NOMEMALLOC) || !reserve)
+		return z->min;
+	return reserve == 1 ? z->min / 2 : 0;
+}
+
+void nst_resident_add(u64 pages)
+{
+	u64 now = nst_add_relaxed(&nst_resident_pages, pages) + pages;
+
+	nst_max_relaxed(&nst_resident_peak, now);
+}
+
+void nst_resident_sub(u64 pages)
+{
+	nst_sub_relaxed(&nst_resident_pages, pages);
+}
+
+int nst_zone_may_add(u64 pages)
+{
+	u64 max = nst_option(NST_OPT_max) >> NST_PAGE_SHIFT;
+
+	return !max || nst_load_relaxed(&nst_resident_pages) + pages <= max; /* relaxed: a counter */
+}
+
+/* First block of @z's part of arena @a, and one past its last; 0 if it has none. */
+static int part_of(const struct nst_zone *z, const struct nst_arena *a, size_t *first, size_t *end)
+{
+	size_t i = (size_t)z->node - a->first_node;
+
+	if (z->node < a->first_node || i >= (a->nr_blocks - 1) / a->blocks_per_node)
+		return 0;
+	*first = i * a->blocks_per_node;
+	*end = *first + a->blocks_per_node;
+	return 1;
+}
+
+/* The lowest block that can be opened. Locks: needs z->grow. */
+static int find_block_locked(struct nst_zone *z, struct nst_arena **arena, size_t *block)
+{
+	u32 i;
+
+	for (i = 0; i < nst_mm.nr_arenas; i++) {
+		struct nst_arena *a = &nst_arenas[i];
+		size_t b, end;
+
+		if (!part_of(z, a, &b, &end))
+			continue;
+		for (b = nst_max(b, z->hint[i]); b < end; b++) {
+			if (a->block[b] > NST_BLOCK_COLD)
+				continue;
+			z->hint[i] = b;
+			*arena = a;
+			*block = b;
+			return 0;
+		}
+		z->hint[i] = end;
+	}
+	return -12;
+}
+
+static int add_arena(struct nst_zone *z)
+{
+	int err;
+
+	nst_lock_wait(&arenas_lock);
+	err = nst_arena_add(nst_arenas[0].bytes, z->node, 1);
+	nst_unlock(&arenas_lock);
+	return err;
+}
+
+/* Locks: needs z->grow. */
+static int open_block_locked(struct nst_zone *z)
+{
+	struct nst_arena *a;
+	size_t block;
+	void *addr;
+
+	if (find_block_locked(z, &a, &block) &&
+	    (add_arena(z) || find_block_locked(z, &a, &block)))
+		return -12;
+	addr = (void *)(a->base + block * NST_BLOCK_BYTES);
+	if (a->block[block] == NST_BLOCK_NONE) {
+		if (nst_sys_commit(addr, NST_BLOCK_BYTES) || nst_block_prepare(a, block))
+			return -12;
+	}
+	a->block_mob[block] = NST_MOB_MOVABLE;
+	/* relaxed: read by nst_page_of() for addresses handed out later */
+	nst_store_relaxed(&a->block[block], (u8)NST_BLOCK_OPEN);
+	z->open_arena = a;
+	z->open_block = block;
+	z->open_next = 0;
+	return 0;
+}
+
+/* Make the next @pages of the open block ready. Locks: needs z->grow. */
+static int step_locked(struct nst_zone *z, size_t pages)
+{
+	struct nst_arena *a = z->open_arena;
+	size_t page = z->open_block * NST_BLOCK_PAGES + z->open_next;
+	void *addr = (void *)(a->base + (page << NST_PAGE_SHIFT));
+
+	if (nst_sys_populate(addr, pages << NST_PAGE_SHIFT))
+		return -12;
+	nst_resident_add(pages);
+	nst_add_relaxed(&z->ready_pages, pages);
+	z->open_next += pages;
+	if (z->open_next == NST_BLOCK_PAGES) {
+		nst_store_relaxed(&a->block[z->open_block], (u8)NST_BLOCK_READY); /* as above */
+		z->open_arena = NULL;
+	}
+	nst_lock_wait(&z->lock);
+	nst_buddy_put_locked(z, &a->pages[page], nst_log2(pages));
+	nst_unlock(&z->lock);
+	return 0;
+}
+
+int nst_zone_grow(struct nst_zone *z, unsigned int order)
+{
+	size_t pages = order > STEP_ORDER ? NST_BLOCK_PAGES : STEP_PAGES;
+	int err = -12;
+
+	nst_lock_wait(&z->grow);
+	/* A whole block is wanted: what is open is finished first, so that no block stays half. */
+	while (z->open_arena && pages == NST_BLOCK_PAGES && z->open_next)
+		if (!nst_zone_may_add(STEP_PAGES) || step_locked(z, STEP_PAGES))
+			goto out_unlock;
+	if (!nst_zone_may_add(pages) || (!z->open_arena && open_block_locked(z)))
+		goto out_unlock;
+	err = step_locked(z, pages);
+out_unlock:
+	nst_unlock(&z->grow);
+	return err;
+}
+
+/* A free whole block, out of the lists, or NULL. */
+static struct nst_page *take_idle_block(struct nst_zone *z)
+{
+	struct nst_page *p = NULL;
+	unsigned int m;
+
+	nst_lock_wait(&z->lock);
+	for (m = 0; m < NST_NR_MOBILITIES && !p; m++) {
+		if (z->lowest_free <= z->high + NST_BLOCK_PAGES || !z->nr_free[m][NST_BLOCK_ORDER])
+			continue;
+		p = nst_buddy_take_locked(z, NST_BLOCK_ORDER, m);
+		z->taken[m] -= NST_BLOCK_PAGES;
+	}
+	nst_unlock(&z->lock);
+	return p;
+}
+
+/* 1 if the kernel took it back. */
+static int purge_block(struct nst_zone *z, struct nst_page *p)
+{
+	struct nst_arena *a = nst_arena_of_page(p);
+	size_t block = (size_t)(p - a->pages) / NST_BLOCK_PAGES;
+
+	if (nst_sys_purge(nst_page_address(p), NST_BLOCK_BYTES)) {
+		nst_add_relaxed(&z->purge_failed, 1);
+		nst_lock_wait(&z->lock);
+		nst_buddy_put_locked(z, p, NST_BLOCK_ORDER);
+		nst_unlock(&z->lock);
+		return 0;
+	}
+	p->state = NST_PAGE_TAIL;
+	nst_resident_sub(NST_BLOCK_PAGES);
+	nst_sub_relaxed(&z->ready_pages, NST_BLOCK_PAGES);
+	nst_lock_wait(&z->grow);
+	nst_store_relaxed(&a->block[block], (u8)NST_BLOCK_COLD); /* no live object is in it */
+	z->hint[a - nst_arenas] = nst_min(z->hint[a - nst_arenas], block);
+	nst_unlock(&z->grow);
+	return 1;
+}
+
+unsigned int nst_zone_shrink(struct nst_zone *z, unsigned int most)
+{
+	unsigned int n = 0;
+	struct nst_page *p;
+
+	while (n < most && (p = take_idle_block(z)) != NULL && purge_block(z, p))
+		n++;
+	nst_lock_wait(&z->lock);
+	z->lowest_free = z->free_pages;
+	nst_unlock(&z->lock);
+	return n;
+}
+
+size_t nst_zone_open_bytes(struct nst_arena *a, size_t block)
+{
+	unsigned int i;
+
+	for (i = 0; i < nst_sys_cpus.nr_nodes; i++)
+		if (nst_zones[i].open_arena == a && nst_zones[i].open_block == block)
+			return nst_zones[i].open_next << NST_PAGE_SHIFT;
+	return 0; /* left half open by a thread that a fork lost */
+}
