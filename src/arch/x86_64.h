@@ -13,7 +13,17 @@
 #ifndef NST_ARCH_X86_64_H
 #define NST_ARCH_X86_64_H
 
+#include <features.h>
+
 #define NST_SEQ_NAME "x86_64"
+
+/* Where the loader cannot store the offset before the library starts, a sequence tests it. */
+#ifdef __GLIBC__
+#define NST_RSEQ_OFFSET_AT_LOAD 1
+#define SEQ_STARTED(label) ""
+#else
+#define SEQ_STARTED(label) "testq %[off], %[off]\njz %l[" label "]\n"
+#endif
 
 #if defined(NST_TEST) && defined(NST_BUSTED) && NST_BUSTED == 4
 #define SEQ_ARM "" /* the sequence is not protected */
@@ -60,34 +70,29 @@
 /* The commit comes before what it commits. */
 #define SEQ_POP_END                                                                                \
 	"movl %k[t], (%[s])\n" SEQ_DELAY(0, 4) "movq 8(%[s], %[t], 8), %[p]\n" SEQ_DELAY(0, 5)
-#define SEQ_PUSH_END                                                                               \
-	"incl (%[s])\n" SEQ_DELAY(1, 5) "movq %[o], 8(%[s], %[t], 8)\n" SEQ_DELAY(1, 6)
+#define SEQ_PUSH_END "incl (%[s])\n" SEQ_DELAY(1, 5) "movq %[o], 8(%[s], %[t], 8)\n" SEQ_DELAY(1, 6)
 #else
 #define SEQ_POP_END                                                                                \
 	SEQ_DELAY(0, 4) "movq 8(%[s], %[t], 8), %[p]\n" SEQ_DELAY(0, 5) "movl %k[t], (%[s])\n"
-#define SEQ_PUSH_END                                                                               \
-	SEQ_DELAY(1, 5) "movq %[o], 8(%[s], %[t], 8)\n" SEQ_DELAY(1, 6) "incl (%[s])\n"
+#define SEQ_PUSH_END SEQ_DELAY(1, 5) "movq %[o], 8(%[s], %[t], 8)\n" SEQ_DELAY(1, 6) "incl (%[s])\n"
 #endif
 
 /* The stack of the CPU whose number is at %fs:ID, in [s]. */
 #define SEQ_STACK(seq, ID)                                                                         \
 	SEQ_DELAY(seq, 0)                                                                          \
-	"movslq %%fs:" ID ", %[s]\n" SEQ_DELAY(seq, 1) "movq (%[table], %[s], 8), %[s]\n"          \
-	SEQ_DELAY(seq, 2)
+	"movslq %%fs:" ID                                                                          \
+	", %[s]\n" SEQ_DELAY(seq, 1) "movq (%[table], %[s], 8), %[s]\n" SEQ_DELAY(seq, 2)
 
 #define SEQ_POP(ID)                                                                                \
-	SEQ_ENTER SEQ_STACK(0, ID)                                                                 \
-	"movl (%[s]), %k[t]\n" SEQ_DELAY(0, 3)                                                     \
-	"subl $1, %k[t]\n"                                                                         \
-	"jb %l[empty]\n" SEQ_POP_END SEQ_LEAVE
+	SEQ_ENTER SEQ_STACK(0, ID) "movl (%[s]), %k[t]\n" SEQ_DELAY(                               \
+		0, 3) "subl $1, %k[t]\n"                                                           \
+		      "jb %l[empty]\n" SEQ_POP_END SEQ_LEAVE
 
 #define SEQ_PUSH(ID)                                                                               \
-	SEQ_ENTER SEQ_STACK(1, ID)                                                                 \
-	"movl (%[s]), %k[t]\n" SEQ_DELAY(1, 3)                                                     \
-	"cmpl 4(%[s]), %k[t]\n"                                                                    \
-	"jae %l[full]\n" SEQ_DELAY(1, 4)                                                           \
-	"cmpq %[o], (%[s], %[t], 8)\n"                                                             \
-	"je %l[same]\n" SEQ_PUSH_END SEQ_LEAVE
+	SEQ_ENTER SEQ_STACK(1, ID) "movl (%[s]), %k[t]\n" SEQ_DELAY(                               \
+		1, 3) "cmpl 4(%[s]), %k[t]\n"                                                      \
+		      "jae %l[full]\n" SEQ_DELAY(1, 4) "cmpq %[o], (%[s], %[t], 8)\n"              \
+						       "je %l[same]\n" SEQ_PUSH_END SEQ_LEAVE
 
 /* The top object of this CPU's stack, or NULL. */
 NST_ALWAYS_INLINE void *nst_seq_pop(struct nst_pcs *const *table)
@@ -96,7 +101,7 @@ NST_ALWAYS_INLINE void *nst_seq_pop(struct nst_pcs *const *table)
 	void *p;
 
 again:
-	__asm__ volatile goto(SEQ_POP("4(%[off])")
+	__asm__ volatile goto(SEQ_STARTED("empty") SEQ_POP("4(%[off])")
 			      : [t] "=&r"(t), [s] "=&r"(s), [p] "=&r"(p), [w] "=&r"(w)
 			      : [off] "r"(nst_rseq_offset), [table] "r"(table)
 			      : "memory", "cc"
@@ -118,7 +123,7 @@ NST_ALWAYS_INLINE enum nst_push nst_seq_push(struct nst_pcs *const *table, void 
 	u64 t, s, w;
 
 again:
-	__asm__ volatile goto(SEQ_PUSH("4(%[off])")
+	__asm__ volatile goto(SEQ_STARTED("full") SEQ_PUSH("4(%[off])")
 			      : [t] "=&r"(t), [s] "=&r"(s), [w] "=&r"(w)
 			      : [off] "r"(nst_rseq_offset), [table] "r"(table), [o] "r"(o)
 			      : "memory", "cc"
@@ -165,11 +170,12 @@ NST_ALWAYS_INLINE enum nst_push nst_seq_push_by(struct nst_pcs *const *table, in
 	u64 t, s, w;
 
 again:
-	__asm__ volatile goto(SEQ_PUSH("(%[id])")
-			      : [t] "=&r"(t), [s] "=&r"(s), [w] "=&r"(w)
-			      : [off] "r"(nst_rseq_offset), [id] "r"(id), [table] "r"(table), [o] "r"(o)
-			      : "memory", "cc"
-			      : full, same, aborted);
+	__asm__ volatile goto(
+		SEQ_PUSH("(%[id])")
+		: [t] "=&r"(t), [s] "=&r"(s), [w] "=&r"(w)
+		: [off] "r"(nst_rseq_offset), [id] "r"(id), [table] "r"(table), [o] "r"(o)
+		: "memory", "cc"
+		: full, same, aborted);
 	return NST_PUSH_OK;
 full:
 	return NST_PUSH_FULL;
@@ -187,9 +193,9 @@ NST_ALWAYS_INLINE size_t nst_seq_popn_by(struct nst_pcs *const *table, intptr_t 
 	u64 t, s, k, p, w;
 
 again:
-	__asm__ volatile goto(SEQ_ENTER SEQ_STACK(2, "(%[id])")
-			      "movl (%[s]), %k[t]\n" SEQ_DELAY(2, 3)
-			      "xorl %k[k], %k[k]\n"
+	__asm__ volatile goto(
+		SEQ_ENTER SEQ_STACK(2, "(%[id])") "movl (%[s]), %k[t]\n" SEQ_DELAY(
+			2, 3) "xorl %k[k], %k[k]\n"
 			      "881: cmpq %[n], %[k]\n"
 			      "jae 882f\n"
 			      "testl %k[t], %k[t]\n"
@@ -197,15 +203,15 @@ again:
 			      "movq (%[s], %[t], 8), %[p]\n"
 			      "movq %[p], (%[out], %[k], 8)\n"
 			      "incl %k[k]\n"
-			      "decl %k[t]\n" SEQ_DELAY(2, 4)
-			      "jmp 881b\n"
-			      "882:\n" SEQ_DELAY(2, 5)
-			      "movl %k[t], (%[s])\n" SEQ_LEAVE
-			      : [t] "=&r"(t), [s] "=&r"(s), [k] "=&r"(k), [p] "=&r"(p), [w] "=&r"(w)
-			      : [off] "r"(nst_rseq_offset), [id] "r"(id), [table] "r"(table),
-				[out] "r"(out), [n] "r"(n)
-			      : "memory", "cc"
-			      : aborted);
+			      "decl %k[t]\n" SEQ_DELAY(
+				      2, 4) "jmp 881b\n"
+					    "882:\n" SEQ_DELAY(2,
+							       5) "movl %k[t], (%[s])\n" SEQ_LEAVE
+		: [t] "=&r"(t), [s] "=&r"(s), [k] "=&r"(k), [p] "=&r"(p), [w] "=&r"(w)
+		: [off] "r"(nst_rseq_offset), [id] "r"(id), [table] "r"(table), [out] "r"(out),
+		  [n] "r"(n)
+		: "memory", "cc"
+		: aborted);
 	SEQ_OUTPUTS_DONE();
 	return k;
 aborted:
@@ -220,9 +226,9 @@ NST_ALWAYS_INLINE size_t nst_seq_pushn_by(struct nst_pcs *const *table, intptr_t
 	u64 t, s, k, p, w;
 
 again:
-	__asm__ volatile goto(SEQ_ENTER SEQ_STACK(3, "(%[id])")
-			      "movl (%[s]), %k[t]\n" SEQ_DELAY(3, 3)
-			      "xorl %k[k], %k[k]\n"
+	__asm__ volatile goto(
+		SEQ_ENTER SEQ_STACK(3, "(%[id])") "movl (%[s]), %k[t]\n" SEQ_DELAY(
+			3, 3) "xorl %k[k], %k[k]\n"
 			      "881: cmpq %[n], %[k]\n"
 			      "jae 882f\n"
 			      "cmpl 4(%[s]), %k[t]\n"
@@ -230,15 +236,15 @@ again:
 			      "movq (%[in], %[k], 8), %[p]\n"
 			      "movq %[p], 8(%[s], %[t], 8)\n"
 			      "incl %k[k]\n"
-			      "incl %k[t]\n" SEQ_DELAY(3, 4)
-			      "jmp 881b\n"
-			      "882:\n" SEQ_DELAY(3, 5)
-			      "movl %k[t], (%[s])\n" SEQ_LEAVE
-			      : [t] "=&r"(t), [s] "=&r"(s), [k] "=&r"(k), [p] "=&r"(p), [w] "=&r"(w)
-			      : [off] "r"(nst_rseq_offset), [id] "r"(id), [table] "r"(table),
-				[in] "r"(in), [n] "r"(n)
-			      : "memory", "cc"
-			      : aborted);
+			      "incl %k[t]\n" SEQ_DELAY(
+				      3, 4) "jmp 881b\n"
+					    "882:\n" SEQ_DELAY(3,
+							       5) "movl %k[t], (%[s])\n" SEQ_LEAVE
+		: [t] "=&r"(t), [s] "=&r"(s), [k] "=&r"(k), [p] "=&r"(p), [w] "=&r"(w)
+		: [off] "r"(nst_rseq_offset), [id] "r"(id), [table] "r"(table), [in] "r"(in),
+		  [n] "r"(n)
+		: "memory", "cc"
+		: aborted);
 	SEQ_OUTPUTS_DONE();
 	return k;
 aborted:

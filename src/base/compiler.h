@@ -33,7 +33,7 @@ typedef uint64_t u64;
 #define NST_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 
 #define NST_ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
-#define nst_container_of(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+#define nst_container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 #define nst_static_assert(cond, text) _Static_assert(cond, text)
 
 #endif

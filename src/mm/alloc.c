@@ -91,9 +91,10 @@ void *nst_alloc_aligned(size_t size, size_t align, nst_mode_t mode)
 	if (refuse_mode(mode, site))
 		return NULL;
 	if (!nst_is_pow2(align) || align > ALIGN_MAX) {
-		nst_warn("nst_alloc_aligned(%zu, %zu): alignment %zu; allowed: a power of two up to "
-			 "1073741824",
-			 size, align, align);
+		nst_warn(
+			"nst_alloc_aligned(%zu, %zu): alignment %zu; allowed: a power of two up to "
+			"1073741824",
+			size, align, align);
 		return NULL;
 	}
 	return nst_size_alloc_slow(size, align, mode, site);
@@ -228,7 +229,8 @@ size_t nst_alloc_bulk(size_t size, nst_mode_t mode, size_t nr, void **out)
 
 	if (refuse_mode(mode, site))
 		return 0;
-	if (size - 1 < NST_CLASS_MAX && nst_load_relaxed(&nst_mm.started)) /* relaxed: slow path checks */
+	if (size - 1 < NST_CLASS_MAX &&
+	    nst_load_relaxed(&nst_mm.started)) /* relaxed: slow path checks */
 		return nst_cache_alloc_bulk(nst_size_table[(size + 15) / 16], mode, nr, out);
 	for (; n < nr; n++) {
 		void *obj = nst_size_alloc_slow(size, 1, mode, site);

@@ -171,13 +171,16 @@ void nst_buddy_check(struct nst_zone *z)
 			struct nst_list *l, *tmp;
 			u64 n = 0;
 
-			nst_list_for_each(l, tmp, &z->free[m][o]) {
+			nst_list_for_each (l, tmp, &z->free[m][o]) {
 				struct nst_page *p = page_on(l);
 
-				if (p->state != NST_PAGE_FREE || p->order != o || p->mobility != m ||
-				    ((uintptr_t)nst_page_address(p) >> NST_PAGE_SHIFT) & ((1u << o) - 1))
-					nst_corrupt("buddy list %u/%u holds page %p of state %u order %u",
-						    m, o, nst_page_address(p), p->state, p->order);
+				if (p->state != NST_PAGE_FREE || p->order != o ||
+				    p->mobility != m ||
+				    ((uintptr_t)nst_page_address(p) >> NST_PAGE_SHIFT) &
+					    ((1u << o) - 1))
+					nst_corrupt(
+						"buddy list %u/%u holds page %p of state %u order %u",
+						m, o, nst_page_address(p), p->state, p->order);
 				n++;
 			}
 			if (n != z->nr_free[m][o])

@@ -11,14 +11,6 @@
  */
 #include "mm.h"
 
-NST_ALWAYS_INLINE int take_lock(struct nst_lock *l, const int wait)
-{
-	if (!wait)
-		return nst_trylock(l);
-	nst_lock_wait(l);
-	return 1;
-}
-
 /* ---- allocation ---- */
 
 NST_ALWAYS_INLINE void put_sheaf(struct nst_cache *c, struct nst_sheaf *s, const int wait)
@@ -143,8 +135,8 @@ void *nst_cache_alloc_tries(struct nst_cache *c, nst_mode_t mode, enum nst_null_
 }
 
 /* From a node's slabs, or from a slab made of whatever pages the mode can get. */
-static size_t slab_waits(struct nst_cache *c, unsigned int node, nst_mode_t mode, void **obj, size_t nr,
-			 enum nst_null_reason *why)
+static size_t slab_waits(struct nst_cache *c, unsigned int node, nst_mode_t mode, void **obj,
+			 size_t nr, enum nst_null_reason *why)
 {
 	struct nst_cache_node *n = c->node[node];
 	struct nst_page *p;

@@ -149,9 +149,10 @@ static int bad_argument(const char *name, size_t size, size_t align, u32 flags)
 		nst_warn("nst_cache_create(\"%s\"): size %zu; allowed: 1 to %u", name, size,
 			 NST_CLASS_MAX);
 	else if (align && (!nst_is_pow2(align) || align > NST_PAGE_BYTES))
-		nst_warn("nst_cache_create(\"%s\"): alignment %zu; allowed: 0, or a power of two up to "
-			 "%zu",
-			 name, align, NST_PAGE_BYTES);
+		nst_warn(
+			"nst_cache_create(\"%s\"): alignment %zu; allowed: 0, or a power of two up to "
+			"%zu",
+			name, align, NST_PAGE_BYTES);
 	else if (flags & ~(u32)(NST_CACHE_RECLAIMABLE | NST_CACHE_NOLOCK))
 		nst_warn("nst_cache_create(\"%s\"): flags 0x%x; allowed: 0x%x", name, flags,
 			 (u32)(NST_CACHE_RECLAIMABLE | NST_CACHE_NOLOCK));
@@ -301,9 +302,10 @@ size_t nst_cache_destroy(struct nst_cache *cache)
 	nst_cache_flush(cache);
 	n = alive(cache);
 	if (n) {
-		nst_warn("nst_cache_destroy(\"%s\"): %zu objects are still alive; allowed: none; the "
-			 "cache stays",
-			 cache->name, n);
+		nst_warn(
+			"nst_cache_destroy(\"%s\"): %zu objects are still alive; allowed: none; the "
+			"cache stays",
+			cache->name, n);
 		return n;
 	}
 	nst_lock_wait(&nst_caches_lock);

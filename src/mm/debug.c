@@ -85,7 +85,8 @@ static void misuse(const void *obj, struct nst_site site, const char *what, cons
 
 	nst_count(NST_COUNT_MISUSE, 1);
 	nst_misuse_line(nst_option(NST_OPT_misuse) == 0, "%s(%p): %s; allowed: %s; caller %s",
-			site.function, obj, what, allowed, caller_text(site, caller, sizeof(caller)));
+			site.function, obj, what, allowed,
+			caller_text(site, caller, sizeof(caller)));
 }
 
 static const void **sites_of(const struct nst_cache *c, const void *obj)
@@ -131,7 +132,8 @@ static void misuse_cache(const struct nst_cache *c, const struct nst_page *p, co
 	char what[160];
 
 	if (p->state != NST_PAGE_SLAB)
-		nst_format(what, sizeof(what), "is a run of pages, no object of cache '%s'", c->name);
+		nst_format(what, sizeof(what), "is a run of pages, no object of cache '%s'",
+			   c->name);
 	else
 		nst_format(what, sizeof(what), "belongs to cache '%s', not '%s'",
 			   nst_cache_number(p->cache)->name, c->name);
@@ -160,7 +162,8 @@ static int cache_matches(const struct nst_cache *named, const struct nst_cache *
 }
 
 /* Start of the slot that an address of a slab lies in. */
-static const void *slot_start(const struct nst_cache *c, const struct nst_page *slab, const void *obj)
+static const void *slot_start(const struct nst_cache *c, const struct nst_page *slab,
+			      const void *obj)
 {
 	const char *base = nst_page_address(slab);
 
@@ -210,8 +213,9 @@ void nst_live_prepare(struct nst_arena *a, size_t block)
 
 	if (nst_sys_commit(bits, NST_BLOCK_BYTES / 16 / 8) ||
 	    nst_sys_populate(bits, NST_BLOCK_BYTES / 16 / 8))
-		nst_corrupt("no memory for the bits that debug:1 needs; allowed: a larger limit, or "
-			    "debug:0");
+		nst_corrupt(
+			"no memory for the bits that debug:1 needs; allowed: a larger limit, or "
+			"debug:0");
 }
 
 static u64 *live_word(const void *obj, u64 *bit)

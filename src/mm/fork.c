@@ -22,9 +22,9 @@
 enum process { CHILD_UNSEEN = 0, REPAIRING = 1, SELF = 2 };
 
 static struct {
-	u32 *word;   /* enum process, wiped in children */
+	u32 *word;    /* enum process, wiped in children */
 	u32 fallback; /* the word where nothing wipes */
-	u32 cow;     /* pages are copy-on-write since a fork */
+	u32 cow;      /* pages are copy-on-write since a fork */
 } process = {.word = &process.fallback, .fallback = SELF};
 
 /* ---- every central lock, in lock order ---- */
@@ -201,8 +201,8 @@ void nst_fork_init(void)
 	u32 *word = nst_sys_reserve(NST_PAGE_BYTES, NST_PAGE_BYTES);
 
 	nst_sys_trap_fork(prepare, in_parent, in_child);
-	if (!word || nst_sys_commit(word, NST_PAGE_BYTES) || nst_sys_populate(word, NST_PAGE_BYTES) ||
-	    nst_sys_wipe_on_fork(word, NST_PAGE_BYTES))
+	if (!word || nst_sys_commit(word, NST_PAGE_BYTES) ||
+	    nst_sys_populate(word, NST_PAGE_BYTES) || nst_sys_wipe_on_fork(word, NST_PAGE_BYTES))
 		return;
 	*word = SELF;
 	process.word = word;

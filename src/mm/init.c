@@ -51,8 +51,7 @@ static int init_caches(void)
 	size_t bytes = (size_t)NST_MAX_CACHES << NST_CACHE_SHIFT;
 	char *caches = nst_sys_reserve(bytes, NST_PAGE_BYTES);
 
-	if (!caches || nst_sys_commit(caches, bytes) ||
-	    nst_sys_populate(caches, NST_PAGE_BYTES))
+	if (!caches || nst_sys_commit(caches, bytes) || nst_sys_populate(caches, NST_PAGE_BYTES))
 		return -12;
 	/* Number 0 is the boot cache's twin, with a table that has an entry for every CPU. */
 	*(struct nst_cache *)(void *)caches = nst_boot_cache;
@@ -82,7 +81,6 @@ static int first_pages(void)
 				return i == 0 && !nst_zones[0].free_pages ? -12 : 0;
 	return 0;
 }
-
 
 static int do_start(void)
 {
@@ -152,7 +150,8 @@ static size_t info_text(const char *key, char *buf, size_t len)
 	if (!__builtin_strcmp(key, "why_none"))
 		return nst_format(buf, len, "%s", nst_sys_rseq_why_none());
 	if (!__builtin_strcmp(key, "membarrier"))
-		return nst_format(buf, len, "%s", nst_sys_membarrier_ok ? "yes" : "no: CPUs are visited");
+		return nst_format(buf, len, "%s",
+				  nst_sys_membarrier_ok ? "yes" : "no: CPUs are visited");
 	if (!__builtin_strcmp(key, "cpus_possible"))
 		return nst_format(buf, len, "%u", nst_sys_cpus.nr);
 	if (!__builtin_strcmp(key, "nodes"))

@@ -16,7 +16,8 @@ u64 nst_large_count, nst_large_pages;
 static struct nst_page *freed; /* CAS push, exchange take */
 
 /* Highest run of @nr blocks that are free and aligned; the block number or 0. Locks: needs z->grow. */
-static size_t find_run_locked(struct nst_arena *a, size_t first, size_t end, size_t nr, size_t align)
+static size_t find_run_locked(struct nst_arena *a, size_t first, size_t end, size_t nr,
+			      size_t align)
 {
 	size_t b, run = 0;
 
@@ -92,7 +93,8 @@ void *nst_large_alloc(size_t bytes, size_t align, nst_mode_t mode, enum nst_null
 	}
 	p->free[NST_PAGE_BYTES_WORD] = pages << NST_PAGE_SHIFT;
 	p->order = NST_BLOCK_ORDER;
-	nst_store_relaxed(&p->state, (u8)NST_PAGE_LARGE); /* the address is not known to others yet */
+	nst_store_relaxed(&p->state,
+			  (u8)NST_PAGE_LARGE); /* the address is not known to others yet */
 	nst_add_relaxed(&nst_large_count, 1);
 	nst_add_relaxed(&nst_large_pages, pages);
 	nst_resident_add(pages);
@@ -128,7 +130,8 @@ static int give_back(struct nst_page *p)
 	nst_lock_wait(&z->grow);
 	p->state = NST_PAGE_TAIL;
 	while (nr--)
-		nst_store_relaxed(&a->block[block + nr], (u8)NST_BLOCK_COLD); /* nobody has an address */
+		nst_store_relaxed(&a->block[block + nr],
+				  (u8)NST_BLOCK_COLD); /* nobody has an address */
 	z->hint[a - nst_arenas] = nst_min(z->hint[a - nst_arenas], block);
 	nst_unlock(&z->grow);
 	nst_sub_relaxed(&nst_large_count, 1);

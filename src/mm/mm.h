@@ -77,9 +77,9 @@ nst_static_assert(sizeof(struct nst_page) == 64, "at most 64 bytes a page");
 #define NST_PAGE_CHECK_WORD 2
 
 enum nst_block_state {
-	NST_BLOCK_NONE,	 /* PROT_NONE */
-	NST_BLOCK_COLD,	 /* writable, not resident */
-	NST_BLOCK_OPEN,	 /* being made ready step by step */
+	NST_BLOCK_NONE, /* PROT_NONE */
+	NST_BLOCK_COLD, /* writable, not resident */
+	NST_BLOCK_OPEN, /* being made ready step by step */
 	NST_BLOCK_READY,
 	NST_BLOCK_LARGE, /* first of a mapping */
 	NST_BLOCK_LARGE_TAIL,
@@ -92,9 +92,9 @@ struct nst_arena {
 	size_t bytes, nr_blocks, blocks_per_node;
 	struct nst_page *pages; /* committed with their block */
 	u16 *map;
-	u8 *block;    /* enum nst_block_state; by the zone's grow lock */
+	u8 *block;     /* enum nst_block_state; by the zone's grow lock */
 	u8 *block_mob; /* enum nst_mobility; by the zone's lock */
-	u64 *live;    /* debug: a bit per 16 bytes, 1 is handed out; committed with their block */
+	u64 *live;     /* debug: a bit per 16 bytes, 1 is handed out; committed with their block */
 	unsigned int first_node;
 };
 
@@ -107,7 +107,7 @@ struct nst_zone {
 	/* by lock: */
 	struct nst_list free[NST_NR_MOBILITIES][NST_NR_ORDERS];
 	u64 nr_free[NST_NR_MOBILITIES][NST_NR_ORDERS]; /* blocks */
-	u64 free_pages, lowest_free; /* the latter since the worker's last pass */
+	u64 free_pages, lowest_free;		       /* the latter since the worker's last pass */
 	u64 taken[NST_NR_MOBILITIES], fallback[NST_NR_MOBILITIES], stolen;
 	u64 min, low, high; /* watermarks, pages; constant */
 	/* by grow: */
@@ -142,9 +142,9 @@ struct nst_cache {
 	u16 id, batch;	  /* number in the map; pointers moved at once */
 	u8 order, mobility, used, is_class;
 	u32 align;
-	u32 want;  /* as in the zone */
-	u32 stock; /* per CPU, by nst_stock() */
-	u32 passers; /* 1 while the worker is in it; destroy waits */
+	u32 want;	       /* as in the zone */
+	u32 stock;	       /* per CPU, by nst_stock() */
+	u32 passers;	       /* 1 while the worker is in it; destroy waits */
 	struct nst_lock areas; /* serialises who takes or adds stacks */
 	char name[32];
 };
@@ -253,12 +253,14 @@ void nst_pcp_drain(struct nst_zone *z);
 /* ---- page_alloc.c: front door of pages ---- */
 
 /* Context: any. Waits: never. NULL with *why set. */
-struct nst_page *nst_page_take_tries(unsigned int order, nst_mode_t mode, enum nst_null_reason *why);
+struct nst_page *nst_page_take_tries(unsigned int order, nst_mode_t mode,
+				     enum nst_null_reason *why);
 /* The same of one zone. */
 struct nst_page *nst_zone_take_tries(struct nst_zone *z, unsigned int order, nst_mode_t mode,
 				     enum nst_null_reason *why);
 /* Context: thread. Waits: as the mode says. */
-struct nst_page *nst_page_take_waits(unsigned int order, nst_mode_t mode, enum nst_null_reason *why);
+struct nst_page *nst_page_take_waits(unsigned int order, nst_mode_t mode,
+				     enum nst_null_reason *why);
 /* 1 if a place was found; 0: a lock was busy. Context: any. Waits: never. */
 int nst_page_put_tries(struct nst_page *p);
 /* Context: thread. Waits: short lock. */

@@ -107,7 +107,8 @@ void *nst_size_alloc_nolock_slow(size_t size, nst_mode_t mode, struct nst_site s
 	}
 	if (size > NST_CLASS_MAX)
 		return nst_run_alloc_nolock(
-			nst_log2_up((size + NST_PAGE_BYTES - 1) >> NST_PAGE_SHIFT), size, mode, site);
+			nst_log2_up((size + NST_PAGE_BYTES - 1) >> NST_PAGE_SHIFT), size, mode,
+			site);
 	if (!started(mode))
 		return NULL;
 	return nst_cache_alloc_nolock_slow(nst_size_table[(size + 15) / 16], mode, site);

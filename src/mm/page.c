@@ -114,7 +114,8 @@ void nst_map_set(const struct nst_page *head, u16 id)
 	size_t page = (size_t)(head - a->pages), i;
 
 	for (i = 0; i < (size_t)1 << head->order; i++)
-		nst_store_relaxed(&a->map[page + i], id); /* relaxed: set before an object is handed out */
+		nst_store_relaxed(&a->map[page + i],
+				  id); /* relaxed: set before an object is handed out */
 }
 
 /* First block of each node's part and the last of all: never opened. */
@@ -144,7 +145,8 @@ static int reserve_arrays(struct nst_arena *a)
 	a->map = (u16 *)(void *)(at + pages + live);
 	a->block = (u8 *)(at + pages + live + map);
 	a->block_mob = a->block + block;
-	if (nst_sys_commit(a->map, map + 2 * block) == 0 && nst_sys_populate(a->map, NST_PAGE_BYTES) == 0)
+	if (nst_sys_commit(a->map, map + 2 * block) == 0 &&
+	    nst_sys_populate(a->map, NST_PAGE_BYTES) == 0)
 		return 0;
 	nst_sys_release(at, pages + live + map + 2 * block);
 	return -12;

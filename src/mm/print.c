@@ -52,7 +52,8 @@ static void print_requests(struct out *o, const struct nst_stats *s)
 			     ull(s->requests[i]), ull(s->nulls[i]));
 	for (i = 0; i < NST_NR_NULLS; i++)
 		if (s->null_reasons[i])
-			line(o, "null reason=%s count=%llu", null_names[i], ull(s->null_reasons[i]));
+			line(o, "null reason=%s count=%llu", null_names[i],
+			     ull(s->null_reasons[i]));
 	line(o, "refills=%llu flushes=%llu next_class=%llu", ull(s->refills), ull(s->flushes),
 	     ull(s->next_class));
 }
@@ -68,9 +69,9 @@ static void print_memory(struct out *o, const struct nst_stats *s)
 	for (i = 0; i < s->nr_nodes; i++) {
 		const struct nst_zone_stats *z = &s->zones[i];
 
-		line(o, "zone node=%u pages_ready=%llu pages_free=%llu min=%llu low=%llu high=%llu", i,
-		     ull(z->pages_ready), ull(z->pages_free), ull(z->pages_min), ull(z->pages_low),
-		     ull(z->pages_high));
+		line(o, "zone node=%u pages_ready=%llu pages_free=%llu min=%llu low=%llu high=%llu",
+		     i, ull(z->pages_ready), ull(z->pages_free), ull(z->pages_min),
+		     ull(z->pages_low), ull(z->pages_high));
 	}
 }
 
@@ -97,7 +98,8 @@ static void print_locks(struct out *o, const struct nst_stats *s)
 
 	for (i = 0; i < NST_NR_LOCKS; i++)
 		if (s->locks[i].taken)
-			line(o, "lock class=%s taken=%llu try_failed=%llu waited=%llu longest_hold_ns=%llu",
+			line(o,
+			     "lock class=%s taken=%llu try_failed=%llu waited=%llu longest_hold_ns=%llu",
 			     lock_names[i], ull(s->locks[i].taken), ull(s->locks[i].try_failed),
 			     ull(s->locks[i].waited), ull(s->locks[i].longest_hold_ns));
 }

@@ -16,7 +16,8 @@
 /* 1 when an ordinary request may go on. */
 static int enter(nst_mode_t mode, struct nst_site site)
 {
-	if (nst_unlikely(!nst_load_acquire(&nst_mm.started)) && nst_start()) { /* Pairs with: nst_start(). */
+	if (nst_unlikely(!nst_load_acquire(&nst_mm.started)) &&
+	    nst_start()) { /* Pairs with: nst_start(). */
 		nst_count_null(mode, NST_NULL_NOMEM);
 		return 0;
 	}
@@ -62,8 +63,9 @@ void *nst_cache_alloc_slow(struct nst_cache *c, nst_mode_t mode, struct nst_site
 	if (!enter(mode, site))
 		return NULL;
 	if ((mode & NST_ZERO) && c->ctor) {
-		nst_warn("%s: NST_ZERO on cache '%s', which has a constructor; allowed: one of them",
-			 site.function, c->name);
+		nst_warn(
+			"%s: NST_ZERO on cache '%s', which has a constructor; allowed: one of them",
+			site.function, c->name);
 		nst_count_null(mode, NST_NULL_MODE);
 		return NULL;
 	}
@@ -156,8 +158,9 @@ void *nst_size_alloc_slow(size_t size, size_t align, nst_mode_t mode, struct nst
 	if (c)
 		return nst_cache_alloc_slow(c, mode, site);
 	if (whole <= NST_BLOCK_BYTES)
-		return nst_run_alloc_slow(nst_log2_up((whole + NST_PAGE_BYTES - 1) >> NST_PAGE_SHIFT),
-					  size, mode, site);
+		return nst_run_alloc_slow(
+			nst_log2_up((whole + NST_PAGE_BYTES - 1) >> NST_PAGE_SHIFT), size, mode,
+			site);
 	if (mode & NST_MODES_NEVER_WAIT) {
 		nst_count_null(mode, NST_NULL_SIZE);
 		return NULL;

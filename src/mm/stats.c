@@ -90,8 +90,8 @@ static void read_locks(struct nst_stats *s)
 		o->longest_hold_ns = nst_sys_ticks_to_ns(nst_load_relaxed(&c->longest_ticks));
 		for (b = 0; b < 64; b++) {
 			u64 ns = nst_sys_ticks_to_ns(3ull << b >> 1); /* middle of the bucket */
-			unsigned int to = (unsigned int)nst_min(nst_log2(ns | 1),
-								NST_HOLD_BUCKETS - 1);
+			unsigned int to =
+				(unsigned int)nst_min(nst_log2(ns | 1), NST_HOLD_BUCKETS - 1);
 
 			if (nst_load_relaxed(&c->hold_log2_ticks[b]))
 				o->hold_log2_ns[to] += nst_load_relaxed(&c->hold_log2_ticks[b]);
@@ -179,7 +179,8 @@ int nst_stats_read(struct nst_stats *out, size_t bytes)
 	read_locks(&s);
 	s.sequence_restarts = restarts();
 	s.metadata_bytes = nst_meta_bytes();
-	s.resident_bytes = (nst_load_relaxed(&nst_resident_pages) << NST_PAGE_SHIFT) + s.metadata_bytes;
+	s.resident_bytes =
+		(nst_load_relaxed(&nst_resident_pages) << NST_PAGE_SHIFT) + s.metadata_bytes;
 	s.resident_peak_bytes =
 		(nst_load_relaxed(&nst_resident_peak) << NST_PAGE_SHIFT) + s.metadata_bytes;
 	s.large_mappings = nst_load_relaxed(&nst_large_count);
@@ -215,8 +216,8 @@ static void read_cache(struct nst_cache_stats *o, struct nst_cache *c)
 		nst_unlock(&n->barn);
 	}
 	for (i = 0; i < nst_pcs_nr_stacks(&c->main); i++)
-		o->in_cpus += nst_pcs_count(&c->main, i) +
-			      (u64)nst_pcs_count(&c->full, i) * c->batch;
+		o->in_cpus +=
+			nst_pcs_count(&c->main, i) + (u64)nst_pcs_count(&c->full, i) * c->batch;
 }
 
 int nst_stats_cache(u32 id, struct nst_cache_stats *out)

@@ -129,8 +129,7 @@ int nst_stock(struct nst_cache *cache, size_t n, int cpus)
 	unsigned int cpu;
 	int err = 0;
 
-	if (!cache || n == 0 || n > STOCK_MAX || cpus < NST_CPU_ALL ||
-	    cpus >= (int)nst_sys_cpus.nr)
+	if (!cache || n == 0 || n > STOCK_MAX || cpus < NST_CPU_ALL || cpus >= (int)nst_sys_cpus.nr)
 		return -22;
 	if (nst_start())
 		return -12;

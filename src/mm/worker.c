@@ -10,16 +10,16 @@
  */
 #include "mm.h"
 
-#define BUSY_US 1000u	  /* (tune) */
-#define IDLE_US 50000u	  /* (tune) */
+#define BUSY_US 1000u  /* (tune) */
+#define IDLE_US 50000u /* (tune) */
 #define BUSY_FOR_NS 100000000ull
-#define PURGE_BLOCKS 8u	  /* given back in a pass, at most */
+#define PURGE_BLOCKS 8u	      /* given back in a pass, at most */
 #define PURGE_NS 100000000ull /* a block must have been idle for this long */
 
 static struct {
-	u32 flag;    /* a no-lock caller wants it; also the futex it sleeps on */
-	u32 running; /* 0 none, 1 started, 2 failed */
-	u32 passing; /* a pass is under way: nst_maintain() and the worker take turns */
+	u32 flag;      /* a no-lock caller wants it; also the futex it sleeps on */
+	u32 running;   /* 0 none, 1 started, 2 failed */
+	u32 passing;   /* a pass is under way: nst_maintain() and the worker take turns */
 	u64 purged_at; /* ns */
 } worker;
 

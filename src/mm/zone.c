@@ -62,7 +62,8 @@ int nst_zone_may_add(u64 pages)
 {
 	u64 max = nst_option(NST_OPT_max) >> NST_PAGE_SHIFT;
 
-	return !max || nst_load_relaxed(&nst_resident_pages) + pages <= max; /* relaxed: a counter */
+	return !max ||
+	       nst_load_relaxed(&nst_resident_pages) + pages <= max; /* relaxed: a counter */
 }
 
 /* First block of @z's part of arena @a, and one past its last; 0 if it has none. */
@@ -118,8 +119,7 @@ static int open_block_locked(struct nst_zone *z)
 	size_t block;
 	void *addr;
 
-	if (find_block_locked(z, &a, &block) &&
-	    (add_arena(z) || find_block_locked(z, &a, &block)))
+	if (find_block_locked(z, &a, &block) && (add_arena(z) || find_block_locked(z, &a, &block)))
 		return -12;
 	addr = (void *)(a->base + block * NST_BLOCK_BYTES);
 	if (a->block[block] == NST_BLOCK_NONE) {

@@ -30,17 +30,25 @@ struct nst_pcs nst_pcs_none;
 NST_TLS struct nst_thread nst_thread;
 
 /*
- * Valid from the first instruction: the distance to nst_thread.no_rseq, whose CPU number reads 0.
- * aarch64 has no such relocation for data; there 0 means "not started" and the sequences test it.
+ * Valid from the first instruction: the distance to nst_thread.no_rseq, whose CPU number reads 0. The
+ * linker stores no thread-local offset in data of a shared library, but the loader stores what an
+ * indirect function returns, with the other relocations and before any constructor runs.
+ * Elsewhere (aarch64, musl, which has no indirect functions) 0 means "not started" and sequences test it.
  */
-#if defined(__x86_64__)
-__asm__(".pushsection .data.nst_rseq_offset,\"aw\"\n"
+#ifdef NST_RSEQ_OFFSET_AT_LOAD
+__asm__(".pushsection .text.nst_rseq_offset,\"ax\"\n"
+	".type nst_no_rseq_offset, @gnu_indirect_function\n"
+	"nst_no_rseq_offset:\n"
+	"movq nst_thread@gottpoff(%rip), %rax\n"
+	"ret\n"
+	".popsection\n"
+	".pushsection .data.nst_rseq_offset,\"aw\"\n"
 	".balign 64\n"
 	".globl nst_rseq_offset\n"
 	".hidden nst_rseq_offset\n"
 	".type nst_rseq_offset, @object\n"
 	".size nst_rseq_offset, 8\n"
-	"nst_rseq_offset: .quad nst_thread@tpoff\n"
+	"nst_rseq_offset: .quad nst_no_rseq_offset\n"
 	".popsection\n");
 #else
 intptr_t nst_rseq_offset;
@@ -239,7 +247,8 @@ int nst_pcs_ensure(struct nst_pcs_table *t, unsigned int cpu)
 
 	if (!nst_pcs_by_sequence())
 		return ensure_stripes(t);
-	if (nst_load_relaxed(&t->real[cpu]) != &nst_pcs_none) /* relaxed: only whether there is one */
+	if (nst_load_relaxed(&t->real[cpu]) !=
+	    &nst_pcs_none) /* relaxed: only whether there is one */
 		return 0;
 	s = new_stack(t->cap);
 	if (!s)

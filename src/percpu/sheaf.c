@@ -29,8 +29,7 @@ static int has_sequences(void)
 	uintptr_t area = nst_thread_pointer() + (uintptr_t)nst_rseq_offset;
 
 	/* relaxed: the kernel writes it for this thread alone */
-	return nst_sys_rseq.usable &&
-	       (int)nst_load_relaxed((u32 *)(area + NST_RSEQ_CPU_ID)) >= 0;
+	return nst_sys_rseq.usable && (int)nst_load_relaxed((u32 *)(area + NST_RSEQ_CPU_ID)) >= 0;
 }
 
 /* Every stripe in turn, from the one this thread hashes to, until one yields. */

@@ -14,7 +14,7 @@
 
 #include "../arch/none.h"
 
-#define NST_STRIPES 8u /* (tune) a power of two; more than threads that are inside at once */
+#define NST_STRIPES 8u	 /* (tune) a power of two; more than threads that are inside at once */
 #define NST_SHEAF_MAX 62 /* pointers; a sheaf and its header fill 512 bytes */
 
 /** struct nst_sheaf - objects of one cache, on their way */

@@ -66,7 +66,10 @@ static int parse_bytes(struct word w, int suffix, u64 *out)
 	if (i == 0)
 		return 0;
 	if (suffix && i + 1 == w.len) {
-		unsigned int shift = w.s[i] == 'K' ? 10 : w.s[i] == 'M' ? 20 : w.s[i] == 'G' ? 30 : 0;
+		unsigned int shift = w.s[i] == 'K'   ? 10
+				     : w.s[i] == 'M' ? 20
+				     : w.s[i] == 'G' ? 30
+						     : 0;
 
 		if (!shift || v > (~0ull >> shift))
 			return 0;
@@ -240,8 +243,8 @@ size_t nst_option_text(char *buf, size_t len)
 		buf[0] = 0;
 	for (i = 0; i < NST_NR_OPTIONS; i++)
 		if (options[i].value != options[i].def)
-			n += nst_format(n < len ? buf + n : NULL, n < len ? len - n : 0, "%s%s:%llu",
-					n ? "," : "", options[i].name,
+			n += nst_format(n < len ? buf + n : NULL, n < len ? len - n : 0,
+					"%s%s:%llu", n ? "," : "", options[i].name,
 					(unsigned long long)options[i].value);
 	return n;
 }

@@ -6,17 +6,25 @@
  * kind: NUMBER, BYTES (with K, M, G), SWITCH (off, on) or a list of words "a|b" that count from 0.
  * No include guard: it is read once for each thing that is made from it.
  */
-NST_OPTION(debug, "number", 0, 0, 3, "1: immediate double-free and foreign-pointer detection, random slab order; 2: and fill, red zones; 3: and call sites, quarantine")
-NST_OPTION(worker, "off|on", 1, 0, 1, "the background thread; off: the program calls nst_maintain()")
-NST_OPTION(sequences, "auto|none", 0, 0, 1, "none: stripes with a try-held word even where rseq is there")
+NST_OPTION(
+	debug, "number", 0, 0, 3,
+	"1: immediate double-free and foreign-pointer detection, random slab order; 2: and fill, red zones; 3: and call sites, quarantine")
+NST_OPTION(worker, "off|on", 1, 0, 1,
+	   "the background thread; off: the program calls nst_maintain()")
+NST_OPTION(sequences, "auto|none", 0, 0, 1,
+	   "none: stripes with a try-held word even where rseq is there")
 NST_OPTION(cid, "off|on", 0, 0, 1, "index by concurrency id instead of CPU number")
-NST_OPTION(nolock_budget, "number", 0, 0, 1u << 30, "no-lock objects per CPU between two refills; 0: no budget")
+NST_OPTION(nolock_budget, "number", 0, 0, 1u << 30,
+	   "no-lock objects per CPU between two refills; 0: no budget")
 NST_OPTION(stats, "on|full", 0, 0, 1, "full: count requests on the fast path as well")
 NST_OPTION(misuse, "abort|continue", 0, 0, 1, "after the line that reports a misuse")
-NST_OPTION(reserve, "bytes", 0, 0, 1ull << 46, "address space for memory; 0: least of 4 x RAM and RLIMIT_AS / 8")
+NST_OPTION(reserve, "bytes", 0, 0, 1ull << 46,
+	   "address space for memory; 0: least of 4 x RAM and RLIMIT_AS / 8")
 NST_OPTION(max, "bytes", 0, 0, 1ull << 46, "most memory made ready; 0: no limit")
-NST_OPTION(high, "bytes", 1u << 20, 1u << 16, 1ull << 40, "free ready memory the worker keeps up per node; low is half, min a quarter")
+NST_OPTION(high, "bytes", 1u << 20, 1u << 16, 1ull << 40,
+	   "free ready memory the worker keeps up per node; low is half, min a quarter")
 NST_OPTION(lock, "off|on", 0, 0, 1, "lock ready memory (mlock)")
 NST_OPTION(warn, "off|on", 1, 0, 1, "warnings")
-NST_OPTION(fork_ready, "off|on", 0, 0, 1, "make copy-on-write pages ready again inside fork(), not at the next nst_maintain()")
+NST_OPTION(fork_ready, "off|on", 0, 0, 1,
+	   "make copy-on-write pages ready again inside fork(), not at the next nst_maintain()")
 NST_OPTION(nodes, "number", 0, 0, 8, "test build: pretend this many NUMA nodes")

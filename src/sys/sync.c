@@ -47,7 +47,7 @@ u64 nst_sys_ticks_to_ns(u64 ticks)
 
 	if (!dt)
 		return 0;
-	return (u64)((__extension__(unsigned __int128)ticks * ns) / dt);
+	return (u64)((__extension__(unsigned __int128) ticks * ns) / dt);
 }
 
 void nst_sys_futex_wait(u32 *word, u32 old, u64 us)

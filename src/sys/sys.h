@@ -48,9 +48,9 @@ void nst_sys_rseq_init(int want_none, int want_cid);
 const char *nst_sys_rseq_why_none(void);
 
 struct nst_sys_rseq {
-	int usable;	 /* sequences serve */
-	intptr_t index;	 /* distance from the thread pointer to the table index: cpu_id or mm_cid */
-	int by_cid;	 /* it is mm_cid: also test cpu_id >= 0, and fence the whole process */
+	int usable;	/* sequences serve */
+	intptr_t index; /* distance from the thread pointer to the table index: cpu_id or mm_cid */
+	int by_cid;	/* it is mm_cid: also test cpu_id >= 0, and fence the whole process */
 };
 extern struct nst_sys_rseq nst_sys_rseq NST_HIDDEN;
 
@@ -65,9 +65,9 @@ extern struct nst_sys_rseq nst_sys_rseq NST_HIDDEN;
  */
 struct nst_lock {
 	uintptr_t owner;
-	u64 since; /* ticks when taken; written by the holder */
+	u64 since;	/* ticks when taken; written by the holder */
 	u32 lock_class; /* enum nst_lock_class */
-	u32 rank;       /* order among locks of a class */
+	u32 rank;	/* order among locks of a class */
 };
 
 /* Holds by class; every field a relaxed counter. */
@@ -100,9 +100,9 @@ void nst_sys_clock_init(void);
 #define NST_MAX_CPUS 4096
 
 struct nst_sys_cpus {
-	unsigned int nr;	 /* possible CPUs: numbers 0 to nr - 1 */
-	unsigned int nr_nodes;	 /* at most NST_STATS_NODES */
-	u8 node[NST_MAX_CPUS];	 /* node of each CPU */
+	unsigned int nr;       /* possible CPUs: numbers 0 to nr - 1 */
+	unsigned int nr_nodes; /* at most NST_STATS_NODES */
+	u8 node[NST_MAX_CPUS]; /* node of each CPU */
 };
 extern struct nst_sys_cpus nst_sys_cpus NST_HIDDEN;
 /* @fake_nodes: 0, or the number of nodes to deal CPUs out to (test build). */

@@ -174,9 +174,9 @@ static int populate_module(struct dl_phdr_info *info, size_t size, void *address
 		if (ph->p_type == PT_LOAD && (uintptr_t)address - r.start < r.end - r.start)
 			ours = 1;
 		if (ph->p_type == PT_GNU_RELRO)
-			relro = (struct range){r.start, nst_round_down(info->dlpi_addr + ph->p_vaddr +
-									       ph->p_memsz,
-								       NST_PAGE_BYTES)};
+			relro = (struct range){
+				r.start, nst_round_down(info->dlpi_addr + ph->p_vaddr + ph->p_memsz,
+							NST_PAGE_BYTES)};
 	}
 	for (i = 0; ours && i < info->dlpi_phnum; i++)
 		if (info->dlpi_phdr[i].p_type == PT_LOAD)
