@@ -3,9 +3,9 @@
  * stock.c - objects put in CPUs' own lists ahead of need, and kept there.
  *
  * A CPU's stock lies in its stack of full sheaves, made large enough: its capacity beyond the ordinary one
- * says what was asked for, and the worker tops it up. Sheaves are filled first, at leisure; then the
- * stack is taken from its CPU for as long as it takes to store their pointers: some microseconds in
- * which a no-lock request there goes on to the barn.
+ * says what was asked for, and the worker tops it up: it fills that capacity and never adds to it. Sheaves
+ * are filled first, at leisure; then the stack is taken from its CPU for as long as it takes to store
+ * their pointers: some microseconds in which a no-lock request there goes on to the barn.
  *
  * Locks: takes cache->areas; slab and zone while filling.
  */
@@ -49,23 +49,30 @@ static size_t objects_in(const struct nst_pcs *s)
 	return n;
 }
 
-/* Give stack @i sheaves off *chain until it holds @n objects; a larger stack if needed. Locks: areas. */
-static int top_up_locked(struct nst_cache *c, unsigned int i, size_t n, struct nst_sheaf **chain)
+enum how { KEEP, GROW };
+
+/* Capacity for @n objects in all: the sheaves there are, as full as they are, and full ones. */
+static u32 cap_for(const struct nst_cache *c, const struct nst_pcs *s, size_t have, size_t n)
 {
-	u32 need = (u32)((n + c->batch - 1) / c->batch) + 1;
+	return s->count + (u32)((n - have + c->batch - 1) / c->batch) + 1;
+}
+
+/*
+ * Give stack @i sheaves off *chain until it holds @n objects or is full; with GROW a larger stack if
+ * needed. Locks: areas.
+ */
+static int top_up_locked(struct nst_cache *c, unsigned int i, size_t n, enum how how,
+			 struct nst_sheaf **chain)
+{
 	struct nst_pcs *s = nst_pcs_take(&c->full, i), *grown;
 	size_t have;
-	int err = 0;
 
 	if (!s)
 		return -12;
 	have = objects_in(s);
-	if (s->cap < s->count + need && have < n) {
-		grown = nst_pcs_grow(s, s->count + need);
-		if (grown)
-			s = grown;
-		else
-			err = -12;
+	if (how == GROW && have < n && s->cap < cap_for(c, s, have, n)) {
+		grown = nst_pcs_grow(s, cap_for(c, s, have, n));
+		s = grown ? grown : s;
 	}
 	while (have < n && *chain && s->count < s->cap) {
 		struct nst_sheaf *sheaf = *chain;
@@ -75,7 +82,7 @@ static int top_up_locked(struct nst_cache *c, unsigned int i, size_t n, struct n
 		s->obj[s->count++] = sheaf;
 	}
 	nst_pcs_put(&c->full, i, s);
-	return have < n ? -12 : err;
+	return have < n ? -12 : 0;
 }
 
 /* Room for the sheaves that the stock will leave empty. Locks: areas. */
@@ -90,7 +97,8 @@ static void room_for_empties_locked(struct nst_cache *c, unsigned int i, u32 nee
 	nst_pcs_put(&c->empty, i, grown ? grown : s);
 }
 
-static int stock_stack(struct nst_cache *c, unsigned int i, unsigned int node, size_t n)
+static int stock_stack(struct nst_cache *c, unsigned int i, unsigned int node, size_t n,
+		       enum how how)
 {
 	size_t nr = (n + c->batch - 1) / c->batch;
 	struct nst_sheaf *chain = filled_chain(c, node, nr);
@@ -100,7 +108,7 @@ static int stock_stack(struct nst_cache *c, unsigned int i, unsigned int node, s
 		return -12;
 	nst_lock_wait(&c->areas);
 	room_for_empties_locked(c, i, (u32)nr + 2);
-	err = top_up_locked(c, i, n, &chain);
+	err = top_up_locked(c, i, n, how, &chain);
 	nst_unlock(&c->areas);
 	put_chain(c, chain);
 	return err;
@@ -110,7 +118,7 @@ static int stock_cpu(struct nst_cache *c, unsigned int cpu, size_t n)
 {
 	if (nst_cache_ensure_on(c, cpu))
 		return -12;
-	return stock_stack(c, cpu, nst_sys_cpus.node[cpu], n);
+	return stock_stack(c, cpu, nst_sys_cpus.node[cpu], n, GROW);
 }
 
 /* Without sequences a thread looks through every stripe: the stock is spread over them. */
@@ -120,7 +128,8 @@ static int stock_stripes(struct nst_cache *c, size_t n)
 	int err = nst_cache_ensure(c);
 
 	for (i = 0; i < NST_STRIPES && !err; i++)
-		err = stock_stack(c, nst_sys_cpus.nr + i, 0, (n + NST_STRIPES - 1) / NST_STRIPES);
+		err = stock_stack(c, nst_sys_cpus.nr + i, 0, (n + NST_STRIPES - 1) / NST_STRIPES,
+				  GROW);
 	return err;
 }
 
@@ -159,7 +168,7 @@ int nst_stock_keep(struct nst_cache *c)
 
 		if (want <= 1 || have >= want - want / 4 - 1)
 			continue;
-		stock_stack(c, i, i < nst_sys_cpus.nr ? nst_sys_cpus.node[i] : 0, n);
+		stock_stack(c, i, i < nst_sys_cpus.nr ? nst_sys_cpus.node[i] : 0, n, KEEP);
 		found = 1;
 	}
 	return (int)found;
