@@ -299,8 +299,12 @@ size_t nst_cache_destroy(struct nst_cache *cache)
 	nst_fork_check();
 	cache->stock = 0; /* the worker refills it no more */
 	nst_store_relaxed(&cache->want, 0u);
+	/* What a pass or a drain has in its hands would count as alive. */
+	nst_maintain_pause();
+	nst_side_settle();
 	nst_cache_flush(cache);
 	n = alive(cache);
+	nst_maintain_resume();
 	if (n) {
 		nst_warn(
 			"nst_cache_destroy(\"%s\"): %zu objects are still alive; allowed: none; the "

@@ -362,6 +362,9 @@ void nst_side_init(void);
 void nst_side_push(void *obj, struct nst_page *head);
 /* How many were found places. Context: thread. */
 unsigned int nst_side_drain(void);
+/* Wait, for a bounded time, until no other thread is in the midst of a drain. Context: thread. */
+void nst_side_settle(void);
+void nst_side_after_fork(void);
 int nst_side_pending(void);
 
 /* ---- debug.c: misuse ---- */
@@ -403,6 +406,9 @@ void nst_worker_start(void);
 void nst_worker_after_fork(void);
 const char *nst_worker_state(void);
 int nst_maintain_pass(int all);
+/* Wait until no pass is under way and let none begin until resume. Context: thread. Waits: sleeps. */
+void nst_maintain_pause(void);
+void nst_maintain_resume(void);
 int nst_stock_keep(struct nst_cache *c);
 /* After a fork, if pages are copy-on-write: 1 and they no longer are. Context: thread. Waits: sleeps. */
 int nst_fork_make_ready(void);

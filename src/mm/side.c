@@ -10,13 +10,16 @@
  * secret and checked, so that a write after free is reported and leaked, not followed.
  *
  * Progress: a push retries only when another push or drain went through.
- * Fork: the list is whole in the child. Signal: push is legal in a handler.
+ * Fork: the list is whole in the child; what a lost thread was draining is leaked. Signal: push is legal in a handler.
  */
 #include "mm.h"
 
+#define SETTLE_NAPS 1000u /* of 100 us */
+
 static struct {
 	void *head;
-	u64 secret; /* constant after start */
+	u64 secret;   /* constant after start */
+	u32 drainers; /* threads that have objects of the list in their hands */
 } side NST_LINE_ALIGNED;
 
 /* Where an element keeps its two words. */
@@ -102,6 +105,10 @@ unsigned int nst_side_drain(void)
 	unsigned int n = 0;
 	void *obj, *next;
 
+	if (!nst_side_pending())
+		return 0;
+	nst_add_relaxed(&side.drainers, 1);
+	nst_fence_full(); /* Pairs with: the fence in nst_side_settle(). */
 	/* Pairs with: nst_cas_release() in nst_side_push(). */
 	for (obj = nst_exchange_acquire(&side.head, NULL); obj; obj = next) {
 		struct nst_page *p = nst_page_of(obj);
@@ -113,7 +120,29 @@ unsigned int nst_side_drain(void)
 	}
 	if (n)
 		nst_count(NST_COUNT_SIDE_DRAINED, n);
+	nst_fence_full(); /* Pairs with: the fence in nst_side_settle(). */
+	nst_sub_relaxed(&side.drainers, 1);
 	return n;
+}
+
+/* Who took the list before we found it empty has counted itself before that. */
+void nst_side_settle(void)
+{
+	u32 naps, n;
+
+	nst_side_drain();
+	nst_fence_full(); /* Pairs with: the fences in nst_side_drain(). */
+	for (naps = 0; naps < SETTLE_NAPS; naps++) {
+		n = nst_load_relaxed(&side.drainers); /* relaxed: looked at again */
+		if (!n)
+			return;
+		nst_sys_futex_wait(&side.drainers, n, 100);
+	}
+}
+
+void nst_side_after_fork(void)
+{
+	nst_store_relaxed(&side.drainers, 0u); /* relaxed: one thread runs in the child */
 }
 
 void nst_side_init(void)

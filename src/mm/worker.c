@@ -146,6 +146,18 @@ int nst_maintain_pass(int all)
 	return found;
 }
 
+void nst_maintain_pause(void)
+{
+	while (!nst_cas_acquire(&worker.passing, 0u,
+				1u)) /* Pairs with: nst_store_release() of it. */
+		nst_sys_futex_wait(&worker.passing, 1, 100);
+}
+
+void nst_maintain_resume(void)
+{
+	nst_store_release(&worker.passing, 0u); /* Pairs with: nst_cas_acquire() of it. */
+}
+
 int nst_maintain(void)
 {
 	if (nst_start())
