@@ -15,6 +15,7 @@ PID for the process.
 """
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -53,7 +54,9 @@ def main():
     environment = dict(os.environ, NOSTALL_CONF=','.join(part for part in conf if part))
     # What the sanitizers say of the program's end is not the library's line.
     environment['ASAN_OPTIONS'] = 'handle_abort=0:detect_leaks=0'
-    result = subprocess.run([program], capture_output=True, text=True, timeout=30, env=environment)
+    # Of another CPU kind: meson says what runs it.
+    command = [*shlex.split(os.environ.get('MESON_EXE_WRAPPER', '')), program]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=30, env=environment)
     status = 'abort' if result.returncode == -signal.SIGABRT else str(result.returncode)
     said = [normal(line, program) for line in result.stderr.splitlines()]
     says = [line.replace('LINE', str(here(source))) for line in wanted['says']]
