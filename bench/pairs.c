@@ -16,7 +16,7 @@
 #define MAX_SAMPLES 256
 #define MAX_CHILDREN 8
 
-enum child_kind { ALONE, THREADS, NST, DRAINED };
+enum child_kind { ALONE, THREADS, NST, NST_STOCKED, DRAINED };
 
 /* One line of the tables: a way to allocate, in a process of its library. */
 struct row {
@@ -88,26 +88,31 @@ static void contestants(void)
 	c = add_child(NST, (struct bench_peer){"nostall", NULL});
 	add_row("cache NORMAL", c, V_CACHE, 0);
 	add_row("cache NOLOCK", c, V_CACHE_NOLOCK, 0);
-	add_row("cache FASTTRY", c, V_CACHE_FASTTRY, 0);
-	add_row("cache stocked", c, V_CACHE_STOCKED, 0);
+	add_row("cache NOLOCK stocked", c, V_CACHE_STOCKED, 0);
+	add_row("cache FASTTRY stocked", c, V_CACHE_FASTTRY, 0);
 	add_row("size NORMAL", c, V_SIZE, 0);
 	add_row("size sized free", c, V_SIZE_SIZED, 0);
 	add_row("size NOLOCK", c, V_SIZE_NOLOCK, 0);
-	add_row("size FASTTRY", c, V_SIZE_FASTTRY, 0);
+	c = add_child(NST_STOCKED, (struct bench_peer){"nostall stocked", NULL});
+	add_row("size NOLOCK stocked", c, V_SIZE_NOLOCK, 0);
+	add_row("size FASTTRY stocked", c, V_SIZE_FASTTRY, 0);
 	add_child(DRAINED, (struct bench_peer){"nostall drained", NULL});
 }
 
 static void start(struct child_setup *c)
 {
-	int failed;
+	static const struct {
+		const char *exe, *arg, *conf;
+	} how[] = {
+		[ALONE] = {"pairs_malloc", "alone", NULL},
+		[THREADS] = {"pairs_malloc", "threads", NULL},
+		[NST] = {"pairs_nst", "plain", NULL},
+		[NST_STOCKED] = {"pairs_nst", "stocked", NULL},
+		[DRAINED] = {"pairs_nst", "drained", "worker:off,warn:off"},
+	};
 
-	if (c->kind == ALONE || c->kind == THREADS)
-		failed = bench_spawn(&c->child, "pairs_malloc",
-				     c->kind == ALONE ? "alone" : "threads", c->peer.preload, NULL);
-	else
-		failed = bench_spawn(&c->child, "pairs_nst", c->kind == NST ? "stocked" : "drained",
-				     NULL, c->kind == NST ? NULL : "worker:off,warn:off");
-	if (failed) {
+	if (bench_spawn(&c->child, how[c->kind].exe, how[c->kind].arg, c->peer.preload,
+			how[c->kind].conf)) {
 		perror("pairs: cannot start a child");
 		exit(1);
 	}
@@ -135,18 +140,19 @@ static struct bench_child *child_of(const struct row *row, uint32_t pattern)
 	unsigned int i;
 
 	for (i = 0; i < nr_children && pattern == NULLS; i++)
-		if (children[i].kind == DRAINED && children[row->child].kind == NST)
+		if (children[i].kind == DRAINED)
 			return &children[i].child;
 	return &children[row->child].child;
 }
 
-/* Only a no-lock request can answer NULL while the kernel has memory. */
+/* A hit needs stock for all that is asked in a row; NULL is what no-lock requests say without. */
 static int has_pattern(const struct row *row, uint32_t pattern)
 {
-	if (pattern != NULLS)
-		return 1;
-	return row->variant == V_CACHE_NOLOCK || row->variant == V_CACHE_FASTTRY ||
-	       row->variant == V_SIZE_NOLOCK || row->variant == V_SIZE_FASTTRY;
+	int stocked = strstr(row->name, "stocked") != NULL;
+
+	if (pattern == NULLS)
+		return stocked;
+	return pattern != HIT || stocked || row->is_peer;
 }
 
 static void round_robin(struct samples *s, uint32_t pattern, size_t size, uint64_t pairs,
@@ -233,14 +239,14 @@ static void print_rows(const char *what, struct samples *s, double (*v)[MAX_SAMP
 {
 	unsigned int r, best = fastest_peer(s);
 
-	printf("\n%s\n  %-18s %8s %8s %8s %8s  x%15s  x%15s\n", what, "", "median", "q1", "q3",
+	printf("\n%s\n  %-22s %8s %8s %8s %8s  x%15s  x%15s\n", what, "", "median", "q1", "q3",
 	       "worst", base, rows[best].name);
 	for (r = 0; r < nr_rows; r++) {
 		double median = quantile_of(v[r], s->n, 0.5);
 
 		if (isnan(median))
 			continue;
-		printf("  %-18s %8.2f %8.2f %8.2f %8.2f", rows[r].name, median,
+		printf("  %-22s %8.2f %8.2f %8.2f %8.2f", rows[r].name, median,
 		       quantile_of(v[r], s->n, 0.25), quantile_of(v[r], s->n, 0.75),
 		       quantile_of(v[r], s->n, 1));
 		print_ratio(ratio_of(v[r], v[row_of(base)], s->n));
@@ -310,7 +316,11 @@ static void aims_bulk_null(void)
 	    1.5);
 	for (i = 0; i < BENCH_COUNT(ways); i++) {
 		r = row_of(ways[i]);
-		snprintf(what, sizeof(what), "NULL of %s, x its hit", ways[i]);
+		snprintf(what, sizeof(what), "NULL of %s, x its hit when stocked",
+			 i == 0	  ? "cache NOLOCK"
+			 : i == 1 ? "cache FASTTRY"
+			 : i == 2 ? "size NOLOCK"
+				  : "size FASTTRY");
 		aim(what, ratio_of(nulls.ns[r], hits.ns[r], nulls.n < hits.n ? nulls.n : hits.n),
 		    1);
 	}
@@ -323,7 +333,7 @@ static void print_sizes(struct samples (*at)[3], const size_t *sizes, size_t nr)
 	size_t i;
 
 	for (p = 0; p < 3; p++) {
-		printf("\n%s, ns a pair (median) by size; geometric mean of the ratios over the sizes\n  %-18s",
+		printf("\n%s, ns a pair (median) by size; geometric mean of the ratios over the sizes\n  %-22s",
 		       names[p], "");
 		for (i = 0; i < nr; i++)
 			printf(" %7zu", sizes[i]);
@@ -333,7 +343,7 @@ static void print_sizes(struct samples (*at)[3], const size_t *sizes, size_t nr)
 
 			if (isnan(quantile_of(at[0][p].ns[r], at[0][p].n, 0.5)))
 				continue;
-			printf("  %-18s", rows[r].name);
+			printf("  %-22s", rows[r].name);
 			for (i = 0; i < nr; i++) {
 				struct samples *s = &at[i][p];
 
@@ -402,7 +412,7 @@ int main(void)
 		   bulk.ns, "copy by loop");
 	print_rows("64 bytes, hit: ns an allocation", &hits, hits.ns, "glibc");
 	print_rows("64 bytes, NULL of the drained library: ns a request", &nulls, nulls.ns,
-		   "cache NOLOCK");
+		   "cache NOLOCK stocked");
 	by_size(quick ? 1 : 3, quick ? 4 : 10);
 	aims_64();
 	aims_bulk_null();

@@ -30,7 +30,7 @@ enum pairs_variant {
 
 	V_CACHE, /* nst_cache_alloc(NST_NORMAL), nst_cache_free */
 	V_CACHE_NOLOCK,
-	V_CACHE_FASTTRY, /* nst_cache_alloc(NST_FASTTRY), nst_cache_free_nolock */
+	V_CACHE_FASTTRY, /* nst_cache_alloc(NST_FASTTRY), nst_cache_free_nolock; stocked */
 	V_SIZE,		 /* nst_alloc(NST_NORMAL), nst_free */
 	V_SIZE_SIZED,	 /* nst_alloc(NST_NORMAL), nst_free_sized */
 	V_SIZE_NOLOCK,

@@ -2,8 +2,9 @@
 /*
  * pairs_nst.c - the worker of the pair benchmark for libnostall.
  *
- * Argument: "stocked" as a program finds it, or "drained": every list, slab and free page is used up
- * by no-lock requests first, with no worker to refill them, so that a request walks all of its tries.
+ * Argument: "plain", as a program finds it; "stocked", with stock of each size for the largest job; or
+ * "drained": every list, slab and free page is used up by no-lock requests first, with no worker to refill
+ * them, so that a request walks all of its tries.
  */
 #define _GNU_SOURCE
 #include "pairs.h"
@@ -111,7 +112,15 @@ static void size_back(void *cache, size_t n, void **ptrs)
 	nst_free_bulk(n, ptrs);
 }
 
-/* A typed cache a size; @stocked: with stock for the largest job. */
+static int drained, stocked_sizes;
+
+/* Enough for the largest job of the size. */
+static int stock(struct nst_cache *cache, size_t size)
+{
+	return nst_stock(cache, size <= 64 ? 2 * PAIRS_COLD : PAIRS_RANDOM + 256, NST_CPU_ALL);
+}
+
+/* A typed cache a size; @stocked: with stock. */
 static struct nst_cache *cache_of(size_t size, int stocked)
 {
 	static struct {
@@ -127,9 +136,18 @@ static struct nst_cache *cache_of(size_t size, int stocked)
 	known[i].size = size;
 	known[i].stocked = stocked;
 	known[i].cache = nst_cache_create(stocked ? "bench-stocked" : "bench", size, 0, 0, NULL);
-	if (!known[i].cache || (stocked && nst_stock(known[i].cache, 2 * PAIRS_COLD, NST_CPU_ALL)))
+	if (!known[i].cache || (stocked && !drained && stock(known[i].cache, size)))
 		fprintf(stderr, "pairs_nst: no cache of %zu bytes\n", size);
 	return known[i].cache;
+}
+
+static void stock_size(size_t size)
+{
+	static uint8_t done[8193];
+
+	if (stocked_sizes && !done[size] && stock(nst_cache_of_size(size), size))
+		fprintf(stderr, "pairs_nst: no stock of %zu bytes\n", size);
+	done[size] = 1;
 }
 
 static void bulk(struct pairs_answer *a, const struct pairs_job *job)
@@ -147,7 +165,8 @@ static void bulk(struct pairs_answer *a, const struct pairs_job *job)
 static void by_cache(struct pairs_answer *a, const struct pairs_job *job)
 {
 	static void *cold[4][PAIRS_COLD];
-	void *cache = cache_of(job->size, job->variant == V_CACHE_STOCKED);
+	void *cache = cache_of(job->size,
+			       job->variant == V_CACHE_STOCKED || job->variant == V_CACHE_FASTTRY);
 
 	switch (job->variant) {
 	case V_CACHE:
@@ -169,6 +188,7 @@ static void by_size(struct pairs_answer *a, const struct pairs_job *job)
 {
 	static void *cold[4][PAIRS_COLD];
 
+	stock_size(job->size);
 	switch (job->variant) {
 	case V_SIZE:
 		pairs_run(a, job, size_alloc, size_free, NULL, cold[0]);
@@ -204,8 +224,10 @@ int main(int argc, char **argv)
 	if (argc < 3)
 		return 2;
 	bench_pin(bench_cpu(1));
-	if (strcmp(argv[2], "drained") == 0) {
-		cache_of(64, 0);
+	stocked_sizes = strcmp(argv[2], "stocked") == 0;
+	drained = strcmp(argv[2], "drained") == 0;
+	if (drained) {
+		cache_of(64, 1);
 		drain();
 	}
 	for (;;) {

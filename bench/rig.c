@@ -304,8 +304,8 @@ static void *measure(void *arg)
 	size_t i;
 
 	bench_pin(bench_cpu(0));
-	prepare(m);
 	rig.result->is_fifo = pthread_setschedparam(pthread_self(), SCHED_FIFO, &fifo) == 0;
+	prepare(m);
 	clock_gettime(CLOCK_MONOTONIC, &next);
 	m->start = bench_ns();
 	end = m->start + rig.job->milliseconds * 1000000ull;
