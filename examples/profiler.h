@@ -45,7 +45,8 @@
 	X(cut_leaf)	     /* signals where nothing above the interrupted function was read */   \
 	X(threads)	     /* threads that had a clock */                                        \
 	X(threads_failed)    /* threads that could not be given one */                             \
-	X(nodes)	     /* in the tree */
+	X(nodes)	     /* in the tree */                                                     \
+	X(faults)	     /* page faults of the handlers while they allocated and filled one */
 
 struct profiler_counters {
 #define X(name) _Atomic uint64_t name;

@@ -16,10 +16,12 @@
  * The table is static and touched once in the constructor; only nodes are allocated.
  * Fork: the child keeps the nodes, which are its own copies, and starts from counts of zero.
  */
+#define _GNU_SOURCE
 #include "profiler.h"
 
 #include <nostall/nostall.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #define CHAIN_BITS 14
 
@@ -52,6 +54,29 @@ static void node_free(struct profiler_node *node)
 	NST_BECAUSE("signal handler");
 }
 
+/* What the kernel counts for this thread. The promise is that a node costs none. */
+static uint64_t faults(void)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_THREAD, &usage);
+	return (uint64_t)usage.ru_minflt + (uint64_t)usage.ru_majflt;
+}
+
+static struct profiler_node *node_new(struct profiler_node *parent, uintptr_t pc)
+{
+	uint64_t before = faults();
+	struct profiler_node *node = node_alloc();
+
+	if (node) {
+		node->parent = parent;
+		node->pc = pc;
+		atomic_init(&node->samples, 0);
+	}
+	atomic_fetch_add_explicit(&profiler.n.faults, faults() - before, memory_order_relaxed);
+	return node;
+}
+
 /* Looks from @from up to, not including, @to. */
 static struct profiler_node *chain_find(struct profiler_node *from, const struct profiler_node *to,
 					const struct profiler_node *parent, uintptr_t pc)
@@ -71,12 +96,9 @@ static struct profiler_node *child(struct profiler_node *parent, uintptr_t pc)
 
 	if (node)
 		return node;
-	node = node_alloc();
+	node = node_new(parent, pc);
 	if (!node)
 		return NULL;
-	node->parent = parent;
-	node->pc = pc;
-	atomic_init(&node->samples, 0);
 	for (;;) {
 		node->next = head;
 		/* Pairs with: the acquire load above, and the one of a losing exchange. */

@@ -20,7 +20,7 @@
  *	      libgcc_s; this copy of the unwinder is linked in privately and has none), and the
  *	      pthread_once() of a table that the walk in the constructor has filled. That walk goes
  *	      through a real signal frame, so that all it calls is bound and resident.
- *   libc     nothing but clock_gettime().
+ *   libc     nothing but clock_gettime() and getrusage().
  *
  * What it cannot promise: unwind tables that lie (hand-written assembly with wrong annotations) make
  * the unwinder read where they say. Code without tables only ends the walk.

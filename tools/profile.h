@@ -20,7 +20,7 @@ struct profile {
 	size_t nr_paths, nr_processes;
 	uint64_t due, taken, dropped_no_memory, dropped_nested, dropped_untracked;
 	uint64_t signals, idle, cut_deep, cut_leaf, threads, threads_failed;
-	uint64_t nodes, nodes_stocked, node_bytes, period_us;
+	uint64_t nodes, faults, nodes_stocked, node_bytes, period_us;
 	char clock[32], allocator[32];
 	char *command, *stats; /* of the process with the most samples */
 	uint64_t command_taken;

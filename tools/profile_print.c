@@ -121,6 +121,7 @@ static void print_totals(const struct profile *p, FILE *out)
 	if (p->nodes_stocked)
 		fprintf(out, " outgrown_times=%.1f", (double)p->nodes / (double)p->nodes_stocked);
 	fprintf(out, " tree_bytes=%" PRIu64 "\n", p->nodes * p->node_bytes);
+	fprintf(out, "page_faults_while_allocating=%" PRIu64 "\n", p->faults);
 }
 
 void profile_print(struct profile *p, FILE *out, size_t top)

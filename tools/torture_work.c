@@ -7,8 +7,8 @@
  * calls, on the same caches. Now and then a thread moves to another CPU, forks (the child goes on
  * allocating and freeing what it inherited), or passes an object on to another thread.
  *
- * Each object is claimed in the owner map while it is held, and its bytes are a pattern of its
- * address, written whole and checked whole.
+ * Each object is claimed in the owner map while it is held, and all its bytes are one that depends
+ * on its address, written whole and checked whole.
  */
 #define _GNU_SOURCE
 #include "torture.h"
@@ -28,9 +28,14 @@
 #define SLOTS 256
 #define HANDLER_SLOTS 32
 #define PASSED_ON 64
-#define ERRNO_MARK 7654 /* no call of ours returns it */
+#define MOST_BYTES (256 * 1024) /* in threads, so that whole runs of pages are among them */
+#define ERRNO_MARK 7654		/* no call of ours returns it */
 
-/* By what it was allocated: it decides which frees are legal beside those that take anything. */
+/*
+ * By what it was allocated: it decides which frees are legal beside those that take anything. A
+ * no-lock request may be served by the next size class, and a resized object may have stayed where it
+ * was: their size does not name their class, and nst_free_sized() is not for them.
+ */
 enum kind { BY_SIZE, BY_CACHE, BY_OTHER };
 
 struct object {
@@ -63,20 +68,31 @@ static uint32_t draw(uint64_t *seed)
 	return (uint32_t)(*seed >> 33);
 }
 
-static size_t draw_bytes(uint64_t *seed)
+/* Small ones mostly: work inside a handler is time that its thread does not have. */
+static size_t draw_bytes(uint64_t *seed, size_t most)
 {
-	uint32_t r = draw(seed) % 256;
+	uint32_t r = draw(seed) % 1024;
 
-	if (r == 0)
-		return 1 + draw(seed) % (256 * 1024);
-	if (r < 8)
-		return 1 + draw(seed) % NST_NOLOCK_MAX;
-	return 1 + draw(seed) % (r < 64 ? 2048 : 160);
+	if (r < 2)
+		return 1 + draw(seed) % most;
+	if (r < 16)
+		return 1 + draw(seed) % 8192;
+	return 1 + draw(seed) % (r < 128 ? 1024 : 160);
 }
 
-static unsigned char pattern(const struct object *o, size_t i)
+static unsigned char pattern(const void *p)
 {
-	return (unsigned char)(((uintptr_t)o->p >> 4) * 31 + i);
+	return (unsigned char)((((uintptr_t)p >> 4) * 0x9e3779b97f4a7c15u) >> 56);
+}
+
+/* Do the first @bytes still hold what was written for @owner? */
+static int intact(const unsigned char *p, size_t bytes, const void *owner)
+{
+	unsigned char differs = 0, want = pattern(owner);
+
+	for (size_t i = 0; i < bytes; i++)
+		differs |= p[i] ^ want;
+	return !differs;
 }
 
 /* Takes an object over: claims it, fills it. NULL is an answer, not an object. */
@@ -89,19 +105,13 @@ static void keep(struct object *o, void *p, size_t bytes, enum kind kind, struct
 		n->misaligned++;
 	if (!owner_claim(p, bytes))
 		n->handed_out_twice++;
-	for (size_t i = 0; i < bytes; i++)
-		o->p[i] = pattern(o, i);
+	memset(p, pattern(p), bytes);
 	atomic_fetch_add_explicit(&torture.live, 1, memory_order_relaxed);
 }
 
 static void check_and_release(struct object *o, struct torture_counts *n)
 {
-	for (size_t i = 0; i < o->bytes; i++) {
-		if (o->p[i] == pattern(o, i))
-			continue;
-		n->overwritten++;
-		break;
-	}
+	n->overwritten += !intact(o->p, o->bytes, o->p);
 	owner_release(o->p, o->bytes);
 	atomic_fetch_sub_explicit(&torture.live, 1, memory_order_relaxed);
 }
@@ -112,8 +122,8 @@ static void *handler_request(uint64_t *seed, size_t *bytes, enum kind *kind)
 {
 	uint32_t how = draw(seed) % 8;
 
-	*bytes = draw_bytes(seed);
-	*kind = how == 0 ? BY_CACHE : how == 3 ? BY_OTHER : BY_SIZE;
+	*bytes = draw_bytes(seed, NST_NOLOCK_MAX);
+	*kind = how == 0 ? BY_CACHE : BY_OTHER;
 	if (how == 0) {
 		*bytes = 96;
 		return nst_cache_alloc_nolock(torture.cache);
@@ -195,8 +205,10 @@ static void *thread_request(struct torture_thread *t, size_t *bytes, enum kind *
 	uint32_t how = draw(&t->seed) % 16;
 	void *p = NULL;
 
-	*bytes = draw_bytes(&t->seed);
-	*kind = how < 3 ? BY_OTHER : how == 5 || how == 6 ? BY_CACHE : BY_SIZE;
+	*bytes = draw_bytes(&t->seed, MOST_BYTES);
+	*kind = how == 5 || how == 6		  ? BY_CACHE
+		: how > 6 && !(mode & NST_NOLOCK) ? BY_SIZE
+						  : BY_OTHER;
 	switch (how) {
 	case 0:
 		return nst_alloc_aligned(*bytes, (size_t)16 << draw(&t->seed) % 8, mode);
@@ -247,20 +259,16 @@ static void thread_free(struct torture_thread *t, struct object *o)
 static void resize(struct torture_thread *t, struct object *o)
 {
 	struct object old = *o;
-	size_t bytes = draw_bytes(&t->seed);
+	size_t bytes = draw_bytes(&t->seed, MOST_BYTES);
 	unsigned char *p;
 
 	/* Its memory may belong to somebody else the moment nst_realloc() moves it. */
 	check_and_release(o, &t->n);
 	p = nst_realloc(old.p, bytes, NST_NORMAL | NST_NOWARN);
-	for (size_t i = 0; p && i < bytes && i < old.bytes; i++) {
-		if (p[i] == pattern(&old, i))
-			continue;
+	if (p && !intact(p, bytes < old.bytes ? bytes : old.bytes, old.p))
 		t->n.overwritten++;
-		break;
-	}
 	if (p)
-		keep(o, p, bytes, BY_SIZE, &t->n);
+		keep(o, p, bytes, BY_OTHER, &t->n);
 	else
 		keep(o, old.p, old.bytes, old.kind, &t->n);
 }
@@ -369,9 +377,9 @@ static void disturb(struct torture_thread *t)
 
 	if (r < 100)
 		migrate(t);
-	else if (r < 102)
+	else if (r < 120)
 		fork_and_wait(t);
-	else if (r < 104)
+	else if (r < 140)
 		nst_maintain();
 }
 
