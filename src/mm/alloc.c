@@ -100,21 +100,27 @@ void *nst_alloc_aligned(size_t size, size_t align, nst_mode_t mode)
 	return nst_size_alloc_slow(size, align, mode, site);
 }
 
-size_t nst_usable_size(const void *ptr)
+/* @p is that of a live object. */
+static size_t usable(const struct nst_page *p)
 {
-	struct nst_site site = NST_SITE("nst_usable_size");
-	struct nst_page *p;
-
-	if (!ptr)
-		return 0;
-	p = nst_free_check(NULL, (void *)(uintptr_t)ptr, site);
-	if (!p)
-		return 0;
 	if (p->state == NST_PAGE_SLAB)
 		return nst_cache_number(p->cache)->size;
 	if (p->state == NST_PAGE_LARGE)
 		return p->free[NST_PAGE_BYTES_WORD];
-	return NST_PAGE_BYTES << p->order;
+	return p->state == NST_PAGE_RUN ? NST_PAGE_BYTES << p->order : 0;
+}
+
+size_t nst_usable_size(const void *ptr)
+{
+	struct nst_page *p = nst_page_of(ptr);
+	size_t size = p ? usable(p) : 0;
+
+	if (ptr && !size)
+		nst_warn(
+			"nst_usable_size(%p): not a live object of this library; allowed: a pointer "
+			"from nst_*alloc*(), or NULL",
+			ptr);
+	return size;
 }
 
 /* Is @size what an object of @have usable bytes would be used for, rather than a smaller one? */
@@ -126,6 +132,7 @@ static int fits(size_t size, size_t have)
 void *nst_realloc(void *ptr, size_t size, nst_mode_t mode)
 {
 	struct nst_site site = NST_SITE("nst_realloc");
+	struct nst_page *p;
 	size_t have;
 	void *to;
 
@@ -133,9 +140,10 @@ void *nst_realloc(void *ptr, size_t size, nst_mode_t mode)
 		return NULL;
 	if (!ptr)
 		return nst_size_alloc_slow(size, 1, mode, site);
-	have = nst_usable_size(ptr);
-	if (!have)
+	p = nst_free_check(NULL, ptr, site);
+	if (!p)
 		return NULL;
+	have = usable(p);
 	if (fits(size, have))
 		return ptr;
 	to = nst_size_alloc_slow(size, 1, mode & ~(nst_mode_t)NST_ZERO, site);

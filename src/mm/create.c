@@ -297,6 +297,10 @@ size_t nst_cache_destroy(struct nst_cache *cache)
 	if (!cache)
 		return 0;
 	nst_fork_check();
+	if (!cache->used) {
+		nst_misuse_destroyed(cache, NST_SITE("nst_cache_destroy"));
+		return 0;
+	}
 	cache->stock = 0; /* the worker refills it no more */
 	nst_store_relaxed(&cache->want, 0u);
 	/* What a pass or a drain has in its hands would count as alive. */
@@ -304,8 +308,8 @@ size_t nst_cache_destroy(struct nst_cache *cache)
 	nst_side_settle();
 	nst_cache_flush(cache);
 	n = alive(cache);
-	nst_maintain_resume();
 	if (n) {
+		nst_maintain_resume();
 		nst_warn(
 			"nst_cache_destroy(\"%s\"): %zu objects are still alive; allowed: none; the "
 			"cache stays",
@@ -313,11 +317,8 @@ size_t nst_cache_destroy(struct nst_cache *cache)
 		return n;
 	}
 	nst_lock_wait(&nst_caches_lock);
-	cache->used = 0; /* the worker enters it no more */
-	/* Pairs with: nst_store_release() in pass_caches(). */
-	while (nst_load_acquire(&cache->passers))
-		nst_sys_futex_wait(&cache->passers, 1, 100);
 	forget(cache);
 	nst_unlock(&nst_caches_lock);
+	nst_maintain_resume();
 	return 0;
 }

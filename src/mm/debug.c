@@ -140,6 +140,11 @@ static void misuse_cache(const struct nst_cache *c, const struct nst_page *p, co
 	misuse(obj, site, what, "the cache or size it was allocated with");
 }
 
+void nst_misuse_destroyed(const struct nst_cache *c, struct nst_site site)
+{
+	misuse(c, site, "the cache was destroyed", "a cache until its nst_cache_destroy()");
+}
+
 void nst_bad_mode(nst_mode_t mode, struct nst_site site)
 {
 	char name[160], caller[128];
@@ -188,6 +193,10 @@ struct nst_page *nst_free_check(struct nst_cache *c, void *obj, struct nst_site 
 {
 	struct nst_page *p = nst_page_of(obj);
 
+	if (c && !c->used) {
+		nst_misuse_destroyed(c, site);
+		return NULL;
+	}
 	if (!p) {
 		misuse(obj, site, "not memory of this library", "a pointer from nst_*alloc*()");
 		return NULL;

@@ -50,6 +50,7 @@ static void for_each_lock(void (*fn)(struct nst_lock *l))
 		fn(&nst_zones[i].grow);
 	for (i = 0; i < nst_sys_cpus.nr_nodes; i++)
 		fn(&nst_zones[i].lock);
+	fn(&nst_arenas_lock);
 	fn(nst_meta_lock());
 }
 
@@ -152,6 +153,8 @@ static void repair(void)
 		repair_zone(&nst_zones[i]);
 	if (lost(&nst_caches_lock))
 		abandon(&nst_caches_lock);
+	if (lost(&nst_arenas_lock))
+		abandon(&nst_arenas_lock);
 	if (lost(nst_meta_lock()))
 		abandon(nst_meta_lock());
 	nst_store_relaxed(&process.cow, 1u); /* read by whoever may enter the kernel */

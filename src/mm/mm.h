@@ -22,7 +22,7 @@
  * M2. Every page that is not the first of its block, run or slab has state PAGE_TAIL.
  * M3. Metadata lies out of band, in memory of its own (percpu/area.c and the arena's arrays).
  *
- * Lock order: a cache's areas, then barn, slab, grow, zone, meta. No-lock code only tries, so
+ * Lock order: a cache's areas, then barn, slab, grow, arenas, zone, meta. No-lock code only tries, so
  * it has no order. Nothing is called back with a lock held.
  *
  * Fork: fork.c. Signal: the no-lock entries (nolock.c) are legal at any instruction. Exit: memory stays
@@ -144,7 +144,6 @@ struct nst_cache {
 	u32 align;
 	u32 want;	       /* as in the zone */
 	u32 stock;	       /* per CPU, by nst_stock() */
-	u32 passers;	       /* 1 while the worker is in it; destroy waits */
 	struct nst_lock areas; /* serialises who takes or adds stacks */
 	char name[32];
 };
@@ -223,6 +222,7 @@ void nst_buddy_check(struct nst_zone *z);
 
 /* ---- zone.c: watermarks, growing and shrinking ---- */
 
+extern struct nst_lock nst_arenas_lock; /* serialises who adds an arena */
 void nst_zone_init(struct nst_zone *z, unsigned int node);
 /* Pages of the reserve that @mode leaves alone. */
 u64 nst_zone_floor(const struct nst_zone *z, nst_mode_t mode);
@@ -388,6 +388,7 @@ int nst_debug_under_tool(void);
 /* Cheap checks of a pointer on a slow path: its cache (NULL: any), its slot. The descriptor or NULL. */
 struct nst_page *nst_free_check(struct nst_cache *c, void *obj, struct nst_site site);
 void nst_misuse_double(const void *obj, struct nst_site site);
+void nst_misuse_destroyed(const struct nst_cache *c, struct nst_site site);
 void nst_bad_mode(nst_mode_t mode, struct nst_site site);
 void nst_live_prepare(struct nst_arena *a, size_t block);
 

@@ -58,6 +58,10 @@ void *nst_cache_alloc_nolock_slow(struct nst_cache *c, nst_mode_t mode, struct n
 	nst_lockdep_allocation(mode, site.address);
 	if (nst_mm.instrument && !admitted(mode))
 		return NULL;
+	if (nst_unlikely(!c->used)) {
+		nst_misuse_destroyed(c, site);
+		return NULL;
+	}
 	if ((mode & NST_ZERO) && c->ctor) {
 		nst_count_null(mode, NST_NULL_MODE);
 		return NULL;

@@ -62,6 +62,10 @@ void *nst_cache_alloc_slow(struct nst_cache *c, nst_mode_t mode, struct nst_site
 		return nst_cache_alloc_nolock_slow(c, mode, site);
 	if (!enter(mode, site))
 		return NULL;
+	if (nst_unlikely(!c->used)) {
+		nst_misuse_destroyed(c, site);
+		return NULL;
+	}
 	if ((mode & NST_ZERO) && c->ctor) {
 		nst_warn(
 			"%s: NST_ZERO on cache '%s', which has a constructor; allowed: one of them",

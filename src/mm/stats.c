@@ -192,6 +192,24 @@ int nst_stats_read(struct nst_stats *out, size_t bytes)
 	return 0;
 }
 
+/*
+ * Objects in the sheaves of stack @i. Exact when the CPU is quiet; else a sheaf may move on while it
+ * is read, but its memory is the library's own and stays readable.
+ */
+static u64 in_sheaves(const struct nst_pcs_table *t, unsigned int i)
+{
+	u32 n = nst_pcs_count(t, i), k;
+	u64 objects = 0;
+
+	for (k = 0; k < n; k++) {
+		const struct nst_sheaf *s = nst_pcs_peek(t, i, k);
+
+		objects +=
+			s ? nst_min(nst_load_relaxed(&s->count), NST_SHEAF_MAX) : 0; /* as above */
+	}
+	return objects;
+}
+
 static void read_cache(struct nst_cache_stats *o, struct nst_cache *c)
 {
 	unsigned int i;
@@ -216,8 +234,7 @@ static void read_cache(struct nst_cache_stats *o, struct nst_cache *c)
 		nst_unlock(&n->barn);
 	}
 	for (i = 0; i < nst_pcs_nr_stacks(&c->main); i++)
-		o->in_cpus +=
-			nst_pcs_count(&c->main, i) + (u64)nst_pcs_count(&c->full, i) * c->batch;
+		o->in_cpus += nst_pcs_count(&c->main, i) + in_sheaves(&c->full, i);
 }
 
 int nst_stats_cache(u32 id, struct nst_cache_stats *out)

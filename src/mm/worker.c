@@ -71,33 +71,15 @@ static int pass_cache(struct nst_cache *c)
 	return found;
 }
 
-/* 1 if the cache exists and will until leave_cache(). */
-static int enter_cache(struct nst_cache *c)
-{
-	int used;
-
-	if (!c->used || !nst_lock_wait_us(&nst_caches_lock, 1000))
-		return 0;
-	used = c->used;
-	c->passers = (u32)used;
-	nst_unlock(&nst_caches_lock);
-	return used;
-}
-
+/* Destroying a cache waits until no pass is under way, so one seen here stays. */
 static int pass_caches(void)
 {
 	int found = 0;
 	u32 id;
 
-	for (id = 1; id <= nst_nr_caches; id++) {
-		struct nst_cache *c = nst_cache_number(id);
-
-		if (!enter_cache(c))
-			continue;
-		found |= pass_cache(c);
-		/* Pairs with: nst_load_acquire() in nst_cache_destroy(). */
-		nst_store_release(&c->passers, 0u);
-	}
+	for (id = 1; id <= nst_nr_caches; id++)
+		if (nst_cache_number(id)->used)
+			found |= pass_cache(nst_cache_number(id));
 	return found;
 }
 

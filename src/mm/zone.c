@@ -19,7 +19,7 @@
 struct nst_zone nst_zones[NST_NR_NODES];
 u64 nst_resident_pages, nst_resident_peak;
 
-static struct nst_lock arenas_lock = {.lock_class = NST_LOCK_META};
+struct nst_lock nst_arenas_lock = {.lock_class = NST_LOCK_META};
 
 void nst_zone_init(struct nst_zone *z, unsigned int node)
 {
@@ -106,9 +106,9 @@ static int add_arena(struct nst_zone *z)
 {
 	int err;
 
-	nst_lock_wait(&arenas_lock);
+	nst_lock_wait(&nst_arenas_lock);
 	err = nst_arena_add(nst_arenas[0].bytes, z->node, 1);
-	nst_unlock(&arenas_lock);
+	nst_unlock(&nst_arenas_lock);
 	return err;
 }
 

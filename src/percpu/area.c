@@ -333,26 +333,39 @@ struct nst_pcs *nst_pcs_grow(struct nst_pcs *old, u32 cap)
 	return s;
 }
 
-u32 nst_pcs_count(const struct nst_pcs_table *t, unsigned int i)
+/* Stack @i as it is now, or NULL. For looking only. */
+static struct nst_pcs *stack_number(const struct nst_pcs_table *t, unsigned int i)
 {
 	const struct nst_stripe *stripe;
 
 	if (!t->real)
-		return 0;
+		return NULL;
 	if (i < nst_sys_cpus.nr)
-		return nst_load_relaxed(&nst_load_relaxed(&t->real[i])->count); /* a statistic */
+		return nst_load_relaxed(&t->real[i]); /* the stack depends on it */
 	stripe = stripe_number(t, i);
-	return stripe ? nst_load_relaxed(&stripe->pcs->count) : 0; /* a statistic */
+	return stripe ? stripe->pcs : NULL;
+}
+
+u32 nst_pcs_count(const struct nst_pcs_table *t, unsigned int i)
+{
+	const struct nst_pcs *s = stack_number(t, i);
+
+	return s ? nst_load_relaxed(&s->count) : 0; /* a statistic */
 }
 
 u32 nst_pcs_cap(const struct nst_pcs_table *t, unsigned int i)
 {
-	const struct nst_stripe *stripe;
+	const struct nst_pcs *s = stack_number(t, i);
 
-	if (i < nst_sys_cpus.nr)
-		return nst_load_relaxed(&nst_load_relaxed(&t->real[i])->cap); /* a hint */
-	stripe = stripe_number(t, i);
-	return stripe ? nst_load_relaxed(&stripe->pcs->cap) : 0; /* a hint */
+	return s ? nst_load_relaxed(&s->cap) : 0; /* a hint */
+}
+
+void *nst_pcs_peek(const struct nst_pcs_table *t, unsigned int i, u32 k)
+{
+	struct nst_pcs *s = stack_number(t, i);
+
+	return s && k < nst_load_relaxed(&s->count) ? nst_load_relaxed(&s->obj[k])
+						    : NULL; /* as above */
 }
 
 void nst_pcs_table_after_fork(struct nst_pcs_table *t)

@@ -55,6 +55,8 @@ void nst_pcs_put(struct nst_pcs_table *t, unsigned int i, struct nst_pcs *s);
 struct nst_pcs *nst_pcs_grow(struct nst_pcs *old, u32 cap);
 /* Objects in stack @i, at some moment. Context: any. */
 u32 nst_pcs_count(const struct nst_pcs_table *t, unsigned int i);
+/* Pointer @k of stack @i, at some moment; NULL if there is none. Context: any. */
+void *nst_pcs_peek(const struct nst_pcs_table *t, unsigned int i, u32 k);
 /* Room of stack @i; 0 if there is none. Context: any. */
 u32 nst_pcs_cap(const struct nst_pcs_table *t, unsigned int i);
 /* In a fork child: stripes whose holders do not exist are let go. */
