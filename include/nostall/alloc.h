@@ -92,8 +92,8 @@ typedef uint32_t nst_mode_t;
 
 /* True for exactly one mode with known modifiers: mode 0, two modes, modifiers alone are refused. */
 #define NST_MODE_VALID(mode)                                                                       \
-	(((mode) & NST_MODE_MASK) != 0 &&                                                          \
-	 ((((mode) & NST_MODE_MASK) & (((mode) & NST_MODE_MASK) - 1)) == 0) &&                     \
+	(((mode)&NST_MODE_MASK) != 0 &&                                                            \
+	 ((((mode)&NST_MODE_MASK) & (((mode)&NST_MODE_MASK) - 1)) == 0) &&                         \
 	 ((mode) & ~(NST_MODE_MASK | NST_MODIFIER_MASK)) == 0)
 
 /**

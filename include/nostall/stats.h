@@ -52,10 +52,10 @@ enum nst_lock_class { NST_LOCK_TABLE(NST_STATS_NAME) NST_NR_LOCKS };
 
 /** struct nst_lock_stats - one class of central locks */
 struct nst_lock_stats {
-	uint64_t taken;			      /* times taken, tried or waited for */
-	uint64_t try_failed;		      /* tries that found it held */
-	uint64_t waited;		      /* takers that had to wait */
-	uint64_t longest_hold_ns;	      /* the longest it was held */
+	uint64_t taken;				 /* times taken, tried or waited for */
+	uint64_t try_failed;			 /* tries that found it held */
+	uint64_t waited;			 /* takers that had to wait */
+	uint64_t longest_hold_ns;		 /* the longest it was held */
 	uint64_t hold_log2_ns[NST_HOLD_BUCKETS]; /* holds by log2 of their nanoseconds */
 };
 
@@ -74,26 +74,26 @@ struct nst_zone_stats {
 
 /** struct nst_stats - one snapshot */
 struct nst_stats {
-	uint32_t version;	/* NST_STATS_VERSION */
-	uint32_t bytes;		/* sizeof(struct nst_stats) of the library */
+	uint32_t version;	 /* NST_STATS_VERSION */
+	uint32_t bytes;		 /* sizeof(struct nst_stats) of the library */
 	uint32_t requests_exact; /* 1 if requests[] counts fast paths as well (stats:full) */
 	uint32_t nr_nodes;
 	uint64_t requests[NST_NR_MODES];
 	uint64_t nulls[NST_NR_MODES];
 	uint64_t null_reasons[NST_NR_NULLS];
-	uint64_t refills;	     /* sheaves or batches brought to a CPU */
-	uint64_t flushes;	     /* sheaves or batches taken from a CPU */
+	uint64_t refills; /* sheaves or batches brought to a CPU */
+	uint64_t flushes; /* sheaves or batches taken from a CPU */
 	uint64_t slabs_made, slabs_freed;
-	uint64_t next_class;	     /* no-lock requests served by the next size class */
-	uint64_t side_pushed;	     /* objects that went to a side list */
+	uint64_t next_class;  /* no-lock requests served by the next size class */
+	uint64_t side_pushed; /* objects that went to a side list */
 	uint64_t side_drained;
-	uint64_t side_corrupt;	     /* must read 0: links that failed their check */
-	uint64_t misuse;	     /* misuse found and, by option, continued after */
-	uint64_t sequence_restarts;  /* test build only, else 0 */
-	uint64_t worker_wakeups;     /* times the worker ran */
+	uint64_t side_corrupt;	    /* must read 0: links that failed their check */
+	uint64_t misuse;	    /* misuse found and, by option, continued after */
+	uint64_t sequence_restarts; /* test build only, else 0 */
+	uint64_t worker_wakeups;    /* times the worker ran */
 	uint64_t worker_found_work;
 	uint64_t abandoned_after_fork; /* structures whose lock a lost thread held */
-	uint64_t resident_bytes;     /* ready pages, large mappings and metadata */
+	uint64_t resident_bytes;       /* ready pages, large mappings and metadata */
 	uint64_t resident_peak_bytes;
 	uint64_t large_mappings, large_bytes;
 	uint64_t metadata_bytes;
@@ -105,10 +105,10 @@ struct nst_stats {
 struct nst_cache_stats {
 	char name[32];
 	uint64_t object_bytes, slot_bytes;
-	uint64_t slabs, objects;      /* objects: slots in those slabs */
-	uint64_t in_slabs;	      /* of those, free in their slab */
-	uint64_t in_cpus, in_barn;    /* free, in CPUs' lists and in the barn */
-	uint64_t stocked_per_cpu;     /* what nst_stock() asked for */
+	uint64_t slabs, objects;   /* objects: slots in those slabs */
+	uint64_t in_slabs;	   /* of those, free in their slab */
+	uint64_t in_cpus, in_barn; /* free, in CPUs' lists and in the barn */
+	uint64_t stocked_per_cpu;  /* what nst_stock() asked for */
 };
 
 /**

@@ -120,7 +120,10 @@ static inline uintptr_t nst_thread_pointer(void)
 	return tp;
 }
 
-/* The top object of this CPU's stack, or NULL. */
+/*
+ * The top object of this CPU's stack, or NULL. A stack is read through the pointer in the table, so it
+ * is as its maker left it.
+ */
 NST_ALWAYS_INLINE void *nst_seq_pop(struct nst_pcs *const *table)
 {
 	intptr_t off = nst_rseq_offset;
@@ -129,6 +132,7 @@ NST_ALWAYS_INLINE void *nst_seq_pop(struct nst_pcs *const *table)
 
 	if (nst_unlikely(!off))
 		return NULL;
+/* Pairs with: nst_pcs_ensure(), nst_pcs_take(), nst_pcs_put(), nst_sys_rseq_init(). */
 again:
 	__asm__ volatile goto(SEQ_POP("%[area], #4")
 			      : [t] "=&r"(t), [s] "=&r"(s), [c] "=&r"(c), [p] "=&r"(p), [w] "=&r"(w)

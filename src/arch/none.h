@@ -44,7 +44,7 @@ static inline struct nst_stripe *nst_stripe_take(struct nst_stripe *stripes, uns
 #if defined(NST_TEST) && defined(NST_BUSTED) && NST_BUSTED == 3
 	nst_store_relaxed(&s->held, self); /* the held word is ignored */
 #else
-	/* Pairs with: nst_store_release() in nst_stripe_put(). */
+	/* Pairs with: nst_store_release() in nst_stripe_put() and nst_pcs_put(). */
 	if (nst_load_relaxed(&s->held) || !nst_cas_acquire(&s->held, (uintptr_t)0, self))
 		return NULL;
 #endif
@@ -57,7 +57,7 @@ static inline void nst_stripe_put(struct nst_stripe *s)
 {
 	nst_barrier();
 	STRIPE_LEFT();
-	/* Pairs with: nst_cas_acquire() in nst_stripe_take(). */
+	/* Pairs with: nst_cas_acquire() in nst_stripe_take() and take_stripe_from(). */
 	nst_store_release(&s->held, (uintptr_t)0);
 }
 

@@ -13,8 +13,6 @@
 #ifndef NST_ARCH_X86_64_H
 #define NST_ARCH_X86_64_H
 
-#include <features.h>
-
 #define NST_SEQ_NAME "x86_64"
 
 /* Where the loader cannot store the offset before the library starts, a sequence tests it. */
@@ -94,12 +92,16 @@
 		      "jae %l[full]\n" SEQ_DELAY(1, 4) "cmpq %[o], (%[s], %[t], 8)\n"              \
 						       "je %l[same]\n" SEQ_PUSH_END SEQ_LEAVE
 
-/* The top object of this CPU's stack, or NULL. */
+/*
+ * The top object of this CPU's stack, or NULL. A stack is read through the pointer in the table, so it
+ * is as its maker left it.
+ */
 NST_ALWAYS_INLINE void *nst_seq_pop(struct nst_pcs *const *table)
 {
 	u64 t, s, w;
 	void *p;
 
+/* Pairs with: nst_pcs_ensure(), nst_pcs_take(), nst_pcs_put(), nst_sys_rseq_init(). */
 again:
 	__asm__ volatile goto(SEQ_STARTED("empty") SEQ_POP("4(%[off])")
 			      : [t] "=&r"(t), [s] "=&r"(s), [p] "=&r"(p), [w] "=&r"(w)

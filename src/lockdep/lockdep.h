@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * lockdep.h - the hooks of the validator: what every floor above tells it, and nothing when it is off.
+ * lockdep.h - FLOOR 3: checked locks, and the hooks of the validator, which are nothing when it is off.
  *
  * The interface is final; what stands behind it is not built yet, so each hook is empty and costs
  * nothing. Callers place them before the fast path where a mode is declared, so that a wrong context
@@ -11,7 +11,7 @@
 #ifndef NST_LOCKDEP_LOCKDEP_H
 #define NST_LOCKDEP_LOCKDEP_H
 
-#include "../base/base.h"
+#include "../sys/sys.h"
 
 /* How a lock is taken. */
 enum nst_lockdep_how { NST_LOCKDEP_WAIT, NST_LOCKDEP_TRY };
@@ -60,6 +60,49 @@ static inline void nst_lockdep_allocation(u32 mode, const void *site)
 static inline void nst_lockdep_wait(enum nst_lockdep_wait what)
 {
 	(void)what;
+}
+
+/* ---- checked locks: the raw ones of sys.h, told to the validator ---- */
+
+/* Waits: never. 1 and held, or 0. */
+static inline int nst_trylock(struct nst_lock *l)
+{
+	if (!nst_trylock_raw(l))
+		return 0;
+	nst_lockdep_acquire(l, l->lock_class, NST_LOCKDEP_TRY);
+	return 1;
+}
+
+static inline void nst_unlock(struct nst_lock *l)
+{
+	nst_lockdep_release(l, l->lock_class);
+	nst_unlock_raw(l);
+}
+
+/* Waits: short lock. */
+static inline void nst_lock_wait(struct nst_lock *l)
+{
+	nst_lockdep_acquire(l, l->lock_class, NST_LOCKDEP_WAIT);
+	nst_lock_wait_raw(l);
+}
+
+/* Waits: short lock, about @us microseconds. 1 and held, or 0. */
+static inline int nst_lock_wait_us(struct nst_lock *l, unsigned int us)
+{
+	if (!nst_lock_wait_us_raw(l, us))
+		return 0;
+	nst_lockdep_acquire(l, l->lock_class, NST_LOCKDEP_WAIT);
+	return 1;
+}
+
+/*
+ * Restart whatever sequence @cpu runs. Waits: short. 0 or -errno.
+ * Pairs with: nst_pcs_take(), whose store of the table comes before.
+ */
+static inline int nst_fence_cpu(int cpu)
+{
+	nst_lockdep_wait(NST_LOCKDEP_WAIT_FENCE);
+	return nst_sys_fence_cpu(cpu);
 }
 
 #endif

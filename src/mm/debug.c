@@ -397,6 +397,7 @@ void *nst_debug_quarantine(void *obj)
 		return obj;
 	i = nst_add_relaxed(&quarantine_next, 1u) % QUARANTINE; /* only spreads */
 	/* Pairs with: itself, in whoever takes the object out again. */
+	/* Pairs with: itself in nst_debug_quarantine(), and nst_debug_quarantine_flush(). */
 	return nst_exchange_acq_rel(&quarantine[i], obj);
 }
 

@@ -111,12 +111,12 @@ int nst_start(void)
 {
 	u32 waits = 0;
 
-	/* Pairs with: nst_store_release() below. */
+	/* Pairs with: nst_store_release() in nst_start(), of whoever was first. */
 	while (nst_load_acquire(&start.state) < 2) {
 		if (nst_cas_acquire(&start.state, 0u, 1u)) {
 			start.err = do_start();
 			if (!start.err) {
-				/* Pairs with: nst_load_acquire() of it on every slow path. */
+				/* Pairs with: nst_load_acquire() in nst_is_started(). */
 				nst_store_release(&nst_mm.started, 1u);
 				nst_worker_start();
 			} else {
@@ -124,7 +124,7 @@ int nst_start(void)
 					 "allowed: a larger RLIMIT_AS, or the option reserve",
 					 -start.err);
 			}
-			/* Pairs with: nst_load_acquire() above. */
+			/* Pairs with: nst_load_acquire() in nst_start(). */
 			nst_store_release(&start.state, start.err ? 3u : 2u);
 			break;
 		}

@@ -394,6 +394,12 @@ void nst_live_prepare(struct nst_arena *a, size_t block);
 
 /* ---- init.c, fork.c, worker.c ---- */
 
+static inline int nst_is_started(void)
+{
+	/* Pairs with: nst_store_release() in nst_start(). */
+	return nst_load_acquire(&nst_mm.started) != 0;
+}
+
 /* Context: thread. 0 or -errno; every ordinary entry that finds it not started calls it. */
 int nst_start(void);
 void nst_fork_init(void);

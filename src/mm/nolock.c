@@ -23,8 +23,7 @@ static int admitted(nst_mode_t mode)
 
 static int started(nst_mode_t mode)
 {
-	/* Pairs with: nst_store_release() in nst_start(). */
-	if (nst_likely(nst_load_acquire(&nst_mm.started)))
+	if (nst_is_started())
 		return 1;
 	nst_count_null(mode, NST_NULL_EARLY);
 	return 0;

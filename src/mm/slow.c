@@ -16,8 +16,7 @@
 /* 1 when an ordinary request may go on. */
 static int enter(nst_mode_t mode, struct nst_site site)
 {
-	if (nst_unlikely(!nst_load_acquire(&nst_mm.started)) &&
-	    nst_start()) { /* Pairs with: nst_start(). */
+	if (!nst_is_started() && nst_start()) {
 		nst_count_null(mode, NST_NULL_NOMEM);
 		return 0;
 	}
@@ -152,8 +151,7 @@ void *nst_size_alloc_slow(size_t size, size_t align, nst_mode_t mode, struct nst
 		nst_count_null(mode, NST_NULL_SIZE);
 		return NULL;
 	}
-	if (nst_unlikely(!nst_load_acquire(&nst_mm.started)) && !(mode & NST_MODES_NEVER_WAIT) &&
-	    nst_start()) { /* Pairs with: nst_start(). */
+	if (!nst_is_started() && !(mode & NST_MODES_NEVER_WAIT) && nst_start()) {
 		nst_count_null(mode, NST_NULL_NOMEM);
 		return NULL;
 	}

@@ -107,13 +107,25 @@ static int purge(int now)
 	return n != 0;
 }
 
+static int begin_pass(void)
+{
+	/* Pairs with: nst_store_release() in end_pass(). */
+	return nst_cas_acquire(&worker.passing, 0u, 1u);
+}
+
+static void end_pass(void)
+{
+	/* Pairs with: nst_cas_acquire() in begin_pass(). */
+	nst_store_release(&worker.passing, 0u);
+}
+
 /* @all: purge whatever the clock says. Context: thread. */
 int nst_maintain_pass(int all)
 {
 	unsigned int i;
 	int found;
 
-	if (!nst_cas_acquire(&worker.passing, 0u, 1u)) /* Pairs with: nst_store_release() below. */
+	if (!begin_pass())
 		return 0;
 	nst_store_relaxed(&worker.flag, 0u); /* what is flagged from here on is for the next pass */
 	found = nst_fork_make_ready();
@@ -124,20 +136,19 @@ int nst_maintain_pass(int all)
 	found |= pass_caches();
 	found |= purge(all);
 	nst_budget_refill();
-	nst_store_release(&worker.passing, 0u); /* Pairs with: nst_cas_acquire() above. */
+	end_pass();
 	return found;
 }
 
 void nst_maintain_pause(void)
 {
-	while (!nst_cas_acquire(&worker.passing, 0u,
-				1u)) /* Pairs with: nst_store_release() of it. */
+	while (!begin_pass())
 		nst_sys_futex_wait(&worker.passing, 1, 100);
 }
 
 void nst_maintain_resume(void)
 {
-	nst_store_release(&worker.passing, 0u); /* Pairs with: nst_cas_acquire() of it. */
+	end_pass();
 }
 
 int nst_maintain(void)

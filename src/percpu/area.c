@@ -229,7 +229,7 @@ static int ensure_stripes(struct nst_pcs_table *t)
 		if (!stripes[i].pcs)
 			goto out_free;
 	}
-	/* Pairs with: nst_load_acquire() in stripes_popn(). */
+	/* Pairs with: nst_load_acquire() in nst_pcs_stripes(). */
 	if (nst_cas_release(&t->stripes, (struct nst_stripe *)NULL, stripes))
 		return 0;
 	free_stripes(stripes);
@@ -253,7 +253,7 @@ int nst_pcs_ensure(struct nst_pcs_table *t, unsigned int cpu)
 	s = new_stack(t->cap);
 	if (!s)
 		return -12;
-	/* Pairs with: the load of the table in a sequence, which depends on it for the stack. */
+	/* Pairs with: the load of the table in nst_seq_pop() and its kin, on which the stack depends. */
 	if (!nst_cas_release(&t->real[cpu], &nst_pcs_none, s))
 		free_stack(s);
 	return 0;
@@ -267,8 +267,7 @@ unsigned int nst_pcs_nr_stacks(const struct nst_pcs_table *t)
 
 static struct nst_stripe *stripe_number(const struct nst_pcs_table *t, unsigned int i)
 {
-	/* Pairs with: nst_cas_release() in ensure_stripes(). */
-	struct nst_stripe *stripes = nst_load_acquire(&t->stripes);
+	struct nst_stripe *stripes = nst_pcs_stripes(t);
 
 	return stripes ? &stripes[i - nst_sys_cpus.nr] : NULL;
 }
@@ -296,11 +295,12 @@ struct nst_pcs *nst_pcs_take(struct nst_pcs_table *t, unsigned int i)
 	s = nst_load_relaxed(&t->real[i]); /* relaxed: takers are serialised (T2) */
 	if (s == &nst_pcs_none)
 		return NULL;
-	/* Pairs with: the fence, which restarts a sequence that saw the old entry. */
+	/* Pairs with: nst_fence_cpu(), which restarts a sequence that saw the old entry. */
 	nst_store_release(&t->real[i], &nst_pcs_none);
-	if (nst_sys_fence_cpu((int)i) == 0)
+	if (nst_fence_cpu((int)i) == 0)
 		return s;
-	nst_store_release(&t->real[i], s); /* Pairs with: the load of the table in a sequence. */
+	/* Pairs with: the load of the table in nst_seq_pop() and its kin. */
+	nst_store_release(&t->real[i], s);
 	return NULL;
 }
 
@@ -309,7 +309,7 @@ void nst_pcs_put(struct nst_pcs_table *t, unsigned int i, struct nst_pcs *s)
 	struct nst_stripe *stripe;
 
 	if (i < nst_sys_cpus.nr) {
-		/* Pairs with: the load of the table in a sequence, which depends on it. */
+		/* Pairs with: the load of the table in nst_seq_pop() and its kin. */
 		nst_store_release(&t->real[i], s);
 		return;
 	}

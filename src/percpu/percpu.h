@@ -18,9 +18,16 @@
 #ifndef NST_PERCPU_PERCPU_H
 #define NST_PERCPU_PERCPU_H
 
-#include "../sys/sys.h"
+#include "../lockdep/lockdep.h"
 #include "../arch/none.h"
 #include "sheaf.h"
+
+/* The stripes of a table, or NULL. Context: any. */
+static inline struct nst_stripe *nst_pcs_stripes(const struct nst_pcs_table *t)
+{
+	/* Pairs with: nst_cas_release() in ensure_stripes(). */
+	return nst_load_acquire(&t->stripes);
+}
 
 /* ---- area.c ---- */
 

@@ -35,8 +35,7 @@ static int has_sequences(void)
 /* Every stripe in turn, from the one this thread hashes to, until one yields. */
 static size_t stripes_popn(struct nst_pcs_table *t, void **out, size_t n)
 {
-	/* Pairs with: nst_cas_release() in ensure_stripes(). */
-	struct nst_stripe *stripes = nst_load_acquire(&t->stripes);
+	struct nst_stripe *stripes = nst_pcs_stripes(t);
 	unsigned int i;
 	size_t k = 0;
 
@@ -53,8 +52,7 @@ static size_t stripes_popn(struct nst_pcs_table *t, void **out, size_t n)
 
 static size_t stripes_pushn(struct nst_pcs_table *t, void *const *in, size_t n)
 {
-	/* Pairs with: nst_cas_release() in ensure_stripes(). */
-	struct nst_stripe *stripes = nst_load_acquire(&t->stripes);
+	struct nst_stripe *stripes = nst_pcs_stripes(t);
 	unsigned int i;
 	size_t k = 0;
 
@@ -71,8 +69,7 @@ static size_t stripes_pushn(struct nst_pcs_table *t, void *const *in, size_t n)
 
 static enum nst_push stripes_push(struct nst_pcs_table *t, void *o)
 {
-	/* Pairs with: nst_cas_release() in ensure_stripes(). */
-	struct nst_stripe *stripes = nst_load_acquire(&t->stripes);
+	struct nst_stripe *stripes = nst_pcs_stripes(t);
 	enum nst_push r = NST_PUSH_FULL;
 	unsigned int i;
 

@@ -59,6 +59,6 @@ void nst_sys_rseq_init(int want_none, int want_cid)
 		__rseq_offset + (nst_sys_rseq.by_cid ? NST_RSEQ_MM_CID : NST_RSEQ_CPU_ID);
 	if (want_cid && !nst_sys_rseq.by_cid)
 		nst_warn("option cid:on: this kernel has no concurrency ids; CPU numbers serve");
-	/* Pairs with: every sequence, which reads it once and finds tables that are ready. */
+	/* Pairs with: nst_seq_pop() and its kin, which find tables that are ready. */
 	nst_store_release(&nst_rseq_offset, (intptr_t)__rseq_offset);
 }

@@ -2,7 +2,7 @@
 /*
  * sync.c - waiting for a lock that may be held by somebody who wakes nobody; fences; futex; clock.
  *
- * Fork: membarrier registration survives in the child. Signal: only nst_trylock() and nst_unlock()
+ * Fork: membarrier registration survives in the child. Signal: only nst_trylock_raw() and nst_unlock_raw()
  * are legal in a handler.
  */
 #include <linux/futex.h>
@@ -67,7 +67,8 @@ static int spin_for(struct nst_lock *l)
 	int i;
 
 	for (i = 0; i < SPINS; i++) {
-		if (!nst_load_relaxed(&l->owner) && nst_trylock(l)) /* relaxed: the try acquires */
+		if (!nst_load_relaxed(&l->owner) &&
+		    nst_trylock_raw(l)) /* relaxed: the try acquires */
 			return 1;
 		nst_cpu_relax();
 	}
@@ -80,14 +81,13 @@ static u32 *futex_word(struct nst_lock *l)
 	return (u32 *)(void *)&l->owner;
 }
 
-int nst_lock_wait_us(struct nst_lock *l, unsigned int us)
+int nst_lock_wait_us_raw(struct nst_lock *l, unsigned int us)
 {
 	unsigned int waited = 0;
 
-	if (nst_trylock(l) || spin_for(l))
+	if (nst_trylock_raw(l) || spin_for(l))
 		return 1;
 	nst_add_relaxed(&nst_lock_counters[l->lock_class].waited, 1);
-	nst_lockdep_wait(NST_LOCKDEP_WAIT_LOCK);
 	while (waited < us) {
 		uintptr_t owner = nst_load_relaxed(&l->owner);
 
@@ -101,9 +101,9 @@ int nst_lock_wait_us(struct nst_lock *l, unsigned int us)
 	return 0;
 }
 
-void nst_lock_wait(struct nst_lock *l)
+void nst_lock_wait_raw(struct nst_lock *l)
 {
-	while (!nst_lock_wait_us(l, 1000000))
+	while (!nst_lock_wait_us_raw(l, 1000000))
 		;
 }
 
@@ -153,7 +153,6 @@ int nst_sys_fence_cpu(int cpu)
 		return -1;
 	if (!nst_sys_rseq.usable)
 		return 0;
-	nst_lockdep_wait(NST_LOCKDEP_WAIT_FENCE);
 	if (!nst_sys_membarrier_ok)
 		return fence_by_visit(one ? cpu : -1);
 	return (int)membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ,

@@ -11,7 +11,6 @@
 #define NST_SYS_SYS_H
 
 #include "../arch/rseq_ops.h"
-#include "../lockdep/lockdep.h"
 #include <nostall/alloc.h>
 #include <nostall/stats.h>
 
@@ -77,10 +76,10 @@ struct nst_lock_counters {
 } NST_LINE_ALIGNED;
 extern struct nst_lock_counters nst_lock_counters[NST_NR_LOCKS] NST_HIDDEN;
 
-/* Waits: short lock. */
-void nst_lock_wait(struct nst_lock *l);
+/* Waits: short lock. Raw: unseen by the validator; lockdep.h has the locks that are to be used. */
+void nst_lock_wait_raw(struct nst_lock *l);
 /* 1 and held, or 0 after about @us microseconds of waiting. */
-int nst_lock_wait_us(struct nst_lock *l, unsigned int us);
+int nst_lock_wait_us_raw(struct nst_lock *l, unsigned int us);
 
 /* Register for fences; late registration took 14 ms, so the constructor does it. */
 void nst_sys_membarrier_init(void);
@@ -155,19 +154,18 @@ static inline unsigned int nst_this_cpu(void)
  * Take a lock if nobody holds it. Waits: never.
  * A handler on the holder's own thread finds it held, like anybody else.
  */
-static inline int nst_trylock(struct nst_lock *l)
+static inline int nst_trylock_raw(struct nst_lock *l)
 {
 	uintptr_t self = nst_thread_pointer();
 	struct nst_lock_counters *c = &nst_lock_counters[l->lock_class];
 
-	/* Pairs with: nst_store_release() in nst_unlock(). */
+	/* Pairs with: nst_store_release() in nst_unlock_raw(). */
 	if (nst_load_relaxed(&l->owner) || nst_test_should_fail(NST_FAIL_TRYLOCK) ||
 	    !nst_cas_acquire(&l->owner, (uintptr_t)0, self)) {
 		nst_add_relaxed(&c->try_failed, 1);
 		return 0;
 	}
 	l->since = nst_ticks();
-	nst_lockdep_acquire(l, l->lock_class, NST_LOCKDEP_TRY);
 #ifdef NST_TEST
 	nst_test_holding[l->lock_class]++;
 #endif
@@ -175,19 +173,18 @@ static inline int nst_trylock(struct nst_lock *l)
 	return 1;
 }
 
-static inline void nst_unlock(struct nst_lock *l)
+static inline void nst_unlock_raw(struct nst_lock *l)
 {
 	struct nst_lock_counters *c = &nst_lock_counters[l->lock_class];
 	u64 held = nst_ticks() - l->since;
 
-	nst_lockdep_release(l, l->lock_class);
 #ifdef NST_TEST
 	nst_test_holding[l->lock_class]--;
 #endif
 	nst_add_relaxed(&c->taken, 1);
 	nst_add_relaxed(&c->hold_log2_ticks[nst_log2(held | 1)], 1);
 	nst_max_relaxed(&c->longest_ticks, held);
-	/* Pairs with: nst_cas_acquire() in nst_trylock(). */
+	/* Pairs with: nst_cas_acquire() in nst_trylock_raw(). */
 	nst_store_release(&l->owner, (uintptr_t)0);
 }
 
