@@ -153,7 +153,7 @@ void *nst_realloc(void *ptr, size_t size, nst_mode_t mode)
 	if ((mode & NST_ZERO) && size > have)
 		__builtin_memset((char *)to + have, 0, size - have);
 	if (mode & NST_MODES_NEVER_WAIT)
-		nst_free_nolock(ptr);
+		nst_free_nolock(ptr), NST_BECAUSE("the mode passed on waits for nothing");
 	else
 		nst_free(ptr);
 	return to;

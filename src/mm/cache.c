@@ -125,13 +125,9 @@ void *nst_cache_alloc_tries(struct nst_cache *c, nst_mode_t mode, enum nst_null_
 	if (s)
 		return open_sheaf(c, s, 0);
 	*why = NST_NULL_EMPTY;
-	if (!(mode & NST_FASTTRY))
-		obj = all_slabs_tries(c, mode, why);
-	if (!obj) {
-		nst_store_relaxed(&c->want, 1u); /* a hint to the worker */
-		nst_worker_flag();
-	}
-	return obj;
+	/* No sheaf was left: the worker had better fill some before the slabs are empty, too. */
+	nst_cache_want(c);
+	return mode & NST_FASTTRY ? NULL : all_slabs_tries(c, mode, why);
 }
 
 /* From a node's slabs, or from a slab made of whatever pages the mode can get. */

@@ -194,10 +194,14 @@ static inline struct nst_cache *nst_cache_of_pointer(const void *p)
 {
 	uintptr_t offset = (uintptr_t)p - nst_mm.base;
 	size_t unit = offset >> 4 | offset << 60;
+	struct nst_cache *c;
 
 	if (nst_unlikely(unit >= nst_mm.units))
 		return NULL;
-	return nst_cache_number(nst_mm.map[unit >> (NST_PAGE_SHIFT - 4)]);
+	c = nst_cache_number(nst_mm.map[unit >> (NST_PAGE_SHIFT - 4)]);
+	if (!c)
+		__builtin_unreachable(); /* saves the caller its test */
+	return c;
 }
 
 /* ---- page.c: arenas, descriptors ---- */
@@ -409,6 +413,17 @@ void nst_fork_check(void);
 void nst_worker_kick(void);
 /* Sets the flag only. Context: any. */
 void nst_worker_flag(void);
+/* The same, and what for. */
+static inline void nst_zone_want(struct nst_zone *z)
+{
+	nst_store_relaxed(&z->want, 1u); /* a hint */
+	nst_worker_flag();
+}
+static inline void nst_cache_want(struct nst_cache *c)
+{
+	nst_store_relaxed(&c->want, 1u); /* a hint */
+	nst_worker_flag();
+}
 void nst_worker_start(void);
 void nst_worker_after_fork(void);
 const char *nst_worker_state(void);

@@ -54,7 +54,7 @@ NST_ALWAYS_INLINE struct nst_page *from_buddy(struct nst_zone *z, unsigned int o
 	unsigned int mob = nst_mode_mobility(mode);
 	struct nst_page *runs[MAX_BATCH];
 	size_t n = 0, kept, want = nst_pcp_batch(order);
-	int i = nst_pcp_index(order);
+	int i = nst_pcp_index(order), short_of_pages;
 
 	if (!take_lock(&z->lock, wait)) {
 		*why = NST_NULL_BUSY;
@@ -66,7 +66,10 @@ NST_ALWAYS_INLINE struct nst_page *from_buddy(struct nst_zone *z, unsigned int o
 			break;
 		n++;
 	}
+	short_of_pages = z->free_pages < z->low;
 	nst_unlock(&z->lock);
+	if (short_of_pages)
+		nst_zone_want(z);
 	if (!n) {
 		*why = NST_NULL_WATERMARK;
 		return NULL;
@@ -104,9 +107,8 @@ NST_ALWAYS_INLINE struct nst_page *walk(unsigned int order, nst_mode_t mode,
 
 		if (p)
 			return p;
-		nst_store_relaxed(&z->want, 1u); /* a hint to the worker */
+		nst_zone_want(z);
 	}
-	nst_worker_flag();
 	return NULL;
 }
 
@@ -125,15 +127,21 @@ struct nst_page *nst_page_take_tries(unsigned int order, nst_mode_t mode, enum n
 	return walk(order, mode, why, 0);
 }
 
-/* This CPU's lists of the zone, made if there are none. */
-static void ensure_pcp(struct nst_zone *z, unsigned int order, unsigned int mob)
+/*
+ * This CPU's lists of the zone, made if there are none; benign if not: then runs come one by one.
+ * Who grows the zone may hold the lock for as long as the kernel takes: only sleepers wait for it.
+ */
+static void ensure_pcp(struct nst_zone *z, unsigned int order, nst_mode_t mode)
 {
 	int i = nst_pcp_index(order);
+	struct nst_pcs_table *t;
 
-	if (i < 0 || nst_pcs_has_stack(&z->pcp[mob][i]))
+	if (i < 0)
 		return;
-	nst_lock_wait(&z->grow);
-	nst_pcs_ensure(&z->pcp[mob][i], nst_this_cpu()); /* benign: without, runs come one by one */
+	t = &z->pcp[nst_mode_mobility(mode)][i];
+	if (nst_pcs_has_stack(t) || !take_lock(&z->grow, nst_mode_row(mode)->sleeps))
+		return;
+	nst_pcs_ensure(t, nst_this_cpu());
 	nst_unlock(&z->grow);
 }
 
@@ -164,7 +172,7 @@ struct nst_page *nst_page_take_waits(unsigned int order, nst_mode_t mode, enum n
 	unsigned int first = nst_sys_cpus.node[nst_this_cpu()], drained = 0;
 	struct nst_page *p;
 
-	ensure_pcp(&nst_zones[first], order, nst_mode_mobility(mode));
+	ensure_pcp(&nst_zones[first], order, mode);
 	for (;;) {
 		p = walk(order, mode, why, 1);
 		if (p || !nst_mode_row(mode)->sleeps)

@@ -78,6 +78,19 @@ static void touch(char *addr, size_t bytes)
 		nst_or_relaxed(&addr[i], 0);
 }
 
+/* A limit on locked memory costs the lock, not the memory. */
+static void lock_pages(void *addr, size_t bytes)
+{
+	static u32 warned;
+	long ret = nst_syscall(SYS_mlock, (long)addr, (long)bytes, 0, 0, 0, 0);
+
+	if (ret && !nst_exchange_relaxed(&warned, 1u)) /* once */
+		nst_warn(
+			"option lock:on: mlock failed (error %d), memory stays unlocked; allowed: a "
+			"larger RLIMIT_MEMLOCK, or lock:off",
+			(int)-ret);
+}
+
 int nst_sys_populate(void *addr, size_t bytes)
 {
 	long ret;
@@ -90,7 +103,7 @@ int nst_sys_populate(void *addr, size_t bytes)
 		ret = 0;
 	}
 	if (ret == 0 && nst_option(NST_OPT_lock))
-		ret = nst_syscall(SYS_mlock, (long)addr, (long)bytes, 0, 0, 0, 0);
+		lock_pages(addr, bytes);
 	return (int)ret;
 }
 
