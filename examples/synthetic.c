@@ -21,7 +21,12 @@
 #include <string.h>
 #include <time.h>
 
+/* One function, one name: not inlined, and not cloned for a constant argument. */
+#if defined(__clang__)
+#define NOINLINE __attribute__((noinline))
+#else
 #define NOINLINE __attribute__((noinline, noclone))
+#endif
 #define NO_TAIL_CALL() __asm__ volatile("" ::: "memory")
 #define SLOTS 256
 #define MAX_THREADS 64

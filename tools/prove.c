@@ -164,9 +164,10 @@ static void *prover(void *arg)
 	}
 	/* Pairs with: the load in prove_here(). Else: it reads counts that are not final. */
 	atomic_store_explicit(&proof.done, err ? -err : 1, memory_order_release);
-	for (; !err;) /* even to end the thread is a system call */
+	if (err)
+		return NULL;
+	for (;;) /* even to end the thread would be a system call */
 		;
-	return NULL;
 }
 
 static void *crowd(void *arg)
