@@ -191,8 +191,10 @@ void nst_sheaf_flush(struct nst_cache *c, struct nst_sheaf *s)
 		for (i = 0; i < s->count; i++) {
 			struct nst_page *p = nst_page_of(s->obj[i]);
 
-			if ((p ? nst_page_node(p) : 0) != node ||
-			    !nst_free_check(c, s->obj[i], site))
+			if ((p ? nst_page_node(p) : 0) != node)
+				continue;
+			p = nst_free_check(c, s->obj[i], site);
+			if (!p)
 				continue;
 			if (p->cache == c->id)
 				mine[nr++] = s->obj[i];

@@ -70,7 +70,8 @@ static int name_from_line(const char *line, uintptr_t addr, char *buf, size_t le
 
 void nst_sys_code_name(const void *addr, char *buf, size_t len)
 {
-	char text[1024], line[512];
+	/* Set, because an analyser does not see what a system call writes. */
+	char text[1024] = "", line[512];
 	size_t used = 0;
 	long fd, n, i;
 
