@@ -43,7 +43,7 @@ static struct {
 	struct mix_caches caches;
 	struct mix *mix;
 	uint64_t seed, ops;
-	int stop, uffd;
+	int stop, stop_keeper, uffd;
 	pid_t tid;
 	uint64_t trapped_mine, trapped_others;
 	uintptr_t first_mine;
@@ -149,7 +149,7 @@ static void *monitor(void *arg)
 	struct uffd_msg msg;
 
 	(void)arg;
-	while (!__atomic_load_n(&t.stop, __ATOMIC_ACQUIRE)) {
+	while (!__atomic_load_n(&t.stop_keeper, __ATOMIC_ACQUIRE)) {
 		struct pollfd wait = {t.uffd, POLLIN, 0};
 
 		if (poll(&wait, 1, 50) <= 0 || read(t.uffd, &msg, sizeof(msg)) != sizeof(msg))
@@ -274,6 +274,8 @@ static void check_counted(void)
 	for (int i = 0; i < NR_ORDINARY; i++)
 		pthread_join(other[i], NULL);
 	if (trapped) {
+		/* Last: a thread that faults on its way out waits for the keeper. */
+		__atomic_store_n(&t.stop_keeper, 1, __ATOMIC_RELEASE);
 		pthread_join(keeper, NULL);
 		close(t.uffd);
 		check(t.trapped_others > 0, "C2 trap: it was armed",
