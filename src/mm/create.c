@@ -12,10 +12,13 @@
 struct nst_lock nst_caches_lock = {.lock_class = NST_LOCK_CACHES};
 u32 nst_nr_caches;
 
-/* Pointers moved at once, by slot size (tune). */
-static u16 batch_for(u32 slot)
+/*
+ * Room of a CPU's main stack: what decides most wins and losses. 252 objects or 256 KiB, whichever is
+ * less (tune): more than that of a class is seldom in flight on one CPU.
+ */
+static u32 main_cap_for(u32 slot)
 {
-	return slot < 256 ? 60 : slot < 1024 ? 28 : slot < 4096 ? 12 : 4;
+	return (u32)nst_min(252, nst_max(((size_t)256 << 10) / slot, 16));
 }
 
 /* The smallest order whose slab wastes at most an eighth and has eight slots, or the largest. */
@@ -46,7 +49,8 @@ static void set_geometry(struct nst_cache *c, size_t size, size_t align)
 	c->magic = (u32)((((u64)1 << 32) + c->slot - 1) / c->slot);
 	c->order = (u8)order_for(c->slot);
 	c->slots = (u32)(NST_PAGE_BYTES << c->order) / c->slot;
-	c->batch = batch_for(c->slot);
+	c->main_cap = main_cap_for(c->slot);
+	c->batch = (u16)nst_min(NST_SHEAF_MAX, c->main_cap / 4);
 }
 
 static int make_nodes(struct nst_cache *c)
@@ -74,7 +78,7 @@ static int make_tables(struct nst_cache *c)
 	int on = nst_mm.instrument != 0;
 
 	c->main.instrumented = c->full.instrumented = c->empty.instrumented = (u32)on;
-	return nst_pcs_table_init(&c->main, 2u * c->batch) || nst_pcs_table_init(&c->full, 1) ||
+	return nst_pcs_table_init(&c->main, c->main_cap) || nst_pcs_table_init(&c->full, 1) ||
 	       nst_pcs_table_init(&c->empty, 2);
 }
 

@@ -140,6 +140,7 @@ struct nst_cache {
 	u32 size, slot;	  /* bytes: what the user may use, and from one object to the next */
 	u32 slots, magic; /* slots in a slab; 2^32 / slot, rounded up, to divide by */
 	u16 id, batch;	  /* number in the map; pointers moved at once */
+	u32 main_cap;	  /* room of a main stack, in pointers */
 	u8 order, mobility, used, is_class;
 	u32 align;
 	u32 want;	       /* as in the zone */
