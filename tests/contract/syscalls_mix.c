@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * syscalls_mix.c - every public function, thousands of times in random order, each between its marks.
+ */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#define NST_NO_MACROS
+#include <nostall/nostall.h>
+#include "common/check.h"
+#include "contract/syscalls.h"
+
+#define SLOTS 512
+#define ROUNDS 4000
+
+static struct {
+	struct rng rng;
+	void *obj[SLOTS];  /* any kind */
+	void *mine[SLOTS]; /* objects of cache */
+	struct nst_cache *cache;
+	int null_fd;
+} mix;
+
+#define MARKED(function, ...)                                                                      \
+	do {                                                                                       \
+		mark(#function);                                                                   \
+		__VA_ARGS__;                                                                       \
+		mark(NULL);                                                                        \
+	} while (0)
+
+static nst_mode_t some_mode(void)
+{
+	static const nst_mode_t modes[] = {NST_NORMAL, NST_NORETRY, NST_NOFAIL, NST_NOWAIT,
+					   NST_ATOMIC, NST_NOLOCK,  NST_FASTTRY};
+
+	return modes[rng_below(&mix.rng, 7)] | (rng_below(&mix.rng, 4) ? 0 : (nst_mode_t)NST_ZERO);
+}
+
+static size_t some_size(void)
+{
+	/* Now and then a mapping. */
+	return rng_below(&mix.rng, 200) ? rng_size(&mix.rng, 1, 65536) : (size_t)3 << 20;
+}
+
+static void **empty_slot(void **slots)
+{
+	unsigned int first = rng_below(&mix.rng, SLOTS), i;
+
+	for (i = 0; i < SLOTS; i++)
+		if (!slots[(first + i) % SLOTS])
+			return &slots[(first + i) % SLOTS];
+	nst_free_bulk(SLOTS, slots);
+	memset(slots, 0, SLOTS * sizeof(*slots));
+	return &slots[0];
+}
+
+/* A filled slot, emptied; NULL among them is an answer, too. */
+static void *taken(void **slots)
+{
+	void **slot = &slots[rng_below(&mix.rng, SLOTS)], *p = *slot;
+
+	*slot = NULL;
+	return p;
+}
+
+static void allocate_by_size(unsigned int which)
+{
+	void **to = empty_slot(mix.obj);
+	size_t size = some_size();
+	nst_mode_t mode = some_mode();
+
+	if (which == 0)
+		MARKED(nst_alloc, *to = nst_alloc(size, mode));
+	else if (which == 1)
+		MARKED(nst_alloc_aligned, *to = nst_alloc_aligned(size, 64, mode));
+	else if (which == 2)
+		MARKED(nst_alloc_nolock, *to = nst_alloc_nolock(size));
+	else if (which == 3)
+		MARKED(nst_alloc_fasttry, *to = nst_alloc_fasttry(size));
+	else
+		MARKED(nst_alloc_bulk, nst_alloc_bulk(size % 2000 + 1, mode, 1, to));
+}
+
+static void resize(void)
+{
+	void *p = taken(mix.obj), *q;
+	size_t size = some_size();
+	nst_mode_t mode = some_mode();
+
+	MARKED(nst_realloc, q = nst_realloc(p, size, mode));
+	*empty_slot(mix.obj) = q ? q : p;
+}
+
+static void free_any(unsigned int which)
+{
+	void *p = taken(mix.obj);
+	size_t size = 0;
+
+	MARKED(nst_usable_size, size = nst_usable_size(p));
+	if (which == 0)
+		MARKED(nst_free, nst_free(p));
+	else if (which == 1 && size % NST_PAGE_SIZE) /* a size that names a class for certain */
+		MARKED(nst_free_sized, nst_free_sized(p, size));
+	else if (which == 2)
+		MARKED(nst_free_nolock, nst_free_nolock(p));
+	else if (which == 3)
+		MARKED(nst_pages_free, nst_pages_free(p));
+	else if (which == 4)
+		MARKED(nst_pages_free_nolock, nst_pages_free_nolock(p));
+	else
+		MARKED(nst_free_bulk, nst_free_bulk(1, &p));
+}
+
+static void use_cache(unsigned int which)
+{
+	void **to = empty_slot(mix.mine), *p;
+	nst_mode_t mode = some_mode();
+
+	if (which == 0)
+		MARKED(nst_cache_alloc, *to = nst_cache_alloc(mix.cache, mode));
+	else if (which == 1)
+		MARKED(nst_cache_alloc_nolock, *to = nst_cache_alloc_nolock(mix.cache));
+	else if (which == 2)
+		MARKED(nst_cache_alloc_bulk, nst_cache_alloc_bulk(mix.cache, mode, 1, to));
+	if (which < 3)
+		return;
+	p = taken(mix.mine);
+	if (which == 3)
+		MARKED(nst_cache_free, nst_cache_free(mix.cache, p));
+	else if (which == 4)
+		MARKED(nst_cache_free_nolock, nst_cache_free_nolock(mix.cache, p));
+	else
+		MARKED(nst_cache_free_bulk, nst_cache_free_bulk(mix.cache, 1, &p));
+}
+
+static void use_pages(unsigned int which)
+{
+	void **to = empty_slot(mix.obj);
+	unsigned int order = rng_below(&mix.rng, NST_ORDER_MAX + 1);
+	nst_mode_t mode = some_mode();
+
+	if (which)
+		MARKED(nst_pages_alloc, *to = nst_pages_alloc(order, mode));
+	else
+		MARKED(nst_pages_alloc_nolock, *to = nst_pages_alloc_nolock(order % 4));
+}
+
+static void ask(void)
+{
+	struct nst_cache_stats caches[4];
+	struct nst_stats stats;
+	nst_scope_t scope;
+	char text[128];
+
+	MARKED(nst_mode_name, nst_mode_name(NST_NORMAL, text, sizeof(text)));
+	MARKED(nst_mode_effective, nst_mode_effective(NST_NORMAL));
+	MARKED(nst_mode_may_wait, nst_mode_may_wait(NST_NORMAL));
+	MARKED(nst_mode_may_wake, nst_mode_may_wake(NST_NORMAL));
+	MARKED(nst_version, nst_version());
+	MARKED(nst_scope_enter, scope = nst_scope_enter(NST_SCOPE_NORECLAIM));
+	MARKED(nst_scope_exit, nst_scope_exit(scope));
+	MARKED(nst_cache_of_size, nst_cache_of_size(100));
+	MARKED(nst_info, nst_info("options", text, sizeof(text)));
+	MARKED(nst_stats_read, nst_stats_read(&stats, sizeof(stats)));
+	MARKED(nst_stats_caches, nst_stats_caches(caches, 4, sizeof(caches[0])));
+	MARKED(nst_stats_print, nst_stats_print(mix.null_fd));
+}
+
+static void make_and_destroy(void)
+{
+	struct nst_cache *c;
+
+	MARKED(nst_cache_create, c = nst_cache_create("short", 40, 0, NST_CACHE_NOLOCK, NULL));
+	if (!c)
+		exit(97);
+	MARKED(nst_stock, nst_stock(c, 100, NST_CPU_ALL));
+	MARKED(nst_maintain, nst_maintain());
+	MARKED(nst_cache_destroy, nst_cache_destroy(c));
+}
+
+void paths_mix(unsigned long long seed)
+{
+	int i;
+
+	mix.rng.state = seed;
+	mix.null_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	mix.cache = nst_cache_create("mix", 300, 0, 0, NULL);
+	for (i = 0; i < ROUNDS; i++) {
+		allocate_by_size(rng_below(&mix.rng, 5));
+		if (rng_below(&mix.rng, 2))
+			free_any(rng_below(&mix.rng, 6));
+		use_cache(rng_below(&mix.rng, 6));
+		use_pages(rng_below(&mix.rng, 2));
+		free_any(rng_below(&mix.rng, 6));
+		if (i % 8 == 0)
+			resize();
+		if (i % 500 == 0)
+			ask();
+		if (i % 500 == 1)
+			make_and_destroy();
+	}
+}

@@ -1,0 +1,543 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * syscalls_paths.c - the steps of docs/syscalls.md, each made to happen, and a mix of all functions.
+ *
+ * What a step needs is laid out before its mark, so that between the marks only the step is done.
+ */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#define NST_NO_MACROS
+#include "mm/mm.h"
+#include "common/check.h"
+#include "contract/syscalls.h"
+
+#define NR 3000
+
+static void *kept[NR];
+
+void mark(const char *name)
+{
+	syscall(MARK_NR, name);
+}
+
+static void begin(const char *step)
+{
+	mark(step);
+}
+
+static void end(void)
+{
+	mark(NULL);
+}
+
+/* A step that found nothing to do would be seen to do nothing: the test must not believe that. */
+static void must(int holds)
+{
+	if (!holds)
+		_exit(96);
+}
+
+static void nap_ms(long ms)
+{
+	struct timespec ts = {0, ms * 1000000};
+
+	nanosleep(&ts, NULL);
+}
+
+/* ---- start: the mark is set before the library's constructor ---- */
+
+/* 101 as the library's: of equal ones the first linked runs first, and it is linked last. */
+__attribute__((constructor(101))) static void constructed_early(int argc, char **argv)
+{
+	if (argc > 1 && !strncmp(argv[1], "start", 5))
+		begin(argv[1]);
+}
+
+static void started(void)
+{
+	end();
+}
+
+/* ---- no kernel at all ---- */
+
+static void take_and_free(size_t n, size_t size, void *(*take)(size_t), void (*give)(void *))
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		kept[i] = take(size);
+	for (i = 0; i < n; i++)
+		give(kept[i]);
+}
+
+static void *take_normal(size_t size)
+{
+	return nst_alloc(size, NST_NORMAL);
+}
+
+static void hit(void)
+{
+	char text[64];
+	int i;
+
+	take_and_free(8, 64, take_normal, nst_free);
+	begin("hit");
+	for (i = 0; i < 1000; i++)
+		take_and_free(4, 64, take_normal, nst_free);
+	nst_scope_exit(nst_scope_enter(NST_SCOPE_NOLOCK));
+	nst_mode_name(NST_NORMAL, text, sizeof(text));
+	nst_usable_size(kept[0] = nst_alloc(64, NST_NORMAL));
+	end();
+	nst_free(kept[0]);
+}
+
+static u64 refills(void)
+{
+	struct nst_stats s;
+
+	nst_stats_read(&s, sizeof(s));
+	return s.refills;
+}
+
+static void refill(void)
+{
+	u64 before;
+	int i;
+
+	for (i = 0; i < 3; i++)
+		take_and_free(NR, 64, take_normal, nst_free);
+	before = refills();
+	begin("refill");
+	take_and_free(NR, 64, take_normal, nst_free);
+	end();
+	must(refills() > before + 10);
+}
+
+static void nolock(void)
+{
+	size_t i;
+
+	take_and_free(100, 64, take_normal, nst_free);
+	begin("nolock");
+	take_and_free(NR, 64, nst_alloc_nolock, nst_free_nolock);
+	take_and_free(200, 8000, nst_alloc_nolock, nst_free_nolock);
+	take_and_free(200, 64, nst_alloc_fasttry, nst_free_nolock);
+	for (i = 0; i < NR; i++) /* until there is nothing left */
+		kept[i] = nst_pages_alloc_nolock(3);
+	end();
+	must(kept[0] && !kept[NR - 1]);
+	begin("nolock");
+	for (i = 0; i < NR; i++)
+		nst_pages_free_nolock(kept[i]);
+	nst_test_fail[NST_FAIL_TRYLOCK] = -1;
+	for (i = 0; i < 500; i++)
+		kept[i] = nst_alloc_nolock(200);
+	for (i = 0; i < 500; i++)
+		nst_free_nolock(kept[i]);
+	end();
+}
+
+/* ---- locks and the worker ---- */
+
+static void wake(void)
+{
+	void *p = nst_pages_alloc(0, NST_NORMAL);
+	int i;
+
+	nst_pages_free(p);
+	begin("wake");
+	for (i = 0; i < 300; i++) {
+		must(!nst_alloc_fasttry(3000)); /* never used: asks the worker for some */
+		nst_pages_free(nst_pages_alloc(0, NST_NOWAIT));
+	}
+	end();
+}
+
+static volatile int held;
+
+static void *hold_zone(void *arg)
+{
+	struct nst_lock *l = &nst_zones[0].lock;
+
+	(void)arg;
+	nst_lock_wait_raw(l);
+	held = 1;
+	nap_ms(50);
+	nst_unlock_raw(l);
+	return NULL;
+}
+
+static void wait_lock(void)
+{
+	pthread_t t;
+
+	if (pthread_create(&t, NULL, hold_zone, NULL))
+		_exit(97);
+	while (!held)
+		nap_ms(1);
+	begin("wait");
+	kept[0] = nst_pages_alloc(4, NST_NOWAIT);
+	end();
+	must(kept[0] != NULL);
+	pthread_join(t, NULL);
+}
+
+/* ---- memory ---- */
+
+static void take_runs(unsigned int order, int n)
+{
+	while (n--)
+		must(nst_pages_alloc(order, NST_NORMAL) != NULL);
+}
+
+static void grow(void)
+{
+	size_t before = nst_zones[0].ready_pages;
+
+	begin("grow");
+	take_runs(6, 6); /* of 1 MiB ready in a block of 2 */
+	end();
+	must(nst_zones[0].ready_pages > before);
+}
+
+static void grow_locked(void)
+{
+	begin("grow-locked");
+	take_runs(6, 6);
+	end();
+}
+
+static void open_block(void)
+{
+	begin("open");
+	take_runs(6, 20);
+	end();
+}
+
+static void open_arena(void)
+{
+	u32 before = nst_mm.nr_arenas;
+
+	begin("arena");
+	take_runs(9, 40); /* of 64 MiB reserved */
+	end();
+	must(nst_mm.nr_arenas > before);
+}
+
+static void purge_as(const char *step)
+{
+	u64 ready;
+	int i;
+
+	for (i = 0; i < 3; i++)
+		kept[i] = nst_pages_alloc(9, NST_NORMAL);
+	for (i = 0; i < 3; i++)
+		nst_pages_free(kept[i]);
+	nst_maintain(); /* what is free from here to the next pass goes back */
+	ready = nst_zones[0].ready_pages;
+	begin(step);
+	nst_maintain();
+	end();
+	must(nst_zones[0].ready_pages < ready);
+}
+
+static void purge(void)
+{
+	purge_as("purge");
+}
+
+static void purge_locked(void)
+{
+	purge_as("purge-locked");
+}
+
+static struct nst_cache *new_cache(const char *name)
+{
+	struct nst_cache *c = nst_cache_create(name, 64, 0, 0, NULL);
+
+	must(c != NULL);
+	return c;
+}
+
+static void metadata(void)
+{
+	static struct nst_cache *c[300];
+	size_t i;
+
+	for (i = 0; i < 300; i++)
+		c[i] = new_cache("many");
+	begin("metadata");
+	for (i = 0; i < 300; i++) /* the first use of each on this CPU */
+		kept[i] = nst_cache_alloc(c[i], NST_NOWAIT);
+	end();
+}
+
+static void create(void)
+{
+	int i;
+
+	begin("create");
+	for (i = 0; i < 300; i++)
+		new_cache("many");
+	end();
+}
+
+static void large(void)
+{
+	begin("large");
+	kept[0] = nst_alloc((size_t)8 << 20, NST_NORMAL);
+	end();
+	must(kept[0] != NULL);
+}
+
+static void large_free(void)
+{
+	kept[0] = nst_alloc((size_t)8 << 20, NST_NORMAL);
+	begin("large-free");
+	nst_free(kept[0]);
+	end();
+}
+
+static void large_drain(void)
+{
+	kept[0] = nst_alloc((size_t)8 << 20, NST_NORMAL);
+	nst_free(kept[0]);
+	begin("large-drain");
+	nst_maintain();
+	end();
+}
+
+/* At the limit: runs that lie on CPUs' lists are fetched, for a larger one to be made of. */
+static void fetch(void)
+{
+	int i;
+
+	for (i = 0; i < NR && (kept[i] = nst_pages_alloc(0, NST_NORETRY)) != NULL; i++)
+		;
+	must(i > 100 && i < NR);
+	while (i--)
+		nst_pages_free(kept[i]);
+	while (nst_pages_alloc(9, NST_NOWAIT | NST_NOWARN))
+		;
+	begin("fetch");
+	kept[0] = nst_pages_alloc(9, NST_NORETRY);
+	end();
+}
+
+static void *free_soon(void *run)
+{
+	nap_ms(30);
+	nst_pages_free(run);
+	return NULL;
+}
+
+static void nofail(void)
+{
+	void *run = NULL, *p;
+	pthread_t t;
+
+	while ((p = nst_pages_alloc(6, NST_NORETRY)) != NULL)
+		run = p;
+	while (nst_zones[0].free_pages >= 64) /* the reserve */
+		run = nst_pages_alloc(6, NST_NOFAIL);
+	must(run && !pthread_create(&t, NULL, free_soon, run));
+	begin("nofail");
+	p = nst_pages_alloc(6, NST_NOFAIL);
+	end();
+	must(p == run);
+	pthread_join(t, NULL);
+}
+
+/* ---- other CPUs' stacks ---- */
+
+static struct nst_cache *used_cache(void)
+{
+	struct nst_cache *c = new_cache("used");
+
+	nst_cache_free(c, nst_cache_alloc(c, NST_NORMAL));
+	return c;
+}
+
+static void destroy(void)
+{
+	struct nst_cache *c = used_cache();
+
+	begin("destroy");
+	must(nst_cache_destroy(c) == 0);
+	end();
+}
+
+static void visit(void)
+{
+	struct nst_cache *c = used_cache();
+
+	nst_sys_membarrier_ok = 0;
+	begin("visit");
+	must(nst_cache_destroy(c) == 0);
+	end();
+}
+
+static void stock(void)
+{
+	struct nst_cache *c = new_cache("stock");
+
+	begin("stock");
+	must(nst_stock(c, 30000, NST_CPU_ALL) == 0);
+	end();
+}
+
+static void top_up(void)
+{
+	struct nst_cache *c = new_cache("stock");
+	int i;
+
+	must(nst_stock(c, 500, NST_CPU_ALL) == 0);
+	for (i = 0; i < 500; i++)
+		must(nst_cache_alloc_nolock(c) != NULL);
+	begin("top-up");
+	nst_maintain();
+	end();
+}
+
+static void maintain(void)
+{
+	nst_maintain();
+	begin("maintain");
+	nst_maintain();
+	end();
+}
+
+static void worker(void)
+{
+	begin("worker");
+	nap_ms(200);
+	end();
+}
+
+/* ---- fork ---- */
+
+static void fork_ready(void)
+{
+	pid_t pid;
+
+	begin("fork-ready");
+	pid = fork();
+	if (!pid)
+		_exit(0);
+	end();
+	waitpid(pid, NULL, 0);
+}
+
+static void fork_plain(void)
+{
+	pid_t pid;
+
+	begin("fork");
+	pid = fork();
+	if (!pid)
+		_exit(0);
+	end();
+	waitpid(pid, NULL, 0);
+}
+
+static void child(void)
+{
+	void *p = nst_alloc(64, NST_NORMAL);
+	pid_t pid = fork();
+	int status;
+
+	if (!pid) {
+		begin("child");
+		kept[0] = nst_pages_alloc(0, NST_NOWAIT); /* starts a worker */
+		end();
+		_exit(0);
+	}
+	must(waitpid(pid, &status, 0) == pid && status == 0);
+	nst_free(p);
+}
+
+/* ---- reports ---- */
+
+static void warn(void)
+{
+	begin("warn");
+	must(!nst_alloc_aligned(8, 3, NST_NORMAL));
+	end();
+}
+
+static void misuse(void)
+{
+	int x;
+
+	begin("misuse");
+	nst_free(&x);
+	nst_free_nolock(&x);
+	end();
+}
+
+static void stats(void)
+{
+	struct nst_stats s;
+
+	begin("stats");
+	nst_stats_read(&s, sizeof(s));
+	end();
+}
+
+static void print(void)
+{
+	int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+	begin("print");
+	nst_stats_print(fd);
+	end();
+}
+
+#define PTHREAD "rt_sigprocmask rt_sigaction mmap mprotect munmap getrandom brk"
+
+/* The library's options are these alone: what the harness adds would change the steps. */
+const struct path paths[] = {
+	{"start", "worker:off", started, 0, NULL},
+	{"start-nodes", "worker:off,nodes:2", started, 0, NULL},
+	{"start-locked", "worker:off,lock:on", started, 0, NULL},
+	{"start-worker", "", started, 0, PTHREAD},
+	{"hit", "worker:off", hit, 0, NULL},
+	{"refill", "worker:off", refill, 0, NULL},
+	{"nolock", "worker:off,high:8M", nolock, 0, NULL},
+	{"wake", "", wake, 0, NULL},
+	{"wait", "worker:off", wait_lock, 0, NULL},
+	{"grow", "worker:off", grow, 0, NULL},
+	{"grow-locked", "worker:off,lock:on", grow_locked, 0, NULL},
+	{"open", "worker:off", open_block, 0, NULL},
+	{"arena", "worker:off,reserve:64M", open_arena, 0, NULL},
+	{"purge", "worker:off,high:64K", purge, 0, "clock_gettime"},
+	{"purge-locked", "worker:off,high:64K,lock:on", purge_locked, 0, "clock_gettime"},
+	{"metadata", "worker:off", metadata, 0, NULL},
+	{"create", "worker:off", create, 0, NULL},
+	{"large", "worker:off", large, 0, NULL},
+	{"large-free", "worker:off", large_free, 0, NULL},
+	{"large-drain", "worker:off", large_drain, 0, "clock_gettime"},
+	{"fetch", "worker:off,max:4M", fetch, 0, NULL},
+	{"nofail", "worker:off,max:4M", nofail, 0, NULL},
+	{"destroy", "worker:off", destroy, 0, NULL},
+	{"visit", "worker:off", visit, 0, NULL},
+	{"stock", "worker:off", stock, 0, NULL},
+	{"top-up", "worker:off", top_up, 0, "clock_gettime mprotect madvise"},
+	{"maintain", "worker:off", maintain, 0, NULL},
+	{"worker", "", worker, WHOSE_OTHERS, "rseq set_robust_list rt_sigprocmask"},
+	{"fork", "worker:off", fork_plain, 0, "clone"},
+	{"fork-ready", "worker:off,fork_ready:on", fork_ready, 0, "clone"},
+	{"child", "", child, 0, PTHREAD},
+	{"warn", "worker:off", warn, 0, NULL},
+	{"misuse", "worker:off,misuse:continue", misuse, 0, NULL},
+	{"stats", "worker:off", stats, 0, NULL},
+	{"print", "worker:off", print, 0, NULL},
+};
+const size_t nr_paths = sizeof(paths) / sizeof(paths[0]);
