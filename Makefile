@@ -39,8 +39,10 @@ test-aarch64 test-rt:
 install: build
 	@meson install -C build/release --no-rebuild --destdir "$(DESTDIR)"
 
+# What is made from other files, and how files are laid out.
 format:
 	@scripts/check-style --fix
+	@scripts/charters --write
 
 clean:
 	rm -rf build
