@@ -28,7 +28,7 @@
 
 #define NR_THREADS 3u
 #define DELAY_LOOPS 20000u
-#define WAVE 250u
+#define WAVE 600u
 #define STOCK_MAX 2000u
 #define NR_GUEST 16u
 #define GUEST_BYTES 80u

@@ -32,7 +32,7 @@ TEST_CONF("sequences:none,worker:off")
 #define NR_KINDS 4u
 #define FRESH 4u /* kind of the objects of a cache made for one wave */
 #define NR_HELD 96u
-#define FLOOD 1200u
+#define FLOOD 2600u
 #define OWNER_MAIN 1u
 #define OWNER_HANDLER 2u
 #define MIN_PLACES 2000u

@@ -10,7 +10,7 @@
  *
  * With the fence the sequence starts anew, finds no stack and goes on elsewhere. Without it the victim
  * commits to a stack that was freed, and a sheaf is both in its hands and in the new stack: what
- * the CPU holds afterwards is taken out, object by object, through the owner map. TEST_HITS (10)
+ * the CPU holds afterwards is taken out, object by object, through the owner map. TEST_HITS (20)
  * a point.
  */
 #define _GNU_SOURCE
@@ -28,8 +28,8 @@
 #define STOCK 120u
 #define MORE 600u
 #define MOST 4000u
-#define TRIES 200u
-#define DELAY_LOOPS 1000000u
+#define TRIES 2000u
+#define DELAY_LOOPS 200000u
 
 /* Nobody else may fill or drain. */
 TEST_CONF("worker:off")
@@ -119,7 +119,7 @@ static void when_held(int lock_class)
 	__atomic_store_n(&nst_test_delay[t.seq][t.point], DELAY_LOOPS, __ATOMIC_RELEASE);
 	set(&t.go, t.go + 1);
 	wait_for(&t.busy, t.go);
-	spin(5000);
+	spin(1000);
 }
 
 /* 1: the sequence was restarted by the taker. */
@@ -161,7 +161,7 @@ static void check_point(unsigned int seq, unsigned int point, unsigned int hits)
 
 int main(int argc, char **argv)
 {
-	unsigned int hits = (unsigned int)env_long("TEST_HITS", 10);
+	unsigned int hits = (unsigned int)env_long("TEST_HITS", 20);
 	pthread_t thread;
 
 	conf_apply(argv);
