@@ -149,6 +149,12 @@ __attribute__((constructor(101))) static void conf_early(int argc, char **argv)
 		conf_append(options, "appended");
 }
 
+void conf_demand(void)
+{
+	if (!getenv("TEST_CONF"))
+		check_broken("TEST_CONF");
+}
+
 void conf_start_anew(char **argv)
 {
 	const char *state = getenv("TEST_CONF");

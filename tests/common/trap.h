@@ -49,8 +49,10 @@ const char *test_conf(int argc, char **argv);
 /* For options known late, or no TEST_CONF: starts the program anew once, with them appended. */
 void conf_need(char **argv, const char *options);
 void conf_start_anew(char **argv);
+/* Fails if the constructor was not linked: some function of this file must be called. */
+void conf_demand(void);
 #ifdef NST_TEST
-#define conf_apply(argv) ((void)(argv))
+#define conf_apply(argv) ((void)(argv), conf_demand())
 #else
 #define conf_apply(argv) conf_start_anew(argv)
 #endif

@@ -7,8 +7,8 @@
  *
  *	one	each class of lock in turn
  *	own	the thread inside the region makes the requests itself, and its signal handler does
- *	all	every lock of the library at once: the list of caches, metadata, growth, each zone,
- *		and barn and slabs of every cache, each held by a thread of its own
+ *	all	every lock of the library at once: the list of caches, metadata, growth, the zone, and
+ *		lists, barn and slabs of every cache, each held by a thread of its own
  *
  * Afterwards the threads go on, what went to side lists is drained, and nothing is lost.
  */
@@ -26,7 +26,9 @@
 #include "common/trap.h"
 
 #define MAX_CACHES 64u
-#define MAX_HOLDERS (2 * MAX_CACHES + 8)
+#define MAX_HOLDERS (3 * MAX_CACHES + 8)
+#define WORK_OBJECTS 4000u /* more than CPU and barn hold */
+#define HOLDER_STOCK 800u
 #define NR_PARKED 600u
 #define STEPS 3000
 
@@ -35,14 +37,15 @@ struct holder {
 	int lock_class;
 	int own; /* make the requests from inside the region, then go on */
 	int stopped, release;
-	struct nst_cache *cache; /* for barns and slabs: whose */
+	struct nst_cache *cache;   /* for barns and slabs: whose */
+	void *stock[HOLDER_STOCK]; /* of that cache, to be freed: the way to its barn */
 	void (*work)(struct holder *self);
 };
 
 static struct {
 	struct mix_caches caches;
 	struct mix battery, handler, inside, inside_handler;
-	struct nst_cache *every[MAX_CACHES];
+	struct nst_cache *every[MAX_CACHES], *fresh;
 	unsigned int nr_caches;
 	void *parked[NR_PARKED];
 	uint64_t seed;
@@ -98,14 +101,29 @@ static void held(int lock_class)
 
 static void work_cache(struct holder *self)
 {
-	void *held_objects[400];
+	void *held_objects[WORK_OBJECTS];
 	unsigned int n = 0;
 
-	while (n < 400 && !self->stopped &&
+	while (n < WORK_OBJECTS && !self->stopped &&
 	       (held_objects[n] = nst_cache_alloc(self->cache, NST_NOWAIT)))
 		n++;
 	while (n)
 		nst_cache_free(self->cache, held_objects[--n]);
+}
+
+/* Frees only: with the slabs held by another, an allocation would not get to the barn. */
+static void work_stock(struct holder *self)
+{
+	for (unsigned int i = 0; i < HOLDER_STOCK && !self->stopped; i++) {
+		nst_cache_free(self->cache, self->stock[i]);
+		self->stock[i] = NULL;
+	}
+}
+
+/* The lock that serialises who adds to a cache's per-CPU lists. */
+static void work_areas(struct holder *self)
+{
+	nst_stock(self->cache, 20, NST_CPU_ALL);
 }
 
 static void work_pages(struct holder *self)
@@ -192,6 +210,8 @@ static void holder_end(struct holder *holder)
 {
 	__atomic_store_n(&holder->release, 1, __ATOMIC_RELEASE);
 	pthread_join(holder->thread, NULL);
+	for (unsigned int i = 0; i < HOLDER_STOCK; i++)
+		nst_free(holder->stock[i]);
 }
 
 /* ---- what must return ---- */
@@ -274,18 +294,33 @@ static void check_own(int lock_class)
 	free(holder);
 }
 
+static void holder_stock(struct holder *holder)
+{
+	for (unsigned int i = 0; i < HOLDER_STOCK; i++)
+		holder->stock[i] = nst_cache_alloc(holder->cache, NST_NORMAL);
+	holder->work = work_stock;
+}
+
 /* Outer locks first: who stands in an inner one would keep others from the outer. */
 static unsigned int start_all(struct holder *holders)
 {
-	static const int outer[] = {NST_LOCK_CACHES, NST_LOCK_META, NST_LOCK_GROW};
 	unsigned int n = 0, missing = 0;
 
-	for (int i = 0; i < 3; i++)
-		holder_start(&holders[n++], outer[i], NULL);
+	holder_start(&holders[n++], NST_LOCK_CACHES, NULL);
 	for (unsigned int i = 0; i < t.nr_caches; i++) {
-		holder_start(&holders[n++], NST_LOCK_SLAB, t.every[i]);
-		holder_start(&holders[n++], NST_LOCK_BARN, t.every[i]);
+		holder_start(&holders[n], NST_LOCK_CACHES, t.every[i]);
+		holders[n++].work = work_areas;
 	}
+	holder_start(&holders[n++], NST_LOCK_GROW, NULL);
+	for (unsigned int i = 0; i < t.nr_caches; i++)
+		holder_start(&holders[n++], NST_LOCK_SLAB, t.every[i]);
+	for (unsigned int i = 0; i < t.nr_caches; i++) {
+		holder_start(&holders[n], NST_LOCK_BARN, t.every[i]);
+		holder_stock(&holders[n++]);
+	}
+	/* To free what is no sheaf's yet takes new sheaves, from the library's own memory. */
+	holder_start(&holders[n], NST_LOCK_META, t.fresh);
+	holder_stock(&holders[n++]);
 	holder_start(&holders[n++], NST_LOCK_ZONE, NULL);
 	for (unsigned int i = 0; i < n; i++) {
 		holder_run(&holders[i]);
@@ -303,12 +338,18 @@ static void check_all(void)
 {
 	struct holder *holders = calloc(MAX_HOLDERS, sizeof(*holders));
 
+	t.fresh = nst_cache_create("fresh", 64, 0, 0, NULL);
 	park();
 	unsigned int n = start_all(holders);
 	requests("C3 returns while every lock is held");
+	/* All let go at once: one that goes on needs what another holds. */
+	for (unsigned int i = 0; i < n; i++)
+		__atomic_store_n(&holders[i].release, 1, __ATOMIC_RELEASE);
 	while (n)
 		holder_end(&holders[--n]);
 	free(holders);
+	size_t alive = nst_cache_destroy(t.fresh);
+	check(alive == 0, "C3 the holders lost nothing", "%zu objects alive", alive);
 }
 
 /* ---- afterwards ---- */

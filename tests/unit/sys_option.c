@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sys_option.c - NOSTALL_CONF: what is taken, what is refused and how it is said.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "sys/sys.h"
+#include "common/check.h"
+
+static char said[2048];
+
+static void sink(const char *line, size_t len, int fatal)
+{
+	(void)fatal;
+	strncat(said, line,
+		len < sizeof(said) - strlen(said) - 1 ? len : sizeof(said) - strlen(said) - 1);
+}
+
+static void read_conf(const char *conf)
+{
+	said[0] = 0;
+	setenv("NOSTALL_CONF", conf, 1);
+	nst_option_init();
+}
+
+static void taken(const char *conf, enum nst_option o, u64 value)
+{
+	read_conf(conf);
+	check(nst_option(o) == value && !said[0], "taken", "%s: %llu, '%s'", conf,
+	      (unsigned long long)nst_option(o), said);
+}
+
+static void refused(const char *conf, enum nst_option o, const char *line)
+{
+	u64 before = nst_option(o);
+
+	read_conf(conf);
+	check(nst_option(o) == before, "the value before stays", "%s: %llu", conf,
+	      (unsigned long long)nst_option(o));
+	check(strstr(said, line) && strchr(said, '\n') == said + strlen(said) - 1, "one line",
+	      "%s: '%s', not '%s'", conf, said, line);
+}
+
+static void from_file(void)
+{
+	char path[] = "/tmp/nostall-option-XXXXXX", conf[64];
+	int fd = mkstemp(path);
+	static const char text[] = "# a comment line\ndebug:2\nmax:7M\nunknown:1\n";
+
+	if (fd < 0 || write(fd, text, sizeof(text) - 1) < 0)
+		check_broken(path);
+	close(fd);
+	snprintf(conf, sizeof(conf), "debug:1,conf_file:%s,high:2M", path);
+	read_conf(conf);
+	check(nst_option(NST_OPT_debug) == 2 && nst_option(NST_OPT_max) == (u64)7 << 20 &&
+		      nst_option(NST_OPT_high) == (u64)2 << 20,
+	      "a file is read in its place", "debug %llu max %llu high %llu",
+	      (unsigned long long)nst_option(NST_OPT_debug),
+	      (unsigned long long)nst_option(NST_OPT_max),
+	      (unsigned long long)nst_option(NST_OPT_high));
+	check(strstr(said, "unknown option 'unknown'") != NULL, "an unknown key in a file is said",
+	      "'%s'", said);
+	unlink(path);
+	read_conf(conf);
+	check(strstr(said, "cannot read conf_file:") && strstr(said, path),
+	      "a missing file is said", "'%s'", said);
+}
+
+static void as_text(void)
+{
+	char text[256], little[8];
+
+	read_conf("debug:3,worker:off");
+	size_t n = nst_option_text(text, sizeof(text));
+	check(strstr(text, "debug:3") != NULL && n == strlen(text), "what differs, as text", "'%s'",
+	      text);
+	check(nst_option_text(little, sizeof(little)) == n && strlen(little) == sizeof(little) - 1,
+	      "cut to the room", "'%s'", little);
+}
+
+int main(void)
+{
+	nst_bug_sink = sink;
+	taken("debug:3", NST_OPT_debug, 3);
+	taken("debug:1,debug:2", NST_OPT_debug, 2);
+	taken("worker:off", NST_OPT_worker, 0);
+	taken("worker:on", NST_OPT_worker, 1);
+	taken("sequences:none", NST_OPT_sequences, 1);
+	taken("sequences:auto", NST_OPT_sequences, 0);
+	taken("max:3K", NST_OPT_max, 3072);
+	taken("max:5M", NST_OPT_max, (u64)5 << 20);
+	taken("max:2G,", NST_OPT_max, (u64)2 << 30);
+	taken("max:4096", NST_OPT_max, 4096);
+	taken(",,debug:0,,", NST_OPT_debug, 0);
+	taken("", NST_OPT_debug, 0);
+	refused("debug:4", NST_OPT_debug, "debug:4 is out of range; allowed: 0 to 3");
+	refused("debug:", NST_OPT_debug, "debug:");
+	refused("debug:x", NST_OPT_debug, "debug:x is out of range");
+	refused("debug:18446744073709551617", NST_OPT_debug, "is out of range");
+	refused("max:17179869184G", NST_OPT_max, "is not a size");
+	refused("max:1T", NST_OPT_max, "max:1T is not a size");
+	refused("worker:yes", NST_OPT_worker, "worker:yes is not known; allowed: off|on");
+	refused("no_such:1", NST_OPT_debug, "unknown option 'no_such'; allowed: conf_file, debug");
+	refused("debugger:1", NST_OPT_debug, "unknown option 'debugger'");
+	refused("debu:1", NST_OPT_debug, "unknown option 'debu'");
+	from_file();
+	as_text();
+	return check_status();
+}
