@@ -174,31 +174,56 @@ static void populate_segment(struct range r, struct range relro, int writable)
 		advise((void *)r.start, r.end - r.start, MADV_POPULATE_WRITE);
 }
 
-static int populate_module(struct dl_phdr_info *info, size_t size, void *address)
+/*
+ * Our module, found once at start: the loader's lock, which the search takes, may be held for ever by
+ * a thread that a child of _Fork() does not have.
+ */
+static struct dl_phdr_info own;
+
+static int find_own(struct dl_phdr_info *info, size_t size, void *address)
 {
-	struct range relro = {0, 0};
-	int i, ours = 0;
+	int i;
 
 	(void)size;
 	for (i = 0; i < info->dlpi_phnum; i++) {
-		const ElfW(Phdr) *ph = &info->dlpi_phdr[i];
-		struct range r = pages_of(info, ph);
+		struct range r = pages_of(info, &info->dlpi_phdr[i]);
 
-		if (ph->p_type == PT_LOAD && (uintptr_t)address - r.start < r.end - r.start)
-			ours = 1;
-		if (ph->p_type == PT_GNU_RELRO)
-			relro = (struct range){
-				r.start, nst_round_down(info->dlpi_addr + ph->p_vaddr + ph->p_memsz,
-							NST_PAGE_BYTES)};
+		if (info->dlpi_phdr[i].p_type != PT_LOAD ||
+		    (uintptr_t)address - r.start >= r.end - r.start)
+			continue;
+		own = *info;
+		return 1;
 	}
-	for (i = 0; ours && i < info->dlpi_phnum; i++)
-		if (info->dlpi_phdr[i].p_type == PT_LOAD)
-			populate_segment(pages_of(info, &info->dlpi_phdr[i]), relro,
-					 (info->dlpi_phdr[i].p_flags & PF_W) != 0);
-	return ours;
+	return 0;
+}
+
+static struct range relro_of(const struct dl_phdr_info *info)
+{
+	int i;
+
+	for (i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *ph = &info->dlpi_phdr[i];
+
+		if (ph->p_type == PT_GNU_RELRO)
+			return (struct range){
+				pages_of(info, ph).start,
+				nst_round_down(info->dlpi_addr + ph->p_vaddr + ph->p_memsz,
+					       NST_PAGE_BYTES)};
+	}
+	return (struct range){0, 0};
 }
 
 void nst_sys_populate_own_module(void)
 {
-	dl_iterate_phdr(populate_module, &nst_lock_counters);
+	int i;
+
+	if (!own.dlpi_phnum)
+		dl_iterate_phdr(find_own, &nst_lock_counters);
+	for (i = 0; i < own.dlpi_phnum; i++) {
+		const ElfW(Phdr) *ph = &own.dlpi_phdr[i];
+
+		if (ph->p_type == PT_LOAD)
+			populate_segment(pages_of(&own, ph), relro_of(&own),
+					 (ph->p_flags & PF_W) != 0);
+	}
 }
