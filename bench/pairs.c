@@ -302,8 +302,8 @@ static void aims_64(void)
 
 static void aims_bulk_null(void)
 {
-	static const char *const ways[] = {"cache NOLOCK", "cache FASTTRY", "size NOLOCK",
-					   "size FASTTRY"};
+	static const char *const ways[] = {"cache NOLOCK stocked", "cache FASTTRY stocked",
+					   "size NOLOCK stocked", "size FASTTRY stocked"};
 	unsigned int i, r;
 	char what[128];
 
@@ -316,11 +316,7 @@ static void aims_bulk_null(void)
 	    1.5);
 	for (i = 0; i < BENCH_COUNT(ways); i++) {
 		r = row_of(ways[i]);
-		snprintf(what, sizeof(what), "NULL of %s, x its hit when stocked",
-			 i == 0	  ? "cache NOLOCK"
-			 : i == 1 ? "cache FASTTRY"
-			 : i == 2 ? "size NOLOCK"
-				  : "size FASTTRY");
+		snprintf(what, sizeof(what), "NULL of %s, x its hit", ways[i]);
 		aim(what, ratio_of(nulls.ns[r], hits.ns[r], nulls.n < hits.n ? nulls.n : hits.n),
 		    1);
 	}

@@ -120,6 +120,42 @@ static void warm(struct nst_cache *cache, size_t size)
 		held[i] = nst_alloc(size, NST_NORMAL);
 }
 
+static void lifo_typed(struct nst_cache *cache)
+{
+	size_t i;
+
+	for (i = 0; i < BATCH; i++)
+		held[i] = nst_cache_alloc(cache, NST_NORMAL);
+	for (i = 0; i < BATCH; i++)
+		nst_cache_free(cache, held[i]);
+}
+
+static void lifo_sized(size_t size)
+{
+	size_t i;
+
+	for (i = 0; i < BATCH; i++)
+		held[i] = nst_alloc(size, NST_NORMAL);
+	for (i = 0; i < BATCH; i++)
+		nst_free(held[i]);
+}
+
+static void count_lifo(struct nst_cache *cache, size_t size)
+{
+	int i;
+
+	for (i = 0; i < 100; i++)
+		lifo_typed(cache);
+	STEPS_BEGIN("cache pair, lifo 128", BATCH);
+	lifo_typed(cache);
+	STEPS_END();
+	for (i = 0; i < 100; i++)
+		lifo_sized(size);
+	STEPS_BEGIN("pair by size, lifo 128", BATCH);
+	lifo_sized(size);
+	STEPS_END();
+}
+
 int main(void)
 {
 	volatile size_t size = 64;
@@ -139,18 +175,7 @@ int main(void)
 	count_sized(&size);
 	count_bulk(cache);
 	count_pages();
-	STEPS_BEGIN("cache pair, lifo 128", BATCH);
-	for (size_t i = 0; i < BATCH; i++)
-		held[i] = nst_cache_alloc(cache, NST_NORMAL);
-	for (size_t i = 0; i < BATCH; i++)
-		nst_cache_free(cache, held[i]);
-	STEPS_END();
-	STEPS_BEGIN("pair by size, lifo 128", BATCH);
-	for (size_t i = 0; i < BATCH; i++)
-		held[i] = nst_alloc(size, NST_NORMAL);
-	for (size_t i = 0; i < BATCH; i++)
-		nst_free(held[i]);
-	STEPS_END();
+	count_lifo(cache, size);
 	count_null(cache);
 	return 0;
 }
