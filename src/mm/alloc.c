@@ -45,7 +45,7 @@ void *nst_alloc_checked(size_t size, nst_mode_t mode)
 	void *obj;
 
 	if (nst_likely(size <= NST_CLASS_MAX)) {
-		obj = nst_seq_pop(nst_size_table[(size + 15) / 16]->main.fast);
+		obj = nst_seq_pop(nst_size_fast[(size + 15) / 16]);
 		if (nst_likely(obj != NULL))
 			return obj;
 	}
@@ -63,23 +63,22 @@ void *nst_alloc(size_t size, nst_mode_t mode)
 
 void nst_free(void *ptr)
 {
-	struct nst_cache *c = nst_cache_of_pointer(ptr);
+	u32 class = nst_class_of_pointer(ptr);
 
-	if (nst_unlikely(!c || nst_seq_push(c->main.fast, ptr) != NST_PUSH_OK))
+	if (nst_unlikely(nst_seq_push(nst_mm.fast[class], ptr) != NST_PUSH_OK))
 		nst_free_slow(NULL, ptr, NST_SITE("nst_free"));
 }
 
 void nst_free_sized(void *ptr, size_t size)
 {
-	struct nst_cache *c;
+	struct nst_cache *c = NULL;
 
-	if (nst_unlikely(size - 1 >= NST_CLASS_MAX || !ptr)) {
-		nst_free_slow(NULL, ptr, NST_SITE("nst_free_sized"));
-		return;
+	if (nst_likely(size - 1 < NST_CLASS_MAX && ptr)) {
+		if (nst_likely(nst_seq_push(nst_size_fast[(size + 15) / 16], ptr) == NST_PUSH_OK))
+			return;
+		c = nst_size_table[(size + 15) / 16];
 	}
-	c = nst_size_table[(size + 15) / 16];
-	if (nst_unlikely(nst_seq_push(c->main.fast, ptr) != NST_PUSH_OK))
-		nst_free_slow(c, ptr, NST_SITE("nst_free_sized"));
+	nst_free_slow(c, ptr, NST_SITE("nst_free_sized"));
 }
 
 #define ALIGN_MAX ((size_t)1 << 30)
@@ -252,19 +251,20 @@ size_t nst_alloc_bulk(size_t size, nst_mode_t mode, size_t nr, void **out)
 
 void nst_free_bulk(size_t nr, void **ptrs)
 {
+	struct nst_site site = NST_SITE("nst_free_bulk");
 	size_t first = 0;
 
 	while (first < nr) {
-		struct nst_cache *c = nst_cache_of_pointer(ptrs[first]);
+		u32 class = nst_class_of_pointer(ptrs[first]);
 		size_t end = first + 1;
 
-		while (end < nr && nst_cache_of_pointer(ptrs[end]) == c)
+		while (end < nr && nst_class_of_pointer(ptrs[end]) == class)
 			end++;
-		if (c && c->id && !nst_mm.instrument)
-			nst_cache_free_bulk(c, end - first, ptrs + first);
+		if (class && !nst_mm.instrument)
+			nst_cache_free_bulk(nst_cache_number(class), end - first, ptrs + first);
 		else
 			for (; first < end; first++)
-				nst_free_slow(NULL, ptrs[first], NST_SITE("nst_free_bulk"));
+				nst_free_slow(NULL, ptrs[first], site);
 		first = end;
 	}
 }

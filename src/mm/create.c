@@ -86,6 +86,7 @@ static void forget(struct nst_cache *c)
 {
 	unsigned int i;
 
+	nst_store_relaxed(&nst_mm.fast[c->id], nst_pcs_fast_none()); /* no object of it is left */
 	nst_pcs_table_exit(&c->main);
 	nst_pcs_table_exit(&c->full);
 	nst_pcs_table_exit(&c->empty);
@@ -94,6 +95,13 @@ static void forget(struct nst_cache *c)
 		c->node[i] = NULL;
 	}
 	c->used = 0;
+}
+
+/* The page of @p, in memory that is committed. */
+static int make_resident(void *p)
+{
+	return nst_sys_populate((void *)nst_round_down((uintptr_t)p, NST_PAGE_BYTES),
+				NST_PAGE_BYTES);
 }
 
 /* Locks: needs nst_caches_lock. */
@@ -106,8 +114,7 @@ static struct nst_cache *free_number_locked(void)
 			return nst_cache_number(i);
 	if (nst_nr_caches + 1 == NST_MAX_CACHES)
 		return NULL;
-	if (nst_sys_populate((void *)nst_round_down((uintptr_t)nst_cache_number(i), NST_PAGE_BYTES),
-			     NST_PAGE_BYTES))
+	if (make_resident(nst_cache_number(i)) || make_resident(&nst_mm.fast[i]))
 		return NULL;
 	nst_nr_caches++;
 	return nst_cache_number(i);
@@ -140,6 +147,7 @@ struct nst_cache *nst_cache_make(const char *name, size_t size, size_t align, u3
 		forget(c);
 		c = NULL;
 	} else {
+		nst_store_relaxed(&nst_mm.fast[id], c->main.fast); /* no object of it exists yet */
 		c->used = 1;
 	}
 out_unlock:

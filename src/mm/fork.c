@@ -255,6 +255,9 @@ int nst_fork_make_ready(void)
 	nst_meta_make_ready();
 	nst_sys_populate(nst_mm.caches, nst_round_up(((size_t)nst_nr_caches + 1) << NST_CACHE_SHIFT,
 						     NST_PAGE_BYTES));
+	nst_sys_populate(
+		nst_mm.fast,
+		nst_round_up(((size_t)nst_nr_caches + 1) * sizeof(*nst_mm.fast), NST_PAGE_BYTES));
 	nst_sys_populate_own_module();
 	return 1;
 }

@@ -7,24 +7,15 @@
  *		... 2 MiB	runs of pages
  *		above		mappings (large.c)
  *
- * One table from (size + 15) / 16 to the cache; before the library has started every entry is the boot
- * cache, which has nothing and so leads to the slow path.
+ * One table from (size + 15) / 16 to the fast table of the cache; before the library has started every
+ * entry is one whose stacks have nothing, and so leads to the slow path.
  */
 #include "mm.h"
 
-/* Its stacks are empty and full for ever: what is not started, and what is no slab object, goes slow. */
-static struct nst_pcs *boot_table[] = {&nst_pcs_none, &nst_pcs_none, &nst_pcs_none};
-struct nst_cache nst_boot_cache = {
-	.main = {.fast = &boot_table[2]},
-	.full = {.fast = &boot_table[2]},
-	.empty = {.fast = &boot_table[2]},
-	.name = "boot",
-	.used = 1,
+struct nst_pcs **nst_size_fast[NST_CLASS_MAX / 16 + 1] = {
+	[0 ... NST_CLASS_MAX / 16] = NST_BOOT_FAST,
 };
-
-struct nst_cache *nst_size_table[NST_CLASS_MAX / 16 + 1] = {
-	[0 ... NST_CLASS_MAX / 16] = &nst_boot_cache,
-};
+struct nst_cache *nst_size_table[NST_CLASS_MAX / 16 + 1];
 
 static size_t next_class_size(size_t size)
 {
@@ -48,10 +39,30 @@ int nst_kmalloc_init(void)
 			return -12;
 		c->is_class = 1;
 		for (i = covered / 16 + 1; i <= size / 16; i++)
-			nst_store_relaxed(&nst_size_table[i], c); /* published by nst_start() */
+			nst_size_table[i] = c;
 		covered = size;
 	}
 	return 0;
+}
+
+/* While the library starts: nothing, for every CPU. */
+void nst_kmalloc_hide(void)
+{
+	size_t i;
+
+	for (i = 0; i < NST_ARRAY_SIZE(nst_size_fast); i++)
+		nst_store_relaxed(&nst_size_fast[i],
+				  nst_pcs_fast_none()); /* a table that was made before */
+}
+
+/* From here on the fast paths find the classes. */
+void nst_kmalloc_publish(void)
+{
+	size_t i;
+
+	for (i = 1; i < NST_ARRAY_SIZE(nst_size_fast); i++)
+		/* relaxed: a table is whole before it is published, and its stacks come later */
+		nst_store_relaxed(&nst_size_fast[i], nst_size_table[i]->main.fast);
 }
 
 struct nst_cache *nst_cache_of_size(size_t size)

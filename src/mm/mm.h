@@ -15,7 +15,7 @@
  *	main (per-CPU stack) <-> full, empty (per-CPU stacks of whole sheaves) <-> barn <-> slab <-> pages
  *
  * How an address finds its descriptor: subtract the arena's base; a page number indexes pages[] and
- * map[]. map[] holds the cache number of a slab page and 0 for all else; cache number 0 is the boot cache, whose
+ * map[]. map[] holds the cache number of a slab page and 0 for all else; number 0 is no cache, and its
  * stacks are always empty and full, so that what is no slab object takes the slow path unasked.
  *
  * M1. Only ready pages are in buddy lists, pcp and slabs: what a no-lock caller gets is resident.
@@ -157,16 +157,19 @@ struct nst_mm {
 	uintptr_t base; /* of the first arena */
 	size_t units;	/* its size in 16 bytes */
 	u16 *map;
-	char *caches; /* cache number i is at caches + (i << NST_CACHE_SHIFT) */
+	struct nst_pcs ***fast; /* by cache number: its main.fast */
+	char *caches;		/* cache number i is at caches + (i << NST_CACHE_SHIFT) */
 	u32 started;
 	u32 instrument; /* enum nst_instrument: why every call takes the slow path */
 	u32 nr_arenas;
 	u32 debug;
 } NST_LINE_ALIGNED;
 extern struct nst_mm nst_mm NST_HIDDEN;
+/* A fast table of CPU 0 alone, whose stack has and takes nothing: before start. */
+extern struct nst_pcs *nst_boot_table[3] NST_HIDDEN;
+#define NST_BOOT_FAST (&nst_boot_table[2])
 extern struct nst_arena nst_arenas[NST_MAX_ARENAS] NST_HIDDEN;
 extern struct nst_zone nst_zones[NST_NR_NODES] NST_HIDDEN;
-extern struct nst_cache nst_boot_cache NST_HIDDEN;
 
 enum nst_instrument {
 	NST_INSTRUMENT_DEBUG = 1,
@@ -188,21 +191,18 @@ static inline struct nst_cache *nst_cache_number(unsigned int id)
 }
 
 /*
- * The cache of a slab object of the first arena; the boot cache for other memory there; NULL for what is
- * elsewhere or not aligned to 16. Rotating the low bits to the top lets one comparison see both.
+ * The number of the cache of a slab object of the first arena; 0, whose stacks have and take nothing, for
+ * all other memory. Rotating the low bits to the top lets one comparison see what is elsewhere and what is
+ * not aligned to 16.
  */
-static inline struct nst_cache *nst_cache_of_pointer(const void *p)
+static inline u32 nst_class_of_pointer(const void *p)
 {
 	uintptr_t offset = (uintptr_t)p - nst_mm.base;
 	size_t unit = offset >> 4 | offset << 60;
-	struct nst_cache *c;
 
 	if (nst_unlikely(unit >= nst_mm.units))
-		return NULL;
-	c = nst_cache_number(nst_mm.map[unit >> (NST_PAGE_SHIFT - 4)]);
-	if (!c)
-		__builtin_unreachable(); /* saves the caller its test */
-	return c;
+		return 0;
+	return nst_mm.map[unit >> (NST_PAGE_SHIFT - 4)];
 }
 
 /* ---- page.c: arenas, descriptors ---- */
@@ -333,8 +333,14 @@ void nst_to_slab_waits(struct nst_cache *c, void *obj);
 /* ---- kmalloc.c: size classes, runs ---- */
 
 #define NST_CLASS_MAX 8192u /* bytes: the largest size class */
+/*
+ * By (size + 15) / 16: the cache, and its fast table, which before start is one whose stacks have nothing.
+ */
+extern struct nst_pcs **nst_size_fast[NST_CLASS_MAX / 16 + 1] NST_HIDDEN;
 extern struct nst_cache *nst_size_table[NST_CLASS_MAX / 16 + 1] NST_HIDDEN;
 int nst_kmalloc_init(void);
+void nst_kmalloc_hide(void);
+void nst_kmalloc_publish(void);
 
 /* ---- large.c: mappings above the largest order ---- */
 

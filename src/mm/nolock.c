@@ -150,7 +150,7 @@ void *nst_alloc_nolock(size_t size)
 	void *obj;
 
 	if (nst_likely(size - 1 < NST_CLASS_MAX)) {
-		obj = nst_seq_pop(nst_size_table[(size + 15) / 16]->main.fast);
+		obj = nst_seq_pop(nst_size_fast[(size + 15) / 16]);
 		if (nst_likely(obj != NULL))
 			return obj;
 	}
@@ -162,7 +162,7 @@ void *nst_alloc_fasttry(size_t size)
 	void *obj;
 
 	if (nst_likely(size - 1 < NST_CLASS_MAX)) {
-		obj = nst_seq_pop(nst_size_table[(size + 15) / 16]->main.fast);
+		obj = nst_seq_pop(nst_size_fast[(size + 15) / 16]);
 		if (nst_likely(obj != NULL))
 			return obj;
 	}
@@ -171,9 +171,9 @@ void *nst_alloc_fasttry(size_t size)
 
 void nst_free_nolock(void *ptr)
 {
-	struct nst_cache *c = nst_cache_of_pointer(ptr);
+	u32 class = nst_class_of_pointer(ptr);
 
-	if (nst_unlikely(!c || nst_seq_push(c->main.fast, ptr) != NST_PUSH_OK))
+	if (nst_unlikely(nst_seq_push(nst_mm.fast[class], ptr) != NST_PUSH_OK))
 		nst_free_nolock_slow(NULL, ptr, NST_SITE("nst_free_nolock"));
 }
 

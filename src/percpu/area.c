@@ -169,6 +169,11 @@ int nst_pcs_table_init(struct nst_pcs_table *t, u32 cap)
 	return 0;
 }
 
+struct nst_pcs **nst_pcs_fast_none(void)
+{
+	return table_of_none;
+}
+
 static size_t pcs_bytes(u32 cap)
 {
 	return sizeof(struct nst_pcs) + cap * sizeof(void *);

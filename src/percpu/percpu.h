@@ -43,6 +43,8 @@ u64 nst_meta_bytes(void);
 /* After a fork: resident and writable again. Context: thread. */
 void nst_meta_make_ready(void);
 
+/* A fast table whose stacks have and take nothing, for every CPU. */
+struct nst_pcs **nst_pcs_fast_none(void);
 /* Every entry nst_pcs_none; 0 or -errno. @cap: room of each stack, in pointers. */
 int nst_pcs_table_init(struct nst_pcs_table *t, u32 cap);
 void nst_pcs_table_exit(struct nst_pcs_table *t);
