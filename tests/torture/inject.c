@@ -179,9 +179,10 @@ static void *victim(void *arg)
 		set(&t.busy, seen);
 		request(seq);
 		if (t.in_child) {
+			int hit = place_sequence(t.place) == (int)seq;
 			int grew = nst_test_restarts[seq] > t.restarts_before;
 			after_request(seq);
-			_exit(!grew ? 40 : child_life());
+			_exit(hit && !grew ? 40 : child_life());
 		}
 		set(&t.done, seen);
 	}

@@ -104,6 +104,13 @@ size_t place_range(const char *function, uintptr_t *start)
 	return 0;
 }
 
+static int sequence_of_delay(uintptr_t word)
+{
+	uintptr_t index = (word - (uintptr_t)nst_test_delay) / sizeof(nst_test_delay[0]);
+
+	return index < NST_NR_SEQS ? (int)index : -1;
+}
+
 /*
  * Which sequence a copy is: in the test build each begins with the load of its delay at point 0, relative
  * to the instruction pointer. -1 where this cannot be read off.
@@ -118,9 +125,17 @@ static int sequence_at(uintptr_t start)
 	if (code[0] != 0x8b || (code[1] & 0xc7) != 0x05)
 		return -1;
 	memcpy(&distance, code + 2, sizeof(distance));
-	uintptr_t target = (uintptr_t)code + 6 + (uintptr_t)(intptr_t)distance;
-	uintptr_t index = (target - (uintptr_t)nst_test_delay) / sizeof(nst_test_delay[0]);
-	return index < NST_NR_SEQS ? (int)index : -1;
+	return sequence_of_delay((uintptr_t)code + 6 + (uintptr_t)(intptr_t)distance);
+#elif defined(__aarch64__)
+	uint32_t adrp, ldr; /* the page, and a word in it */
+
+	memcpy(&adrp, (const void *)start, sizeof(adrp));
+	memcpy(&ldr, (const char *)start + 4, sizeof(ldr));
+	if ((adrp & 0x9f000000) != 0x90000000 || (ldr & 0xffc00000) != 0xb9400000)
+		return -1;
+	int64_t pages = (int32_t)(((adrp >> 5 & 0x7ffff) << 2 | (adrp >> 29 & 3)) << 11) >> 11;
+	return sequence_of_delay((start & ~(uintptr_t)4095) + (uintptr_t)(pages * 4096) +
+				 (ldr >> 10 & 0xfff) * 4);
 #else
 	(void)start;
 	return -1;
