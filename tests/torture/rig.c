@@ -62,6 +62,14 @@ int rig_is_none(void)
 	return !strcmp(rig_form(), "none");
 }
 
+int rig_is_debug(void)
+{
+	char options[512];
+
+	nst_info("options", options, sizeof(options));
+	return strstr(options, "debug:") != NULL;
+}
+
 /* ---- delays ---- */
 
 const unsigned char rig_points[4] = {

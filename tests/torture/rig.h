@@ -24,6 +24,8 @@ void rig_timer_stop(timer_t timer);
 /* "x86_64", "aarch64" or "none": the form in use. */
 const char *rig_form(void);
 int rig_is_none(void);
+/* Do calls go the checked way (debug:1 and up), where bulk is object by object? */
+int rig_is_debug(void);
 
 /* ---- delays (base/testhook.h) ---- */
 
