@@ -198,8 +198,10 @@ static uint64_t control(unsigned int spins)
 	return bench_ns() - start;
 }
 
+#define UNEXPLAINED -2 /* interrupts of an outlier of the burst in progress */
+
 /* Keeps the longest; what the burst's switches and faults were is filled in after it. */
-static struct rig_outlier *keep_outlier(struct rig_result *r, uint64_t at, uint64_t ns)
+static void keep_outlier(struct rig_result *r, uint64_t at, uint64_t ns)
 {
 	struct rig_outlier *least = &r->worst[0];
 	size_t i;
@@ -208,16 +210,15 @@ static struct rig_outlier *keep_outlier(struct rig_result *r, uint64_t at, uint6
 		if (r->worst[i].ns < least->ns)
 			least = &r->worst[i];
 	if (ns <= least->ns)
-		return NULL;
-	*least = (struct rig_outlier){.at_ns = at, .ns = ns, .interrupts = -1};
-	return least;
+		return;
+	*least = (struct rig_outlier){.at_ns = at, .ns = ns, .interrupts = UNEXPLAINED};
 }
 
-/* One burst; returns the outlier kept, if any. */
-static struct rig_outlier *burst(struct measured *m, int *outliers)
+/* One burst; returns how many of its operations took over 5 us. */
+static unsigned int burst(struct measured *m)
 {
 	struct rig_result *r = rig.result;
-	struct rig_outlier *kept = NULL;
+	unsigned int outliers = 0;
 	uint64_t total = 0, ns;
 	uint32_t k;
 
@@ -226,43 +227,50 @@ static struct rig_outlier *burst(struct measured *m, int *outliers)
 		total += ns;
 		bench_hist_add(&r->op, ns);
 		if (ns > 5000) {
-			struct rig_outlier *o = keep_outlier(r, bench_ns() - m->start, ns);
-
-			kept = o ? o : kept;
-			*outliers += 1;
+			keep_outlier(r, bench_ns() - m->start, ns);
+			outliers++;
 		}
 		bench_hist_add(&r->control, control(0));
 		bench_hist_add(&r->padded, control(m->spins));
 	}
 	r->bursts++;
 	r->late_bursts += total > LATE_NS;
-	return kept;
+	return outliers;
+}
+
+static void explain(struct rig_result *r, long faults, long preempted, int64_t interrupts)
+{
+	size_t i;
+
+	for (i = 0; i < RIG_OUTLIERS; i++) {
+		if (r->worst[i].interrupts != UNEXPLAINED)
+			continue;
+		r->worst[i].faults = faults;
+		r->worst[i].preempted = preempted;
+		r->worst[i].interrupts = interrupts;
+	}
 }
 
 static void traced_burst(struct measured *m)
 {
 	struct rig_result *r = rig.result;
-	struct rig_outlier *kept;
 	struct rusage before, after;
 	uint64_t irqs = 0, timer;
-	int outliers = 0;
+	unsigned int outliers;
 
 	if (rig.job->trace)
 		irqs = bench_interrupts(bench_cpu(0), &timer);
 	getrusage(RUSAGE_THREAD, &before);
-	kept = burst(m, &outliers);
+	outliers = burst(m);
 	getrusage(RUSAGE_THREAD, &after);
 	if (rig.job->trace)
 		irqs = bench_interrupts(bench_cpu(0), &timer) - irqs;
 	r->faults += after.ru_minflt - before.ru_minflt;
 	r->preempted += after.ru_nivcsw - before.ru_nivcsw;
 	r->blocked += after.ru_nvcsw - before.ru_nvcsw;
-	if (kept) {
-		kept->faults = after.ru_minflt - before.ru_minflt;
-		kept->preempted = after.ru_nivcsw - before.ru_nivcsw;
-		kept->interrupts = rig.job->trace ? (int64_t)irqs : -1;
-	}
 	if (outliers) {
+		explain(r, after.ru_minflt - before.ru_minflt, after.ru_nivcsw - before.ru_nivcsw,
+			rig.job->trace ? (int64_t)irqs : -1);
 		r->with++;
 		r->with_interrupt += irqs > 0;
 	} else {
@@ -284,12 +292,12 @@ static void add_ns(struct timespec *t, long ns)
 static void prepare(struct measured *m)
 {
 	struct rig_result scrap, *kept = rig.result;
-	int i, outliers = 0;
+	int i;
 
 	memset(&scrap, 0, sizeof(scrap));
 	rig.result = &scrap;
 	for (i = 0; i < 100; i++)
-		burst(m, &outliers);
+		burst(m);
 	rig.result = kept;
 	m->spins = spins_for(bench_hist_quantile(&scrap.op, 0.5) -
 			     bench_hist_quantile(&scrap.control, 0.5));
@@ -343,6 +351,9 @@ void rig_run(const struct rig_ops *ops, const struct rig_job *job, struct rig_re
 	uintptr_t i;
 
 	memset(&m, 0, sizeof(m));
+	for (i = 0; i < NR_HANDED; i++)
+		atomic_store(&rig.handed[i],
+			     NULL); /* resident: no fault of ours in what is measured */
 	memset(result, 0, sizeof(*result));
 	m.seed = 99;
 	rig.ops = ops;
