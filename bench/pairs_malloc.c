@@ -77,27 +77,33 @@ static struct {
 	void *ptr[256];
 } stack = {.count = 128};
 
-__attribute__((noinline, optimize("no-tree-loop-distribute-patterns"))) static size_t
-loop_out(void *ctx, size_t size, size_t n, void **out)
+__attribute__((noinline)) static size_t loop_out(void *ctx, size_t size, size_t n, void **out)
 {
 	size_t i, count = stack.count - n;
 
 	(void)ctx;
 	(void)size;
-	for (i = 0; i < n; i++)
-		out[i] = stack.ptr[count + i];
+	for (i = 0; i < n; i++) {
+		void *p = stack.ptr[count + i];
+
+		PAIRS_KEEP(p); /* one by one: neither memcpy nor vectors */
+		out[i] = p;
+	}
 	stack.count = count;
 	return n;
 }
 
-__attribute__((noinline, optimize("no-tree-loop-distribute-patterns"))) static void
-loop_back(void *ctx, size_t n, void **ptrs)
+__attribute__((noinline)) static void loop_back(void *ctx, size_t n, void **ptrs)
 {
 	size_t i, count = stack.count;
 
 	(void)ctx;
-	for (i = 0; i < n; i++)
-		stack.ptr[count + i] = ptrs[i];
+	for (i = 0; i < n; i++) {
+		void *p = ptrs[i];
+
+		PAIRS_KEEP(p);
+		stack.ptr[count + i] = p;
+	}
 	stack.count = count + n;
 }
 
