@@ -277,15 +277,24 @@ static struct nst_stripe *stripe_number(const struct nst_pcs_table *t, unsigned 
 	return stripes ? &stripes[i - nst_sys_cpus.nr] : NULL;
 }
 
-/* Waits: short, for whoever is inside the stripe to leave it. */
+/*
+ * Waits: short, for whoever is inside the stripe to leave it. The stripe is empty and full until the
+ * stack is put back: a fork child lets go of what lost threads held, and may not find a stack there
+ * that was in pieces, or freed.
+ */
 static struct nst_pcs *take_stripe_from(struct nst_stripe *s)
 {
+	struct nst_pcs *pcs;
 	unsigned int i;
 
 	for (i = 0; s && i < 1000; i++) {
 		/* Pairs with: nst_store_release() in nst_stripe_put(). */
-		if (nst_cas_acquire(&s->held, (uintptr_t)0, nst_thread_pointer()))
-			return s->pcs;
+		if (nst_cas_acquire(&s->held, (uintptr_t)0, nst_thread_pointer())) {
+			pcs = s->pcs;
+			nst_store_relaxed(&s->pcs, &nst_pcs_none); /* we hold it */
+			nst_barrier();
+			return pcs;
+		}
 		nst_sys_futex_wait((u32 *)(void *)&s->held, (u32)nst_load_relaxed(&s->held), 100);
 	}
 	return NULL;
@@ -319,7 +328,8 @@ void nst_pcs_put(struct nst_pcs_table *t, unsigned int i, struct nst_pcs *s)
 		return;
 	}
 	stripe = stripe_number(t, i);
-	stripe->pcs = s;
+	nst_barrier();
+	nst_store_relaxed(&stripe->pcs, s); /* we hold it; the release publishes it */
 	/* Pairs with: nst_cas_acquire() in nst_stripe_take(). */
 	nst_store_release(&stripe->held, (uintptr_t)0);
 }
