@@ -5,14 +5,16 @@
  *	take: from the own stripe on, the first whose word is 0: CAS word 0 -> me; none: go aside
  *	work: plain loads and stores on the stack, the commit of count last
  *	put:  word = 0
- *	taker (resize, drain): CAS like the others, waits its turn with naps that end
+ *	taker (resize, drain): CAS like the others, waits its turn with naps that end; puts the empty,
+ *		full stack in its place until the work is done, since a child lets go of its word
  *
  * Two threads, a handler on thread 0 at any step, a taker that empties a stripe, and a fork after
  * which thread 1 and the taker are no more: the child clears the words of those it does not have.
  * What a lost thread had half done is as if not begun, since its commit is missing.
  *
  * Must hold: nothing handed out twice; nothing lost; all that live come to their end.
- * Must fail: -DHELD_IGNORED, -DTEST_THEN_SET, -DCOMMIT_FIRST, -DHANDLER_WAITS, -DFORK_CLEARS_ALL.
+ * Must fail: -DHELD_IGNORED, -DTEST_THEN_SET, -DCOMMIT_FIRST, -DHANDLER_WAITS, -DFORK_CLEARS_ALL,
+ * -DTAKEN_IN_PLACE (the child finds a stack in pieces).
  */
 #define NR_STRIPES	2
 #define NR_OBJS		3
@@ -30,6 +32,7 @@
 #endif
 
 byte held[NR_STRIPES];
+bit gone[NR_STRIPES];		/* the stack is in the taker's hands */
 byte count[NR_STRIPES];
 byte slot[NR_STRIPES * (CAP + 1)];
 byte owner[NR_OBJS + 1];	/* 0: in a stack; else 1 + context */
@@ -96,7 +99,7 @@ inline own(o)
 
 inline pop()
 {
-	atomic { RUNS(x); k = count[s] };
+	atomic { RUNS(x); k = (gone[s] -> 0 : count[s]) };
 	if
 	:: k > 0 ->
 #ifdef COMMIT_FIRST
@@ -112,7 +115,7 @@ inline pop()
 
 inline push()
 {
-	atomic { RUNS(x); k = count[s] };
+	atomic { RUNS(x); k = (gone[s] -> CAP : count[s]) };
 	if
 	:: k < CAP ->
 #ifdef COMMIT_FIRST
@@ -176,15 +179,23 @@ proctype Taker()
 	:: try_stripe();
 	   if :: got -> break :: else fi	/* a nap that ends */
 	od;
-	atomic { RUNS(x); k = count[s]; i = k };
-	do
-	:: atomic { RUNS(x) && i == 0 -> break }
-	:: atomic { RUNS(x) && i > 0 -> list[i] = SLOT(s, i); i-- }
-	od;
+	atomic {
+		RUNS(x);
+		k = count[s];
+		for (i : 1 .. k) { list[i] = SLOT(s, i) }
+#ifndef TAKEN_IN_PLACE
+		for (i : 1 .. k) { own(list[i]) }
+		gone[s] = 1
+#endif
+	};
+	atomic { RUNS(x); SLOT(s, 1) = 0 };	/* copied, freed, used for something else */
 	atomic {
 		RUNS(x);
 		count[s] = 0;
-		for (i : 1 .. k) { o = list[i]; own(o) }
+#ifdef TAKEN_IN_PLACE
+		for (i : 1 .. k) { own(list[i]) }
+#endif
+		gone[s] = 0
 	};
 	put_stripe();
 	finished[TAKER] = 1
@@ -204,8 +215,8 @@ proctype Monitor()
 			for (c : 0 .. NR_STRIPES - 1) {
 				i = 1;
 				do
-				:: i > count[c] -> break
-				:: i <= count[c] -> if :: SLOT(c, i) == o -> seen++ :: else fi; i++
+				:: gone[c] || i > count[c] -> break
+				:: !gone[c] && i <= count[c] -> if :: SLOT(c, i) == o -> seen++ :: else fi; i++
 				od
 			}
 			assert(seen == (owner[o] == 0 -> 1 : 0))
