@@ -236,6 +236,31 @@ void rig_bulk_step(struct rng *rng, int nolock, unsigned int owner, struct rig_f
 	bulk_free(cache, nolock, nr, ptrs);
 }
 
+void rig_wave_step(struct rng *rng, unsigned int owner, void **room, struct rig_findings *findings)
+{
+	struct nst_cache *cache = crates.caches->small;
+	unsigned int nr, nolock = rng_below(rng, 2);
+
+	findings->steps++;
+	for (nr = 0; nr < RIG_WAVE; nr++) {
+		room[nr] =
+			nolock ? nst_cache_alloc_nolock(cache) : nst_cache_alloc(cache, NST_NORMAL);
+		if (!room[nr])
+			break;
+		owner_take(room[nr], MIX_SMALL_BYTES, owner);
+		pattern_fill(room[nr], MIX_SMALL_BYTES, owner);
+	}
+	while (nr--) {
+		findings->damaged +=
+			pattern_check(room[nr], MIX_SMALL_BYTES, owner) != MIX_SMALL_BYTES;
+		owner_give(room[nr], MIX_SMALL_BYTES, owner);
+		if (nolock)
+			nst_cache_free_nolock(cache, room[nr]);
+		else
+			nst_cache_free(cache, room[nr]);
+	}
+}
+
 void rig_check_findings(const struct rig_findings *findings, const char *what)
 {
 	check(findings->damaged == 0, what, "%llu of %llu objects damaged",

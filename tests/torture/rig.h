@@ -49,6 +49,9 @@ void rig_crates(const struct mix_caches *caches);
 void rig_crate_step(struct rng *rng, int nolock, struct rig_findings *findings);
 /* Objects in bulk, all owned at once, freed in bulk. */
 void rig_bulk_step(struct rng *rng, int nolock, unsigned int owner, struct rig_findings *findings);
+/* More objects than the stacks above hold, then all of them back: sheaves, barn, slabs. */
+#define RIG_WAVE 700u
+void rig_wave_step(struct rng *rng, unsigned int owner, void **room, struct rig_findings *findings);
 /* Frees all that lies in crates. Thread. */
 void rig_crates_empty(struct rig_findings *findings);
 

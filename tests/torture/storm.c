@@ -2,7 +2,7 @@
 /*
  * storm.c - C4: signals at 50 kHz into ordinary and no-lock requests on the same caches.
  *
- *	threads		ordinary requests, no-lock requests, bulk, pages; objects change hands in crates
+ *	threads		ordinary requests, no-lock requests, bulk, pages, waves; objects change hands in crates
  *	handlers	a timer each, 20 us: no-lock requests on the same caches and crates
  *	director	a delay at one point of one sequence after the other, moves between CPUs, drains
  *
@@ -37,6 +37,7 @@ struct storm {
 	struct rig_findings findings, handler_findings;
 	struct place_hits hits;
 	uint64_t signals, inside;
+	void *wave[RIG_WAVE];
 };
 
 static struct {
@@ -71,13 +72,15 @@ static void handler(int sig, siginfo_t *info, void *context)
 
 static void some_requests(struct storm *self)
 {
-	uint32_t n = rng_below(&self->rng, 16);
+	uint32_t n = rng_below(&self->rng, 64);
 
 	mix_step(&self->own);
 	mix_step(&self->nolock);
 	rig_crate_step(&self->rng, n & 1, &self->findings);
-	if (n < 4)
+	if (n < 16)
 		rig_bulk_step(&self->rng, n & 1, self->owner, &self->findings);
+	if (n == 16)
+		rig_wave_step(&self->rng, self->owner, self->wave, &self->findings);
 }
 
 static void *run(void *arg)
