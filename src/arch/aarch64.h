@@ -75,9 +75,9 @@
 #endif
 
 /* [t] is the count before a pop, and after a push. */
-#define SEQ_POP_READ "ldr %[p], [%[s], %[t], lsl #3]\n"
+#define SEQ_POP_READ "add %[p], %[s], #8\nldr %[p], [%[p], %[t], lsl #3]\n"
 #define SEQ_POP_COMMIT "str %w[c], [%[s]]\n"
-#define SEQ_PUSH_WRITE "str %[o], [%[s], %[t], lsl #3]\n"
+#define SEQ_PUSH_WRITE "add %[w], %[s], #8\nstr %[o], [%[w], %[t], lsl #3]\n"
 #define SEQ_PUSH_COMMIT "str %w[t], [%[s]]\n"
 
 #if defined(NST_TEST) && defined(NST_BUSTED) && NST_BUSTED == 1
@@ -106,7 +106,7 @@
 	"ldp %w[t], %w[c], [%[s]]\n" SEQ_DELAY(1, 3)                                               \
 	"cmp %w[t], %w[c]\n"                                                                       \
 	"b.hs %l[full]\n" SEQ_DELAY(1, 4)                                                          \
-	"ldr %[c], [%[s], %[t], lsl #3]\n"                                                         \
+	"add %[w], %[s], #8\nldr %[c], [%[w], %[t], lsl #3]\n"                                                         \
 	"cmp %[c], %[o]\n"                                                                         \
 	"b.eq %l[same]\n"                                                                          \
 	"add %w[t], %w[t], #1\n" SEQ_PUSH_END SEQ_LEAVE
@@ -139,8 +139,12 @@ again:
 			      : [area] "r"(nst_thread_pointer() + (uintptr_t)off), [table] "r"(table)
 			      : "memory", "cc"
 			      : empty, aborted);
+	SEQ_OUTPUTS_DONE();
+	if (!p)
+		__builtin_unreachable();
 	return p;
 empty:
+	SEQ_OUTPUTS_DONE();
 	return NULL;
 aborted:
 	SEQ_RESTARTED(NST_SEQ_POP);
@@ -191,8 +195,12 @@ again:
 				[table] "r"(table)
 			      : "memory", "cc"
 			      : empty, aborted);
+	SEQ_OUTPUTS_DONE();
+	if (!p)
+		__builtin_unreachable();
 	return p;
 empty:
+	SEQ_OUTPUTS_DONE();
 	return NULL;
 aborted:
 	SEQ_RESTARTED(NST_SEQ_POP);
@@ -224,35 +232,40 @@ aborted:
 	goto again;
 }
 
-/* Up to @n objects off the top into @out, the top first; returns how many. */
+/* Up to @n objects off the top into @out, in the order of the stack: the top last. How many. */
 NST_ALWAYS_INLINE size_t nst_seq_popn_by(struct nst_pcs *const *table, intptr_t id, void **out,
 					 size_t n)
 {
 	uintptr_t tp = nst_thread_pointer();
 	intptr_t off = nst_rseq_offset;
-	u64 t, s, k, p, w;
+	u64 t, s, k, p, i, x, w;
 
 	if (nst_unlikely(!off))
 		return 0;
 again:
 	__asm__ volatile goto(SEQ_ENTER SEQ_STACK(2, "%[tp], %[id]")
 			      "ldr %w[t], [%[s]]\n" SEQ_DELAY(2, 3)
-			      "mov %[k], xzr\n"
-			      "881: cmp %[k], %[n]\n"
+			      "cmp %[n], %[t]\n"
+			      "csel %[k], %[n], %[t], lo\n"
+			      "sub %[t], %[t], %[k]\n"
+			      "add %[p], %[s], %[t], lsl #3\n"
+			      "add %[p], %[p], #16\n"
+			      "mov %[i], xzr\n"
+			      "881: cmp %[i], %[k]\n"
 			      "b.hs 882f\n"
-			      "cbz %w[t], 882f\n"
-			      "ldr %[p], [%[s], %[t], lsl #3]\n"
-			      "str %[p], [%[out], %[k], lsl #3]\n"
-			      "add %[k], %[k], #1\n"
-			      "sub %w[t], %w[t], #1\n" SEQ_DELAY(2, 4)
+			      "ldr %[x], [%[p], %[i], lsl #3]\n"
+			      "str %[x], [%[out], %[i], lsl #3]\n"
+			      "add %[i], %[i], #1\n" SEQ_DELAY(2, 4)
 			      "b 881b\n"
 			      "882:\n" SEQ_DELAY(2, 5)
 			      "str %w[t], [%[s]]\n" SEQ_LEAVE
-			      : [t] "=&r"(t), [s] "=&r"(s), [k] "=&r"(k), [p] "=&r"(p), [w] "=&r"(w)
+			      : [t] "=&r"(t), [s] "=&r"(s), [k] "=&r"(k), [p] "=&r"(p), [i] "=&r"(i),
+				[x] "=&r"(x), [w] "=&r"(w)
 			      : [area] "r"(tp + (uintptr_t)off), [tp] "r"(tp), [id] "r"(id),
 				[table] "r"(table), [out] "r"(out), [n] "r"(n)
 			      : "memory", "cc"
 			      : aborted);
+	SEQ_OUTPUTS_DONE();
 	return k;
 aborted:
 	SEQ_RESTARTED(NST_SEQ_POPN);
@@ -265,31 +278,35 @@ NST_ALWAYS_INLINE size_t nst_seq_pushn_by(struct nst_pcs *const *table, intptr_t
 {
 	uintptr_t tp = nst_thread_pointer();
 	intptr_t off = nst_rseq_offset;
-	u64 t, s, k, p, w;
+	u64 t, s, k, p, i, x, w;
 
 	if (nst_unlikely(!off))
 		return 0;
 again:
 	__asm__ volatile goto(SEQ_ENTER SEQ_STACK(3, "%[tp], %[id]")
-			      "ldr %w[t], [%[s]]\n" SEQ_DELAY(3, 3)
-			      "mov %[k], xzr\n"
-			      "881: cmp %[k], %[n]\n"
+			      "ldp %w[t], %w[k], [%[s]]\n" SEQ_DELAY(3, 3)
+			      "sub %[k], %[k], %[t]\n"
+			      "cmp %[n], %[k]\n"
+			      "csel %[k], %[n], %[k], lo\n"
+			      "add %[p], %[s], %[t], lsl #3\n"
+			      "add %[p], %[p], #16\n"
+			      "add %[t], %[t], %[k]\n"
+			      "mov %[i], xzr\n"
+			      "881: cmp %[i], %[k]\n"
 			      "b.hs 882f\n"
-			      "ldr %w[p], [%[s], #4]\n"
-			      "cmp %w[t], %w[p]\n"
-			      "b.hs 882f\n"
-			      "ldr %[p], [%[in], %[k], lsl #3]\n"
-			      "add %[k], %[k], #1\n"
-			      "add %w[t], %w[t], #1\n"
-			      "str %[p], [%[s], %[t], lsl #3]\n" SEQ_DELAY(3, 4)
+			      "ldr %[x], [%[in], %[i], lsl #3]\n"
+			      "str %[x], [%[p], %[i], lsl #3]\n"
+			      "add %[i], %[i], #1\n" SEQ_DELAY(3, 4)
 			      "b 881b\n"
 			      "882:\n" SEQ_DELAY(3, 5)
 			      "str %w[t], [%[s]]\n" SEQ_LEAVE
-			      : [t] "=&r"(t), [s] "=&r"(s), [k] "=&r"(k), [p] "=&r"(p), [w] "=&r"(w)
+			      : [t] "=&r"(t), [s] "=&r"(s), [k] "=&r"(k), [p] "=&r"(p), [i] "=&r"(i),
+				[x] "=&r"(x), [w] "=&r"(w)
 			      : [area] "r"(tp + (uintptr_t)off), [tp] "r"(tp), [id] "r"(id),
 				[table] "r"(table), [in] "r"(in), [n] "r"(n)
 			      : "memory", "cc"
 			      : aborted);
+	SEQ_OUTPUTS_DONE();
 	return k;
 aborted:
 	SEQ_RESTARTED(NST_SEQ_PUSHN);

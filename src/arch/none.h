@@ -63,25 +63,25 @@ static inline void nst_stripe_put(struct nst_stripe *s)
 
 static inline size_t nst_stack_popn(struct nst_pcs *s, void **out, size_t n)
 {
-	u32 i = s->count;
-	size_t k = 0;
+	size_t i, k = nst_min(n, s->count);
 
-	while (k < n && i > 0)
-		out[k++] = s->obj[--i];
+	for (i = 0; i < k; i++)
+		out[i] = s->obj[s->count - k + i];
 	nst_barrier();
-	nst_store_relaxed(&s->count, i); /* the commit; relaxed: the holder's put publishes it */
+	nst_store_relaxed(&s->count,
+			  s->count - (u32)k); /* the commit; the holder's put publishes it */
 	return k;
 }
 
 static inline size_t nst_stack_pushn(struct nst_pcs *s, void *const *in, size_t n)
 {
-	u32 i = s->count;
-	size_t k = 0;
+	size_t i, k = nst_min(n, s->cap - s->count);
 
-	while (k < n && i < s->cap)
-		s->obj[i++] = in[k++];
+	for (i = 0; i < k; i++)
+		nst_store_relaxed(&s->obj[s->count + i], in[i]); /* statistics look at it */
 	nst_barrier();
-	nst_store_relaxed(&s->count, i); /* the commit; relaxed: the holder's put publishes it */
+	nst_store_relaxed(&s->count,
+			  s->count + (u32)k); /* the commit; the holder's put publishes it */
 	return k;
 }
 

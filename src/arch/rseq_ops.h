@@ -10,19 +10,20 @@
  *	    v         v         v        v                  always empty and always full
  *	      nst_pcs_none    count cap obj[1] obj[2] ...
  *
- * count is the number of objects and the index of the top one; obj[0] would lie on the header itself,
- * which never equals a pointer. Thus "same as the top" needs no test for empty.
+ * count is the number of objects and the index of the top one; obj[0] is a guard that is always NULL, so
+ * that "same as the top" needs no test for empty (nor a load of the header that was just stored).
  *
  * POP(table)			PUSH(table, o)			POPN(table, out, n)
  *   s = table[cpu_id]		  s = table[cpu_id]		  s = table[cpu_id]
- *   n = s->count		  n = s->count			  k = 0
- *   if n == 0: EMPTY		  if n >= s->cap: FULL		  i = s->count
- *   p = s->obj[n]		  if s->obj[n] == o: SAME	  while k < n and i > 0:
- *   s->count = n - 1  *	  s->obj[n + 1] = o		      out[k++] = s->obj[i--]
- *   return p			  s->count = n + 1  *		  s->count = i  *
- *				  return OK			  return k
+ *   n = s->count		  n = s->count			  k = min(n, s->count)
+ *   if n == 0: EMPTY		  if n >= s->cap: FULL		  i = s->count - k
+ *   p = s->obj[n]		  if s->obj[n] == o: SAME	  out[0 ... k-1] = s->obj[i+1 ... i+k]
+ *   s->count = n - 1  *	  s->obj[n + 1] = o		  s->count = i  *
+ *   return p			  s->count = n + 1  *		  return k
+ *				  return OK
  *
- * PUSHN(table, in, n): the mirror of POPN; room is cap - count.
+ * PUSHN(table, in, n): the mirror of POPN, k = min(n, cap - count). Both keep the order of the stack,
+ * so what is popped and pushed again has its top where it was. obj[] is counted from 1 here, from 0 in C.
  *
  * The line marked * is the commit: one store, the last instruction. An abort (preempted, migrated or
  * signalled before it) leaves nothing behind but a slot above count, or the caller's out[], partly
@@ -47,8 +48,9 @@ enum nst_push { NST_PUSH_OK, NST_PUSH_FULL, NST_PUSH_SAME };
 
 /** struct nst_pcs - a per-CPU stack of pointers. Written by its CPU, inside a sequence, or by a taker. */
 struct nst_pcs {
-	u32 count; /* objects; the top is obj[count - 1], at byte 8 * count */
-	u32 cap;   /* room, in objects */
+	u32 count;   /* objects; the top is obj[count - 1], at byte 8 + 8 * count */
+	u32 cap;     /* room, in objects */
+	void *guard; /* NULL: what lies below the lowest object */
 	void *obj[];
 };
 
@@ -63,6 +65,12 @@ struct nst_pcs {
  * thread-local block; tables that a sequence could meet then hold nst_pcs_none for CPU 0.
  */
 extern intptr_t nst_rseq_offset NST_HIDDEN;
+
+/*
+ * gcc up to 13 may take an output for undefined after an asm goto, and merge its paths (bug 113921; seen
+ * with 12.2 as a pop that returned rubbish when empty). An empty asm on each path keeps them apart.
+ */
+#define SEQ_OUTPUTS_DONE() __asm__ volatile("")
 
 #if defined(__x86_64__)
 #include "x86_64.h"

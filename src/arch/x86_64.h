@@ -46,12 +46,6 @@
 	"994: jmp %l[aborted]\n"                                                                   \
 	".popsection\n"
 
-/*
- * gcc up to 13 may take an output for undefined after an asm goto, and merge its paths (bug 113921; seen
- * with 12.2 as a pop that returned rubbish when empty). An empty asm on each path keeps them apart.
- */
-#define SEQ_OUTPUTS_DONE() __asm__ volatile("")
-
 /* A test's delay at a point of a sequence; flags are dead there. */
 #ifdef NST_TEST
 #define SEQ_DELAY(seq, point)                                                                      \
@@ -67,12 +61,14 @@
 #if defined(NST_TEST) && defined(NST_BUSTED) && NST_BUSTED == 1
 /* The commit comes before what it commits. */
 #define SEQ_POP_END                                                                                \
-	"movl %k[t], (%[s])\n" SEQ_DELAY(0, 4) "movq 8(%[s], %[t], 8), %[p]\n" SEQ_DELAY(0, 5)
-#define SEQ_PUSH_END "incl (%[s])\n" SEQ_DELAY(1, 5) "movq %[o], 8(%[s], %[t], 8)\n" SEQ_DELAY(1, 6)
+	"movl %k[t], (%[s])\n" SEQ_DELAY(0, 4) "movq 16(%[s], %[t], 8), %[p]\n" SEQ_DELAY(0, 5)
+#define SEQ_PUSH_END                                                                               \
+	"incl (%[s])\n" SEQ_DELAY(1, 5) "movq %[o], 16(%[s], %[t], 8)\n" SEQ_DELAY(1, 6)
 #else
 #define SEQ_POP_END                                                                                \
-	SEQ_DELAY(0, 4) "movq 8(%[s], %[t], 8), %[p]\n" SEQ_DELAY(0, 5) "movl %k[t], (%[s])\n"
-#define SEQ_PUSH_END SEQ_DELAY(1, 5) "movq %[o], 8(%[s], %[t], 8)\n" SEQ_DELAY(1, 6) "incl (%[s])\n"
+	SEQ_DELAY(0, 4) "movq 16(%[s], %[t], 8), %[p]\n" SEQ_DELAY(0, 5) "movl %k[t], (%[s])\n"
+#define SEQ_PUSH_END                                                                               \
+	SEQ_DELAY(1, 5) "movq %[o], 16(%[s], %[t], 8)\n" SEQ_DELAY(1, 6) "incl (%[s])\n"
 #endif
 
 /* The stack of the CPU whose number is at %fs:ID, in [s]. */
@@ -89,7 +85,7 @@
 #define SEQ_PUSH(ID)                                                                               \
 	SEQ_ENTER SEQ_STACK(1, ID) "movl (%[s]), %k[t]\n" SEQ_DELAY(                               \
 		1, 3) "cmpl 4(%[s]), %k[t]\n"                                                      \
-		      "jae %l[full]\n" SEQ_DELAY(1, 4) "cmpq %[o], (%[s], %[t], 8)\n"              \
+		      "jae %l[full]\n" SEQ_DELAY(1, 4) "cmpq %[o], 8(%[s], %[t], 8)\n"             \
 						       "je %l[same]\n" SEQ_PUSH_END SEQ_LEAVE
 
 /*
@@ -188,31 +184,46 @@ aborted:
 	goto again;
 }
 
-/* Up to @n objects off the top into @out, the top first; returns how many. */
+/* clang-format off */
+
+/* [k] pointers from P to Q, two at a time. */
+#define SEQ_COPY(seq, P, Q)                                                                        \
+	"xorl %k[i], %k[i]\n"                                                                      \
+	"881: leaq 2(%[i]), %[x]\n"                                                                \
+	"cmpq %[k], %[x]\n"                                                                        \
+	"ja 882f\n"                                                                                \
+	"movups (" P ", %[i], 8), %%xmm0\n"                                                        \
+	"movups %%xmm0, (" Q ", %[i], 8)\n"                                                        \
+	"movq %[x], %[i]\n" SEQ_DELAY(seq, 4)                                                      \
+	"jmp 881b\n"                                                                               \
+	"882: cmpq %[k], %[i]\n"                                                                   \
+	"jae 883f\n"                                                                               \
+	"movq (" P ", %[i], 8), %[x]\n"                                                            \
+	"movq %[x], (" Q ", %[i], 8)\n"                                                            \
+	"883:\n" SEQ_DELAY(seq, 5)
+
+/* clang-format on */
+
+/* Up to @n objects off the top into @out, in the order of the stack: the top last. How many. */
 NST_ALWAYS_INLINE size_t nst_seq_popn_by(struct nst_pcs *const *table, intptr_t id, void **out,
 					 size_t n)
 {
-	u64 t, s, k, p, w;
+	u64 t, s, k, p, i, x, w;
 
 again:
 	__asm__ volatile goto(
 		SEQ_ENTER SEQ_STACK(2, "(%[id])") "movl (%[s]), %k[t]\n" SEQ_DELAY(
-			2, 3) "xorl %k[k], %k[k]\n"
-			      "881: cmpq %[n], %[k]\n"
-			      "jae 882f\n"
-			      "testl %k[t], %k[t]\n"
-			      "jz 882f\n"
-			      "movq (%[s], %[t], 8), %[p]\n"
-			      "movq %[p], (%[out], %[k], 8)\n"
-			      "incl %k[k]\n"
-			      "decl %k[t]\n" SEQ_DELAY(
-				      2, 4) "jmp 881b\n"
-					    "882:\n" SEQ_DELAY(2,
-							       5) "movl %k[t], (%[s])\n" SEQ_LEAVE
-		: [t] "=&r"(t), [s] "=&r"(s), [k] "=&r"(k), [p] "=&r"(p), [w] "=&r"(w)
+			2, 3) "movq %[n], %[k]\n"
+			      "cmpq %[t], %[k]\n"
+			      "cmovaq %[t], %[k]\n"
+			      "subq %[k], %[t]\n"
+			      "leaq 16(%[s], %[t], 8), %[p]\n" SEQ_COPY(
+				      2, "%[p]", "%[out]") "movl %k[t], (%[s])\n" SEQ_LEAVE
+		: [t] "=&r"(t), [s] "=&r"(s), [k] "=&r"(k), [p] "=&r"(p), [i] "=&r"(i),
+		  [x] "=&r"(x), [w] "=&r"(w)
 		: [off] "r"(nst_rseq_offset), [id] "r"(id), [table] "r"(table), [out] "r"(out),
 		  [n] "r"(n)
-		: "memory", "cc"
+		: "memory", "cc", "xmm0"
 		: aborted);
 	SEQ_OUTPUTS_DONE();
 	return k;
@@ -225,27 +236,23 @@ aborted:
 NST_ALWAYS_INLINE size_t nst_seq_pushn_by(struct nst_pcs *const *table, intptr_t id,
 					  void *const *in, size_t n)
 {
-	u64 t, s, k, p, w;
+	u64 t, s, k, p, i, x, w;
 
 again:
 	__asm__ volatile goto(
 		SEQ_ENTER SEQ_STACK(3, "(%[id])") "movl (%[s]), %k[t]\n" SEQ_DELAY(
-			3, 3) "xorl %k[k], %k[k]\n"
-			      "881: cmpq %[n], %[k]\n"
-			      "jae 882f\n"
-			      "cmpl 4(%[s]), %k[t]\n"
-			      "jae 882f\n"
-			      "movq (%[in], %[k], 8), %[p]\n"
-			      "movq %[p], 8(%[s], %[t], 8)\n"
-			      "incl %k[k]\n"
-			      "incl %k[t]\n" SEQ_DELAY(
-				      3, 4) "jmp 881b\n"
-					    "882:\n" SEQ_DELAY(3,
-							       5) "movl %k[t], (%[s])\n" SEQ_LEAVE
-		: [t] "=&r"(t), [s] "=&r"(s), [k] "=&r"(k), [p] "=&r"(p), [w] "=&r"(w)
+			3, 3) "movl 4(%[s]), %k[k]\n"
+			      "subq %[t], %[k]\n"
+			      "cmpq %[n], %[k]\n"
+			      "cmovaq %[n], %[k]\n"
+			      "leaq 16(%[s], %[t], 8), %[p]\n"
+			      "addq %[k], %[t]\n" SEQ_COPY(3, "%[in]",
+							   "%[p]") "movl %k[t], (%[s])\n" SEQ_LEAVE
+		: [t] "=&r"(t), [s] "=&r"(s), [k] "=&r"(k), [p] "=&r"(p), [i] "=&r"(i),
+		  [x] "=&r"(x), [w] "=&r"(w)
 		: [off] "r"(nst_rseq_offset), [id] "r"(id), [table] "r"(table), [in] "r"(in),
 		  [n] "r"(n)
-		: "memory", "cc"
+		: "memory", "cc", "xmm0"
 		: aborted);
 	SEQ_OUTPUTS_DONE();
 	return k;

@@ -22,7 +22,7 @@
 #define nst_exchange_acquire(p, v) __atomic_exchange_n(p, v, __ATOMIC_ACQUIRE)
 #define nst_exchange_acq_rel(p, v) __atomic_exchange_n(p, v, __ATOMIC_ACQ_REL)
 #define nst_exchange_relaxed(p, v) __atomic_exchange_n(p, v, __ATOMIC_RELAXED)
-#define nst_fence_full() __atomic_thread_fence(__ATOMIC_SEQ_CST)
+#define nst_sub_release(p, v) __atomic_fetch_sub(p, v, __ATOMIC_RELEASE)
 
 /* Orders this thread against a signal handler on it; emits nothing. */
 #define nst_barrier() __atomic_signal_fence(__ATOMIC_SEQ_CST)

@@ -63,9 +63,9 @@ void *nst_alloc(size_t size, nst_mode_t mode)
 
 void nst_free(void *ptr)
 {
-	u32 class = nst_class_of_pointer(ptr);
+	struct nst_pcs **stacks = nst_fast_of_pointer(ptr);
 
-	if (nst_unlikely(nst_seq_push(nst_mm.fast[class], ptr) != NST_PUSH_OK))
+	if (nst_unlikely(!stacks || nst_seq_push(stacks, ptr) != NST_PUSH_OK))
 		nst_free_slow(NULL, ptr, NST_SITE("nst_free"));
 }
 
@@ -122,10 +122,18 @@ size_t nst_usable_size(const void *ptr)
 	return size;
 }
 
-/* Is @size what an object of @have usable bytes would be used for, rather than a smaller one? */
-static int fits(size_t size, size_t have)
+/*
+ * May an object stay where it is for @size bytes? Only where a fresh one would be of the same kind, so that
+ * nst_free_sized() with the new size finds it.
+ */
+static int fits(const struct nst_page *p, size_t size)
 {
-	return size <= have && (size > have / 2 || have <= 64);
+	const struct nst_cache *c;
+
+	if (p->state != NST_PAGE_SLAB)
+		return size > NST_CLASS_MAX && size <= usable(p) && size > usable(p) / 2;
+	c = nst_cache_number(p->cache);
+	return size <= c->size && (!c->is_class || nst_size_table[(size + 15) / 16] == c);
 }
 
 void *nst_realloc(void *ptr, size_t size, nst_mode_t mode)
@@ -143,11 +151,11 @@ void *nst_realloc(void *ptr, size_t size, nst_mode_t mode)
 	if (!p)
 		return NULL;
 	have = usable(p);
-	if (fits(size, have))
+	if (fits(p, size))
 		return ptr;
 	to = nst_size_alloc_slow(size, 1, mode & ~(nst_mode_t)NST_ZERO, site);
 	if (!to)
-		return size <= have ? ptr : NULL;
+		return NULL;
 	__builtin_memcpy(to, ptr, nst_min(size, have));
 	if ((mode & NST_ZERO) && size > have)
 		__builtin_memset((char *)to + have, 0, size - have);
@@ -249,23 +257,30 @@ size_t nst_alloc_bulk(size_t size, nst_mode_t mode, size_t nr, void **out)
 	return n;
 }
 
+/* Objects of one cache, or others one by one. */
+static void free_alike(struct nst_pcs **fast, size_t nr, void **ptrs, struct nst_site site)
+{
+	size_t i;
+
+	if (fast && fast != nst_mm.no_stacks && !nst_mm.instrument) {
+		nst_cache_free_bulk(nst_cache_number(nst_page_of(ptrs[0])->cache), nr, ptrs);
+		return;
+	}
+	for (i = 0; i < nr; i++)
+		nst_free_slow(NULL, ptrs[i], site);
+}
+
 void nst_free_bulk(size_t nr, void **ptrs)
 {
 	struct nst_site site = NST_SITE("nst_free_bulk");
-	size_t first = 0;
+	size_t first, end;
 
-	while (first < nr) {
-		u32 class = nst_class_of_pointer(ptrs[first]);
-		size_t end = first + 1;
+	for (first = 0; first < nr; first = end) {
+		struct nst_pcs **fast = nst_fast_of_pointer(ptrs[first]);
 
-		while (end < nr && nst_class_of_pointer(ptrs[end]) == class)
-			end++;
-		if (class && !nst_mm.instrument)
-			nst_cache_free_bulk(nst_cache_number(class), end - first, ptrs + first);
-		else
-			for (; first < end; first++)
-				nst_free_slow(NULL, ptrs[first], site);
-		first = end;
+		for (end = first + 1; end < nr && nst_fast_of_pointer(ptrs[end]) == fast; end++)
+			;
+		free_alike(fast, end - first, ptrs + first, site);
 	}
 }
 

@@ -46,7 +46,7 @@ static struct nst_sheaf *pop_locked(struct nst_sheaf **list, u32 *nr)
 
 	if (s) {
 		*list = s->next;
-		(*nr)--;
+		nst_hint_set(nr, *nr - 1);
 	}
 	return s;
 }
@@ -57,7 +57,7 @@ static int push_locked(struct nst_sheaf **list, u32 *nr, struct nst_sheaf *s, u3
 		return 0;
 	s->next = *list;
 	*list = s;
-	(*nr)++;
+	nst_hint_set(nr, *nr + 1);
 	return 1;
 }
 
@@ -67,7 +67,7 @@ struct nst_sheaf *nst_sheaf_empty_tries(struct nst_cache *c)
 	struct nst_cache_node *n = local_node(c);
 
 	/* relaxed: a hint that saves the lock */
-	if (s || !nst_load_relaxed(&n->nr_empty) || !nst_trylock(&n->barn))
+	if (s || !nst_hint(&n->nr_empty) || !nst_trylock(&n->barn))
 		return s;
 	s = pop_locked(&n->empty, &n->nr_empty);
 	nst_unlock(&n->barn);
@@ -87,7 +87,7 @@ struct nst_sheaf *nst_sheaf_full_tries(struct nst_cache *c, int only_this_cpu)
 	struct nst_cache_node *n = local_node(c);
 
 	/* relaxed: a hint that saves the lock */
-	if (s || only_this_cpu || !nst_load_relaxed(&n->nr_full) || !nst_trylock(&n->barn))
+	if (s || only_this_cpu || !nst_hint(&n->nr_full) || !nst_trylock(&n->barn))
 		return s;
 	s = pop_locked(&n->full, &n->nr_full);
 	nst_unlock(&n->barn);
@@ -99,7 +99,7 @@ struct nst_sheaf *nst_sheaf_full_waits(struct nst_cache *c)
 	struct nst_sheaf *s = nst_pcs_pop(&c->full);
 	struct nst_cache_node *n = local_node(c);
 
-	if (s || !nst_load_relaxed(&n->nr_full)) /* relaxed: a hint that saves the lock */
+	if (s || !nst_hint(&n->nr_full)) /* relaxed: a hint that saves the lock */
 		return s;
 	nst_lock_wait(&n->barn);
 	s = pop_locked(&n->full, &n->nr_full);
@@ -243,7 +243,7 @@ struct nst_sheaf *nst_sheaf_filled(struct nst_cache *c, unsigned int node)
 
 int nst_barn_wants_more(struct nst_cache *c, unsigned int node)
 {
-	return nst_load_relaxed(&c->node[node]->nr_full) < BARN_MAX / 2; /* a hint */
+	return nst_hint(&c->node[node]->nr_full) < BARN_MAX / 2; /* a hint */
 }
 
 int nst_barn_add_full(struct nst_cache *c, unsigned int node)

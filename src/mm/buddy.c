@@ -29,8 +29,8 @@ static struct nst_page *page_on(struct nst_list *l)
 
 static void list_in(struct nst_zone *z, struct nst_page *p, unsigned int order, unsigned int mob)
 {
-	p->state = NST_PAGE_FREE;
-	p->order = (u8)order;
+	nst_page_set_state(p, NST_PAGE_FREE);
+	nst_store_relaxed(&p->order, (u8)order); /* see nst_page_set_state() */
 	p->mobility = (u8)mob;
 	p->gen = z->gen;
 	nst_list_add(&z->free[mob][order], &p->list);
@@ -58,7 +58,7 @@ static void split(struct nst_zone *z, struct nst_page *p, unsigned int from, uns
 		from--;
 		list_in(z, p + ((size_t)1 << from), from, mob);
 	}
-	p->order = (u8)order;
+	nst_store_relaxed(&p->order, (u8)order); /* see nst_page_set_state() */
 }
 
 static struct nst_page *take_from(struct nst_zone *z, unsigned int order, unsigned int mob)
@@ -87,7 +87,7 @@ static void steal_block(struct nst_zone *z, struct nst_page *p, unsigned int mob
 
 	a->block_mob[block] = (u8)mob;
 	while (q < end) {
-		if (q->state == NST_PAGE_FREE && q->gen == z->gen) {
+		if (nst_page_state(q) == NST_PAGE_FREE && q->gen == z->gen) {
 			unsigned int order = q->order;
 
 			list_out(z, q);
@@ -132,10 +132,10 @@ struct nst_page *nst_buddy_take_locked(struct nst_zone *z, unsigned int order, u
 	}
 	if (!p)
 		return NULL;
-	p->state = NST_PAGE_PCP;
+	nst_page_set_state(p, NST_PAGE_PCP);
 	p->mobility = *block_mobility(p);
 	z->taken[mob] += pages;
-	z->free_pages -= pages;
+	nst_hint_set(&z->free_pages, z->free_pages - pages);
 	if (z->free_pages < z->lowest_free)
 		z->lowest_free = z->free_pages;
 	return p;
@@ -148,14 +148,15 @@ void nst_buddy_put_locked(struct nst_zone *z, struct nst_page *p, unsigned int o
 	unsigned int mob = *block_mobility(p);
 
 	nst_assert(nst_lock_is_mine(&z->lock));
-	z->free_pages += 1ull << order;
+	nst_hint_set(&z->free_pages, z->free_pages + (1ull << order));
 	for (; order < NST_BLOCK_ORDER; order++) {
 		struct nst_page *buddy = &a->pages[page ^ ((size_t)1 << order)];
 
-		if (buddy->state != NST_PAGE_FREE || buddy->order != order || buddy->gen != z->gen)
+		if (nst_page_state(buddy) != NST_PAGE_FREE || buddy->order != order ||
+		    buddy->gen != z->gen)
 			break;
 		list_out(z, buddy);
-		a->pages[page | ((size_t)1 << order)].state = NST_PAGE_TAIL;
+		nst_page_set_state(&a->pages[page | ((size_t)1 << order)], NST_PAGE_TAIL);
 		page &= ~((size_t)1 << order);
 	}
 	list_in(z, &a->pages[page], order, mob);

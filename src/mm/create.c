@@ -88,7 +88,6 @@ static void forget(struct nst_cache *c)
 {
 	unsigned int i;
 
-	nst_store_relaxed(&nst_mm.fast[c->id], nst_pcs_fast_none()); /* no object of it is left */
 	nst_pcs_table_exit(&c->main);
 	nst_pcs_table_exit(&c->full);
 	nst_pcs_table_exit(&c->empty);
@@ -96,7 +95,7 @@ static void forget(struct nst_cache *c)
 		nst_meta_free(c->node[i], sizeof(*c->node[i]));
 		c->node[i] = NULL;
 	}
-	c->used = 0;
+	nst_store_relaxed(&c->used, 0u); /* nobody may use it now */
 }
 
 /* The page of @p, in memory that is committed. */
@@ -112,13 +111,13 @@ static struct nst_cache *free_number_locked(void)
 	u32 i;
 
 	for (i = 1; i <= nst_nr_caches; i++)
-		if (!nst_cache_number(i)->used)
+		if (!nst_cache_is_used(nst_cache_number(i)))
 			return nst_cache_number(i);
 	if (nst_nr_caches + 1 == NST_MAX_CACHES)
 		return NULL;
-	if (make_resident(nst_cache_number(i)) || make_resident(&nst_mm.fast[i]))
+	if (make_resident(nst_cache_number(i)))
 		return NULL;
-	nst_nr_caches++;
+	nst_hint_set(&nst_nr_caches, nst_nr_caches + 1);
 	return nst_cache_number(i);
 }
 
@@ -138,7 +137,7 @@ struct nst_cache *nst_cache_make(const char *name, size_t size, size_t align, u3
 	if (!c)
 		goto out_unlock;
 	id = (u32)(((char *)c - nst_mm.caches) >> NST_CACHE_SHIFT);
-	__builtin_memset(c, 0, sizeof(*c));
+	__builtin_memset(c, 0, offsetof(struct nst_cache, used));
 	c->id = (u16)id;
 	c->ctor = ctor;
 	c->mobility = flags & NST_CACHE_RECLAIMABLE ? NST_MOB_RECLAIMABLE : NST_MOB_UNMOVABLE;
@@ -149,8 +148,8 @@ struct nst_cache *nst_cache_make(const char *name, size_t size, size_t align, u3
 		forget(c);
 		c = NULL;
 	} else {
-		nst_store_relaxed(&nst_mm.fast[id], c->main.fast); /* no object of it exists yet */
-		c->used = 1;
+		/* Pairs with: nst_load_acquire() in nst_cache_is_used(). */
+		nst_store_release(&c->used, 1u);
 	}
 out_unlock:
 	nst_unlock(&nst_caches_lock);
@@ -198,23 +197,20 @@ struct nst_cache *nst_cache_create(const char *name, size_t size, size_t align, 
 
 static void flush_stack(struct nst_cache *c, struct nst_pcs *s)
 {
-	while (s->count) {
-		union {
-			struct nst_sheaf sheaf;
-			void *room[3 + NST_SHEAF_MAX];
-		} u = {.sheaf = {0, NST_SHEAF_MAX, NULL}};
+	union {
+		struct nst_sheaf sheaf;
+		void *room[3 + NST_SHEAF_MAX];
+	} u = {.sheaf = {0, NST_SHEAF_MAX, NULL}};
 
-		while (s->count && u.sheaf.count < NST_SHEAF_MAX)
-			u.sheaf.obj[u.sheaf.count++] = s->obj[--s->count];
+	while ((u.sheaf.count = (u32)nst_stack_popn(s, u.sheaf.obj, NST_SHEAF_MAX)) != 0)
 		nst_sheaf_flush(c, &u.sheaf);
-	}
 }
 
 static void flush_sheaves(struct nst_cache *c, struct nst_pcs *s)
 {
-	while (s->count) {
-		struct nst_sheaf *sheaf = s->obj[--s->count];
+	struct nst_sheaf *sheaf;
 
+	while (nst_stack_popn(s, (void **)&sheaf, 1)) {
 		nst_sheaf_flush(c, sheaf);
 		nst_sheaf_delete(c, sheaf);
 	}
@@ -329,11 +325,11 @@ size_t nst_cache_destroy(struct nst_cache *cache)
 	if (!cache)
 		return 0;
 	nst_fork_check();
-	if (!cache->used) {
+	if (!nst_cache_is_used(cache)) {
 		nst_misuse_destroyed(cache, NST_SITE("nst_cache_destroy"));
 		return 0;
 	}
-	cache->stock = 0; /* the worker refills it no more */
+	nst_hint_set(&cache->stock, 0u); /* the worker refills it no more */
 	nst_store_relaxed(&cache->want, 0u);
 	/* What a pass or a drain has in its hands would count as alive. */
 	nst_maintain_pause();

@@ -35,6 +35,15 @@ void __asan_unpoison_memory_region(void const volatile *addr, size_t size);
 #define UNDER_ASAN 0
 #endif
 
+/* ThreadSanitizer sees objects change hands only on the slow paths, which tell it. */
+#if defined(__SANITIZE_THREAD__)
+#define UNDER_TSAN 1
+#elif defined(__has_feature)
+#define UNDER_TSAN __has_feature(thread_sanitizer)
+#else
+#define UNDER_TSAN 0
+#endif
+
 #if __has_include(<valgrind/memcheck.h>)
 #include <valgrind/memcheck.h>
 #else
@@ -54,7 +63,7 @@ static u32 quarantine_next;
 
 int nst_debug_under_tool(void)
 {
-	return UNDER_ASAN || RUNNING_ON_VALGRIND != 0;
+	return UNDER_ASAN || UNDER_TSAN || RUNNING_ON_VALGRIND != 0;
 }
 
 size_t nst_debug_slot_extra(void)
@@ -158,12 +167,17 @@ void nst_bad_mode(nst_mode_t mode, struct nst_site site)
 
 /* ---- a pointer on a slow path ---- */
 
-/* May an object of @have be freed as one of @named? A class serves the next smaller one, too. */
+/*
+ * May an object of @have be freed as one of @named? A class serves the next smaller one, too. Without
+ * debugging, a sized free leaves it among the smaller ones, and from there it may serve yet smaller ones.
+ */
 static int cache_matches(const struct nst_cache *named, const struct nst_cache *have)
 {
 	if (named == have)
 		return 1;
-	return named->is_class && have->is_class && named->id + 1 == have->id;
+	if (!named->is_class || !have->is_class || have->size < named->size)
+		return 0;
+	return !nst_mm.debug || named->id + 1 == have->id;
 }
 
 /* Start of the slot that an address of a slab lies in. */
@@ -193,7 +207,7 @@ struct nst_page *nst_free_check(struct nst_cache *c, void *obj, struct nst_site 
 {
 	struct nst_page *p = nst_page_of(obj);
 
-	if (c && !c->used) {
+	if (c && !nst_cache_is_used(c)) {
 		nst_misuse_destroyed(c, site);
 		return NULL;
 	}

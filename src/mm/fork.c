@@ -38,7 +38,7 @@ static void for_each_lock(void (*fn)(struct nst_lock *l))
 	for (id = 1; id <= nst_nr_caches; id++) {
 		struct nst_cache *c = nst_cache_number(id);
 
-		if (!c->used)
+		if (!nst_cache_is_used(c))
 			continue;
 		fn(&c->areas);
 		for (k = 0; k < nst_sys_cpus.nr_nodes; k++) {
@@ -147,7 +147,7 @@ static void repair(void)
 	u32 id;
 
 	for (id = 1; id <= nst_nr_caches; id++)
-		if (nst_cache_number(id)->used)
+		if (nst_cache_is_used(nst_cache_number(id)))
 			repair_cache(nst_cache_number(id));
 	for (i = 0; i < nst_sys_cpus.nr_nodes; i++)
 		repair_zone(&nst_zones[i]);
@@ -229,7 +229,7 @@ static void ready_block(struct nst_arena *a, size_t block)
 
 static void ready_map(struct nst_arena *a, size_t blocks)
 {
-	size_t bytes = nst_round_up(blocks * NST_BLOCK_PAGES * sizeof(u16), NST_PAGE_BYTES);
+	size_t bytes = nst_round_up(blocks * NST_BLOCK_PAGES * sizeof(u32), NST_PAGE_BYTES);
 
 	nst_sys_populate(a->map, bytes);
 }
@@ -255,9 +255,6 @@ int nst_fork_make_ready(void)
 	nst_meta_make_ready();
 	nst_sys_populate(nst_mm.caches, nst_round_up(((size_t)nst_nr_caches + 1) << NST_CACHE_SHIFT,
 						     NST_PAGE_BYTES));
-	nst_sys_populate(
-		nst_mm.fast,
-		nst_round_up(((size_t)nst_nr_caches + 1) * sizeof(*nst_mm.fast), NST_PAGE_BYTES));
 	nst_sys_populate_own_module();
 	return 1;
 }

@@ -14,8 +14,7 @@
 #define LEAST_ARENA ((size_t)64 << 20)
 
 struct nst_pcs *nst_boot_table[3] = {&nst_pcs_none, &nst_pcs_none, &nst_pcs_none};
-static struct nst_pcs **boot_fast[] = {NST_BOOT_FAST};
-struct nst_mm nst_mm = {.fast = boot_fast};
+struct nst_mm nst_mm;
 
 static struct {
 	u32 state; /* 0 not begun, 1 somebody is at it, 2 done, 3 failed */
@@ -51,16 +50,11 @@ static int init_zones(void)
 static int init_caches(void)
 {
 	size_t bytes = (size_t)NST_MAX_CACHES << NST_CACHE_SHIFT;
-	size_t more = NST_MAX_CACHES * sizeof(*nst_mm.fast);
-	char *caches = nst_sys_reserve(bytes + more, NST_PAGE_BYTES);
-	struct nst_pcs ***fast = (struct nst_pcs ***)(void *)(caches + bytes);
+	char *caches = nst_sys_reserve(bytes, NST_PAGE_BYTES);
 
-	if (!caches || nst_sys_commit(caches, bytes + more) ||
-	    nst_sys_populate(caches, NST_PAGE_BYTES) || nst_sys_populate(fast, NST_PAGE_BYTES))
+	if (!caches || nst_sys_commit(caches, bytes) || nst_sys_populate(caches, NST_PAGE_BYTES))
 		return -12;
-	fast[0] = nst_pcs_fast_none();
 	nst_mm.caches = caches;
-	nst_mm.fast = fast;
 	return nst_kmalloc_init();
 }
 
@@ -97,7 +91,7 @@ static int do_start(void)
 	if (init_arena() || nst_stats_init())
 		return -12;
 	/* From here sequences index by CPU: every table they meet has an entry for each. */
-	boot_fast[0] = nst_pcs_fast_none();
+	nst_mm.no_stacks = nst_pcs_fast_none();
 	nst_kmalloc_hide();
 	nst_sys_rseq_init(nst_option(NST_OPT_sequences) != 0, nst_option(NST_OPT_cid) != 0);
 	if (init_zones() || init_caches())

@@ -93,8 +93,7 @@ void *nst_large_alloc(size_t bytes, size_t align, nst_mode_t mode, enum nst_null
 	}
 	p->free[NST_PAGE_BYTES_WORD] = pages << NST_PAGE_SHIFT;
 	p->order = NST_BLOCK_ORDER;
-	nst_store_relaxed(&p->state,
-			  (u8)NST_PAGE_LARGE); /* the address is not known to others yet */
+	nst_page_set_state(p, NST_PAGE_LARGE); /* the address is not known to others yet */
 	nst_add_relaxed(&nst_large_count, 1);
 	nst_add_relaxed(&nst_large_pages, pages);
 	nst_resident_add(pages);
@@ -105,7 +104,7 @@ void nst_large_free(struct nst_page *p)
 {
 	struct nst_page *head;
 
-	nst_store_relaxed(&p->state, (u8)NST_PAGE_LARGE_FREED); /* so that a second free is seen */
+	nst_page_set_state(p, NST_PAGE_LARGE_FREED); /* so that a second free is seen */
 	do {
 		head = nst_load_relaxed(&freed); /* relaxed: the swap checks it */
 		p->free[NST_PAGE_LINK_WORD] = (u64)(uintptr_t)head;
@@ -128,7 +127,7 @@ static int give_back(struct nst_page *p)
 		return 0;
 	}
 	nst_lock_wait(&z->grow);
-	p->state = NST_PAGE_TAIL;
+	nst_page_set_state(p, NST_PAGE_TAIL);
 	while (nr--)
 		nst_store_relaxed(&a->block[block + nr],
 				  (u8)NST_BLOCK_COLD); /* nobody has an address */

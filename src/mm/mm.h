@@ -15,8 +15,8 @@
  *	main (per-CPU stack) <-> full, empty (per-CPU stacks of whole sheaves) <-> barn <-> slab <-> pages
  *
  * How an address finds its descriptor: subtract the arena's base; a page number indexes pages[] and
- * map[]. map[] holds the cache number of a slab page and 0 for all else; number 0 is no cache, and its
- * stacks are always empty and full, so that what is no slab object takes the slow path unasked.
+ * map[]. map[] leads to the fast table of a slab page's cache; 0, for all else, to one whose stacks are
+ * always empty and full, so that what is no slab object takes the slow path unasked.
  *
  * M1. Only ready pages are in buddy lists, pcp and slabs: what a no-lock caller gets is resident.
  * M2. Every page that is not the first of its block, run or slab has state PAGE_TAIL.
@@ -71,6 +71,16 @@ struct nst_page {
 };
 nst_static_assert(sizeof(struct nst_page) == 64, "at most 64 bytes a page");
 
+/* Others look at state and order of pages they do not own (page.c, buddy.c), so both are relaxed. */
+static inline void nst_page_set_state(struct nst_page *p, enum nst_page_state state)
+{
+	nst_store_relaxed(&p->state, (u8)state);
+}
+static inline enum nst_page_state nst_page_state(const struct nst_page *p)
+{
+	return (enum nst_page_state)nst_load_relaxed(&p->state);
+}
+
 /* Words of free[] in a run or mapping. */
 #define NST_PAGE_BYTES_WORD 0
 #define NST_PAGE_LINK_WORD 1
@@ -91,10 +101,10 @@ struct nst_arena {
 	uintptr_t base;
 	size_t bytes, nr_blocks, blocks_per_node;
 	struct nst_page *pages; /* committed with their block */
-	u16 *map;
-	u8 *block;     /* enum nst_block_state; by the zone's grow lock */
-	u8 *block_mob; /* enum nst_mobility; by the zone's lock */
-	u64 *live;     /* debug: a bit per 16 bytes, 1 is handed out; committed with their block */
+	u32 *map;		/* as nst_mm.map */
+	u8 *block;		/* enum nst_block_state; by the zone's grow lock */
+	u8 *block_mob;		/* enum nst_mobility; by the zone's lock */
+	u64 *live; /* debug: a bit per 16 bytes, 1 is handed out; committed with their block */
 	unsigned int first_node;
 };
 
@@ -120,6 +130,10 @@ struct nst_zone {
 	struct nst_pcs_table pcp[NST_NR_MOBILITIES][NST_ORDER_NOLOCK_MAX + 2];
 };
 
+/* A count that its lock's holder changes and others read as a hint. */
+#define nst_hint_set(p, v) nst_store_relaxed(p, v)
+#define nst_hint(p) nst_load_relaxed(p)
+
 /** struct nst_cache_node - what a cache holds of one node */
 struct nst_cache_node {
 	struct nst_lock barn; /* protects the sheaves: */
@@ -141,24 +155,31 @@ struct nst_cache {
 	u32 slots, magic; /* slots in a slab; 2^32 / slot, rounded up, to divide by */
 	u16 id, batch;	  /* number in the map; pointers moved at once */
 	u32 main_cap;	  /* room of a main stack, in pointers */
-	u8 order, mobility, used, is_class;
+	u8 order, mobility, is_class;
 	u32 align;
 	u32 want;	       /* as in the zone */
 	u32 stock;	       /* per CPU, by nst_stock() */
 	struct nst_lock areas; /* serialises who takes or adds stacks */
 	char name[32];
+	u32 used; /* stored last when it is made; the last field, so that it can be kept while the rest is cleared */
 };
 #define NST_CACHE_SHIFT 9
 nst_static_assert(sizeof(struct nst_cache) <= (1 << NST_CACHE_SHIFT), "caches lie 512 bytes apart");
 #define NST_MAX_CACHES 65536u
 
+static inline int nst_cache_is_used(const struct nst_cache *c)
+{
+	/* Pairs with: nst_store_release() in nst_cache_make(). */
+	return nst_load_acquire(&c->used) != 0;
+}
+
 /* What every fast path reads; one line, constant after start. */
 struct nst_mm {
 	uintptr_t base; /* of the first arena */
 	size_t units;	/* its size in 16 bytes */
-	u16 *map;
-	struct nst_pcs ***fast; /* by cache number: its main.fast */
-	char *caches;		/* cache number i is at caches + (i << NST_CACHE_SHIFT) */
+	u32 *map; /* by page: its cache's fast table, counted in entries from no_stacks; 0: no slab */
+	struct nst_pcs **no_stacks; /* the fast table whose stacks have and take nothing */
+	char *caches;		    /* cache number i is at caches + (i << NST_CACHE_SHIFT) */
 	u32 started;
 	u32 instrument; /* enum nst_instrument: why every call takes the slow path */
 	u32 nr_arenas;
@@ -191,18 +212,22 @@ static inline struct nst_cache *nst_cache_number(unsigned int id)
 }
 
 /*
- * The number of the cache of a slab object of the first arena; 0, whose stacks have and take nothing, for
- * all other memory. Rotating the low bits to the top lets one comparison see what is elsewhere and what is
- * not aligned to 16.
+ * The fast table of the cache of a slab object of the first arena; for other memory there one whose stacks
+ * have and take nothing; NULL for what is elsewhere or not aligned to 16: rotating the low bits to the
+ * top lets one comparison see both.
  */
-static inline u32 nst_class_of_pointer(const void *p)
+static inline struct nst_pcs **nst_fast_of_pointer(const void *p)
 {
 	uintptr_t offset = (uintptr_t)p - nst_mm.base;
 	size_t unit = offset >> 4 | offset << 60;
+	struct nst_pcs **fast;
 
 	if (nst_unlikely(unit >= nst_mm.units))
-		return 0;
-	return nst_mm.map[unit >> (NST_PAGE_SHIFT - 4)];
+		return NULL;
+	fast = nst_mm.no_stacks + nst_mm.map[unit >> (NST_PAGE_SHIFT - 4)];
+	if (!fast)
+		__builtin_unreachable(); /* saves the caller its test */
+	return fast;
 }
 
 /* ---- page.c: arenas, descriptors ---- */
@@ -217,7 +242,8 @@ void *nst_page_address(const struct nst_page *p);
 unsigned int nst_page_node(const struct nst_page *p);
 /* Make a block's descriptors and map resident; 0 or -errno. */
 int nst_block_prepare(struct nst_arena *a, size_t block);
-void nst_map_set(const struct nst_page *head, u16 id);
+/* What a slab's pages say of their cache; NULL: no slab. */
+void nst_map_set(const struct nst_page *head, const struct nst_cache *c);
 
 /* ---- buddy.c: free lists of a zone. Locks: need zone->lock. ---- */
 

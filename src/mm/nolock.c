@@ -57,7 +57,7 @@ void *nst_cache_alloc_nolock_slow(struct nst_cache *c, nst_mode_t mode, struct n
 	nst_lockdep_allocation(mode, site.address);
 	if (nst_mm.instrument && !admitted(mode))
 		return NULL;
-	if (nst_unlikely(!c->used)) {
+	if (nst_unlikely(!nst_cache_is_used(c))) {
 		nst_misuse_destroyed(c, site);
 		return NULL;
 	}
@@ -171,9 +171,9 @@ void *nst_alloc_fasttry(size_t size)
 
 void nst_free_nolock(void *ptr)
 {
-	u32 class = nst_class_of_pointer(ptr);
+	struct nst_pcs **stacks = nst_fast_of_pointer(ptr);
 
-	if (nst_unlikely(nst_seq_push(nst_mm.fast[class], ptr) != NST_PUSH_OK))
+	if (nst_unlikely(!stacks || nst_seq_push(stacks, ptr) != NST_PUSH_OK))
 		nst_free_nolock_slow(NULL, ptr, NST_SITE("nst_free_nolock"));
 }
 

@@ -83,8 +83,8 @@ struct nst_page *nst_page_of(const void *addr)
 	for (order = 0; order <= NST_BLOCK_ORDER; order++) {
 		struct nst_page *p = &a->pages[page & ~(((size_t)1 << order) - 1)];
 
-		if (p->state != NST_PAGE_TAIL)
-			return p->order >= order ? p : NULL;
+		if (nst_page_state(p) != NST_PAGE_TAIL)
+			return nst_load_relaxed(&p->order) >= order ? p : NULL; /* as state */
 	}
 	return NULL;
 }
@@ -108,14 +108,15 @@ int nst_block_prepare(struct nst_arena *a, size_t block)
 	return 0;
 }
 
-void nst_map_set(const struct nst_page *head, u16 id)
+void nst_map_set(const struct nst_page *head, const struct nst_cache *c)
 {
+	u32 entry = c ? (u32)(c->main.fast - nst_mm.no_stacks) : 0;
 	struct nst_arena *a = nst_arena_of_page(head);
 	size_t page = (size_t)(head - a->pages), i;
 
 	for (i = 0; i < (size_t)1 << head->order; i++)
 		nst_store_relaxed(&a->map[page + i],
-				  id); /* relaxed: set before an object is handed out */
+				  entry); /* set before an object is handed out */
 }
 
 /* First block of each node's part and the last of all: never opened. */
@@ -133,7 +134,7 @@ static int reserve_arrays(struct nst_arena *a)
 {
 	size_t nr_pages = a->nr_blocks * NST_BLOCK_PAGES;
 	size_t pages = whole_pages(nr_pages * sizeof(struct nst_page));
-	size_t map = whole_pages(nr_pages * sizeof(u16));
+	size_t map = whole_pages(nr_pages * sizeof(u32));
 	size_t block = whole_pages(a->nr_blocks);
 	size_t live = whole_pages(a->bytes / 16 / 8);
 	char *at = nst_sys_reserve(pages + live + map + 2 * block, NST_PAGE_BYTES);
@@ -142,7 +143,7 @@ static int reserve_arrays(struct nst_arena *a)
 		return -12;
 	a->pages = (struct nst_page *)(void *)at;
 	a->live = (u64 *)(void *)(at + pages);
-	a->map = (u16 *)(void *)(at + pages + live);
+	a->map = (u32 *)(void *)(at + pages + live);
 	a->block = (u8 *)(at + pages + live + map);
 	a->block_mob = a->block + block;
 	if (nst_sys_commit(a->map, map + 2 * block) == 0 &&

@@ -185,7 +185,7 @@ struct nst_page *nst_page_take_waits(unsigned int order, nst_mode_t mode, enum n
 		drain_all();
 		drained = 1;
 	}
-	if (!p || nst_zones[first].free_pages < nst_zones[first].low)
+	if (!p || nst_hint(&nst_zones[first].free_pages) < nst_zones[first].low)
 		nst_worker_kick();
 	return p;
 }
@@ -214,7 +214,7 @@ int nst_page_put_tries(struct nst_page *p)
 	struct nst_zone *z = &nst_zones[nst_page_node(p)];
 	unsigned int order = p->order;
 
-	p->state = NST_PAGE_PCP;
+	nst_page_set_state(p, NST_PAGE_PCP);
 	return nst_pcp_put(z, p, order) || put_buddy(z, p, order, 0);
 }
 
@@ -223,7 +223,7 @@ void nst_page_put_waits(struct nst_page *p)
 	struct nst_zone *z = &nst_zones[nst_page_node(p)];
 	unsigned int order = p->order;
 
-	p->state = NST_PAGE_PCP;
+	nst_page_set_state(p, NST_PAGE_PCP);
 	if (!nst_pcp_put(z, p, order))
 		put_buddy(z, p, order, 1);
 }
@@ -233,7 +233,7 @@ void *nst_run_start(struct nst_page *p, size_t bytes, nst_mode_t mode)
 	void *addr = nst_page_address(p);
 
 	p->asked = (u16)((bytes + NST_PAGE_BYTES - 1) >> NST_PAGE_SHIFT);
-	p->state = NST_PAGE_RUN;
+	nst_page_set_state(p, NST_PAGE_RUN);
 	if (mode & NST_ZERO)
 		__builtin_memset(addr, 0, NST_PAGE_BYTES << p->order);
 	return addr;

@@ -56,12 +56,13 @@ static void drain_stack(struct nst_zone *z, struct nst_pcs_table *t, unsigned in
 			unsigned int order)
 {
 	struct nst_pcs *s = nst_pcs_take(t, cpu);
+	struct nst_page *run;
 
 	if (!s)
 		return;
 	nst_lock_wait(&z->lock);
-	while (s->count)
-		nst_buddy_put_locked(z, s->obj[--s->count], order);
+	while (nst_stack_popn(s, (void **)&run, 1))
+		nst_buddy_put_locked(z, run, order);
 	nst_unlock(&z->lock);
 	nst_pcs_put(t, cpu, s);
 }

@@ -63,7 +63,7 @@ void nst_side_push(void *obj, struct nst_page *head)
 		old = nst_load_relaxed(&side.head); /* relaxed: the swap checks it */
 		w[0] = (u64)(uintptr_t)old ^ nst_mix64(secret() ^ (u64)(uintptr_t)obj);
 		w[1] = check_of(obj, (u64)(uintptr_t)old);
-		/* Pairs with: nst_exchange_acquire() in nst_side_drain(). */
+		/* Pairs with: nst_exchange_acq_rel() in nst_side_drain(). */
 	} while (!nst_cas_release(&side.head, old, obj));
 	nst_worker_flag();
 }
@@ -108,9 +108,8 @@ unsigned int nst_side_drain(void)
 	if (!nst_side_pending())
 		return 0;
 	nst_add_relaxed(&side.drainers, 1);
-	nst_fence_full(); /* Pairs with: the fence in nst_side_settle(). */
-	/* Pairs with: nst_cas_release() in nst_side_push(). */
-	for (obj = nst_exchange_acquire(&side.head, NULL); obj; obj = next) {
+	/* Pairs with: nst_cas_release() in nst_side_push(), nst_load_acquire() in nst_side_settle(). */
+	for (obj = nst_exchange_acq_rel(&side.head, NULL); obj; obj = next) {
 		struct nst_page *p = nst_page_of(obj);
 
 		if (!follow(obj, p, &next))
@@ -120,8 +119,8 @@ unsigned int nst_side_drain(void)
 	}
 	if (n)
 		nst_count(NST_COUNT_SIDE_DRAINED, n);
-	nst_fence_full(); /* Pairs with: the fence in nst_side_settle(). */
-	nst_sub_relaxed(&side.drainers, 1);
+	/* Pairs with: nst_load_acquire() in nst_side_settle(). */
+	nst_sub_release(&side.drainers, 1);
 	return n;
 }
 
@@ -131,9 +130,11 @@ void nst_side_settle(void)
 	u32 naps, n;
 
 	nst_side_drain();
-	nst_fence_full(); /* Pairs with: the fences in nst_side_drain(). */
+	/* Pairs with: nst_exchange_acq_rel() in nst_side_drain(). */
+	(void)nst_load_acquire(&side.head);
 	for (naps = 0; naps < SETTLE_NAPS; naps++) {
-		n = nst_load_relaxed(&side.drainers); /* relaxed: looked at again */
+		/* Pairs with: nst_sub_release() in nst_side_drain(). */
+		n = nst_load_acquire(&side.drainers);
 		if (!n)
 			return;
 		nst_sys_futex_wait(&side.drainers, n, 100);

@@ -28,11 +28,20 @@ static u64 *word_of(struct nst_page *slab, unsigned int slot)
 	return &slab[slot / BITS_PER_PAGE].free[slot % BITS_PER_PAGE / WORD_BITS];
 }
 
+static void clear_bits(struct nst_page *p)
+{
+	unsigned int i;
+
+	for (i = 0; i < 1u << p->order; i++)
+		__builtin_memset(p[i].free, 0, sizeof(p[i].free));
+}
+
 void nst_slab_make(struct nst_cache *c, struct nst_page *p)
 {
 	char *addr = nst_page_address(p);
 	u32 i;
 
+	clear_bits(p); /* a run on the side list has had its links there */
 	for (i = 0; i < c->slots; i++) {
 		*word_of(p, i) |= 1ull << (i % WORD_BITS);
 		if (c->ctor)
@@ -44,21 +53,16 @@ void nst_slab_make(struct nst_cache *c, struct nst_page *p)
 	p->on_full = 0;
 	p->gen = 0;
 	nst_list_init(&p->list);
-	p->state = NST_PAGE_SLAB;
-	nst_map_set(p, c->id);
+	nst_page_set_state(p, NST_PAGE_SLAB);
+	nst_map_set(p, c);
 	nst_count(NST_COUNT_SLAB_MADE, 1);
 }
 
 void nst_slab_unmake(struct nst_page *p)
 {
-	unsigned int i, k;
-
-	nst_map_set(p, 0);
+	nst_map_set(p, NULL);
 	nst_debug_slab_gone(nst_page_address(p), NST_PAGE_BYTES << p->order);
-	for (i = 0; i < 1u << p->order; i++)
-		for (k = 0; k < 4; k++)
-			p[i].free[k] = 0;
-	p->state = NST_PAGE_PCP;
+	nst_page_set_state(p, NST_PAGE_PCP);
 	nst_count(NST_COUNT_SLAB_FREED, 1);
 }
 

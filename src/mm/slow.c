@@ -61,7 +61,7 @@ void *nst_cache_alloc_slow(struct nst_cache *c, nst_mode_t mode, struct nst_site
 		return nst_cache_alloc_nolock_slow(c, mode, site);
 	if (!enter(mode, site))
 		return NULL;
-	if (nst_unlikely(!c->used)) {
+	if (nst_unlikely(!nst_cache_is_used(c))) {
 		nst_misuse_destroyed(c, site);
 		return NULL;
 	}

@@ -242,7 +242,7 @@ int nst_stats_cache(u32 id, struct nst_cache_stats *out)
 	int used;
 
 	nst_lock_wait(&nst_caches_lock);
-	used = nst_cache_number(id)->used;
+	used = nst_cache_is_used(nst_cache_number(id));
 	if (used)
 		read_cache(out, nst_cache_number(id));
 	nst_unlock(&nst_caches_lock);
@@ -261,7 +261,7 @@ size_t nst_stats_caches(struct nst_cache_stats *out, size_t nr, size_t bytes)
 	for (id = 1; id <= nst_nr_caches; id++) {
 		struct nst_cache_stats s;
 
-		if (!nst_cache_number(id)->used)
+		if (!nst_cache_is_used(nst_cache_number(id)))
 			continue;
 		if (n < nr && out) {
 			read_cache(&s, nst_cache_number(id));

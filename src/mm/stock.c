@@ -79,7 +79,7 @@ static int top_up_locked(struct nst_cache *c, unsigned int i, size_t n, enum how
 
 		*chain = sheaf->next;
 		have += sheaf->count;
-		s->obj[s->count++] = sheaf;
+		nst_stack_pushn(s, (void **)&sheaf, 1);
 	}
 	nst_pcs_put(&c->full, i, s);
 	return have < n ? -12 : 0;
@@ -143,7 +143,7 @@ int nst_stock(struct nst_cache *cache, size_t n, int cpus)
 	if (nst_start())
 		return -12;
 	nst_fork_check();
-	cache->stock = (u32)n;
+	nst_hint_set(&cache->stock, (u32)n);
 	if (!nst_sys_rseq.usable)
 		return stock_stripes(cache, cpus == NST_CPU_ALL ? n * nst_sys_cpus.nr : n);
 	if (cpus == NST_CPU_THIS)
@@ -160,7 +160,7 @@ int nst_stock_keep(struct nst_cache *c)
 {
 	unsigned int i, found = 0;
 
-	if (!c->stock)
+	if (!nst_hint(&c->stock))
 		return 0;
 	for (i = 0; i < nst_pcs_nr_stacks(&c->full); i++) {
 		u32 have = nst_pcs_count(&c->full, i), want = nst_pcs_cap(&c->full, i);

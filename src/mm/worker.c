@@ -77,8 +77,8 @@ static int pass_caches(void)
 	int found = 0;
 	u32 id;
 
-	for (id = 1; id <= nst_nr_caches; id++)
-		if (nst_cache_number(id)->used)
+	for (id = 1; id <= nst_hint(&nst_nr_caches); id++)
+		if (nst_cache_is_used(nst_cache_number(id)))
 			found |= pass_cache(nst_cache_number(id));
 	return found;
 }
@@ -87,9 +87,9 @@ static int pass_zone(struct nst_zone *z)
 {
 	int found = (int)nst_exchange_relaxed(&z->want, 0u); /* a hint */
 
-	if (z->free_pages >= z->low && !found)
+	if (nst_hint(&z->free_pages) >= z->low && !found)
 		return 0;
-	while (z->free_pages < z->high && nst_zone_grow(z, 0) == 0)
+	while (nst_hint(&z->free_pages) < z->high && nst_zone_grow(z, 0) == 0)
 		found = 1;
 	return found;
 }

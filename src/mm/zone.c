@@ -205,7 +205,7 @@ static int purge_block(struct nst_zone *z, struct nst_page *p)
 		nst_unlock(&z->lock);
 		return 0;
 	}
-	p->state = NST_PAGE_TAIL;
+	nst_page_set_state(p, NST_PAGE_TAIL);
 	nst_resident_sub(NST_BLOCK_PAGES);
 	nst_sub_relaxed(&z->ready_pages, NST_BLOCK_PAGES);
 	nst_lock_wait(&z->grow);

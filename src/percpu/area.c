@@ -16,7 +16,7 @@
 #define META_GUARD ((size_t)1 << 16)
 #define NR_CLASSES 40
 
-nst_static_assert(sizeof(struct nst_pcs) == 8, "the sequences know this layout");
+nst_static_assert(sizeof(struct nst_pcs) == 16, "the sequences know this layout");
 
 static struct {
 	struct nst_lock lock;
@@ -258,7 +258,7 @@ int nst_pcs_ensure(struct nst_pcs_table *t, unsigned int cpu)
 	s = new_stack(t->cap);
 	if (!s)
 		return -12;
-	/* Pairs with: the load of the table in nst_seq_pop() and its kin, on which the stack depends. */
+	/* Pairs with: stack_number(), and nst_seq_pop() and its kin, which read the stack through it. */
 	if (!nst_cas_release(&t->real[cpu], &nst_pcs_none, s))
 		free_stack(s);
 	return 0;
@@ -311,9 +311,11 @@ struct nst_pcs *nst_pcs_take(struct nst_pcs_table *t, unsigned int i)
 		return NULL;
 	/* Pairs with: nst_fence_cpu(), which restarts a sequence that saw the old entry. */
 	nst_store_release(&t->real[i], &nst_pcs_none);
-	if (nst_fence_cpu((int)i) == 0)
+	if (nst_fence_cpu((int)i) == 0) {
+		nst_tsan_acquire(t);
 		return s;
-	/* Pairs with: the load of the table in nst_seq_pop() and its kin. */
+	}
+	/* Pairs with: stack_number(), nst_seq_pop() and its kin, which read the stack through it. */
 	nst_store_release(&t->real[i], s);
 	return NULL;
 }
@@ -322,8 +324,9 @@ void nst_pcs_put(struct nst_pcs_table *t, unsigned int i, struct nst_pcs *s)
 {
 	struct nst_stripe *stripe;
 
+	nst_tsan_release(t);
 	if (i < nst_sys_cpus.nr) {
-		/* Pairs with: the load of the table in nst_seq_pop() and its kin. */
+		/* Pairs with: stack_number(), nst_seq_pop() and its kin, which read the stack through it. */
 		nst_store_release(&t->real[i], s);
 		return;
 	}
@@ -356,7 +359,8 @@ static struct nst_pcs *stack_number(const struct nst_pcs_table *t, unsigned int 
 	if (!t->real)
 		return NULL;
 	if (i < nst_sys_cpus.nr)
-		return nst_load_relaxed(&t->real[i]); /* the stack depends on it */
+		/* Pairs with: the stores of nst_pcs_put(), nst_pcs_take() and nst_pcs_ensure(). */
+		return nst_load_acquire(&t->real[i]);
 	stripe = stripe_number(t, i);
 	return stripe ? stripe->pcs : NULL;
 }

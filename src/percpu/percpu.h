@@ -22,6 +22,28 @@
 #include "../arch/none.h"
 #include "sheaf.h"
 
+#if defined(__SANITIZE_THREAD__)
+#define NST_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define NST_TSAN 1
+#endif
+#endif
+
+/*
+ * ThreadSanitizer does not see inside the sequences: that objects change hands, one by one and with the
+ * whole stack when it is taken (area.c), is announced to it.
+ */
+#ifdef NST_TSAN
+void __tsan_acquire(void *);
+void __tsan_release(void *);
+#define nst_tsan_acquire(p) __tsan_acquire(p)
+#define nst_tsan_release(p) __tsan_release(p)
+#else
+#define nst_tsan_acquire(p) ((void)(p))
+#define nst_tsan_release(p) ((void)(p))
+#endif
+
 /* The stripes of a table, or NULL. Context: any. */
 static inline struct nst_stripe *nst_pcs_stripes(const struct nst_pcs_table *t)
 {

@@ -4,25 +4,6 @@
  */
 #include "percpu.h"
 
-#if defined(__SANITIZE_THREAD__)
-#define NST_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define NST_TSAN 1
-#endif
-#endif
-
-/* ThreadSanitizer does not see inside the sequences: an object's hand-over is announced to it. */
-#ifdef NST_TSAN
-void __tsan_acquire(void *);
-void __tsan_release(void *);
-#define tsan_acquire(p) __tsan_acquire(p)
-#define tsan_release(p) __tsan_release(p)
-#else
-#define tsan_acquire(p) ((void)(p))
-#define tsan_release(p) ((void)(p))
-#endif
-
 /* A thread made before libc registered it, or inside vfork: its CPU number reads negative. */
 static int has_sequences(void)
 {
@@ -96,7 +77,8 @@ size_t nst_pcs_popn(struct nst_pcs_table *t, void **out, size_t n)
 	else
 		k = stripes_popn(t, out, n);
 	for (i = 0; i < k; i++)
-		tsan_acquire(out[i]);
+		nst_tsan_acquire(out[i]);
+	nst_tsan_acquire(t);
 	return k;
 }
 
@@ -105,7 +87,8 @@ size_t nst_pcs_pushn(struct nst_pcs_table *t, void *const *in, size_t n)
 	size_t i;
 
 	for (i = 0; i < n; i++)
-		tsan_release(in[i]);
+		nst_tsan_release(in[i]);
+	nst_tsan_release(t);
 	if (has_sequences())
 		return nst_seq_pushn_by(t->real, nst_sys_rseq.index, in, n);
 	return stripes_pushn(t, in, n);
@@ -121,13 +104,15 @@ void *nst_pcs_pop(struct nst_pcs_table *t)
 	}
 	p = nst_seq_pop_by(t->real, nst_sys_rseq.index);
 	if (p)
-		tsan_acquire(p);
+		nst_tsan_acquire(p);
+	nst_tsan_acquire(t);
 	return p;
 }
 
 enum nst_push nst_pcs_push(struct nst_pcs_table *t, void *o)
 {
-	tsan_release(o);
+	nst_tsan_release(o);
+	nst_tsan_release(t);
 	if (!has_sequences())
 		return stripes_push(t, o);
 	return nst_seq_push_by(t->real, nst_sys_rseq.index, o);

@@ -87,8 +87,8 @@ static void batches(struct nst_pcs *const *table, const struct nst_pcs *s, intpt
 	check(nst_seq_pushn_by(table, id, in, 1) == 0, "pushn to a full stack", "count %u",
 	      s->count);
 	check(nst_seq_popn_by(table, id, out, 0) == 0 && nst_seq_popn_by(table, id, out, 3) == 3 &&
-		      s->count == 1 && out[0] == obj(3) && out[2] == obj(1) && !out[3],
-	      "popn: the top first", "count %u", s->count);
+		      s->count == 1 && out[0] == obj(1) && out[2] == obj(3) && !out[3],
+	      "popn: the top last", "count %u", s->count);
 	check(nst_seq_popn_by(table, id, out, 6) == 1 && s->count == 0 && out[0] == obj(0) &&
 		      out[1] == obj(2),
 	      "popn ends where the stack does", "count %u", s->count);

@@ -53,8 +53,9 @@ static void pop_many(struct nst_pcs_table *t, size_t n)
 	size_t got = nst_pcs_popn(t, out, n);
 
 	check_quiet(got == (n < depth ? n : depth), "popn", "%zu of %zu, depth %u", got, n, depth);
+	depth -= got;
 	for (size_t i = 0; i < got; i++)
-		check_quiet(out[i] == model[--depth], "popn: the top first", "number %zu", i);
+		check_quiet(out[i] == model[depth + i], "popn: the top last", "number %zu", i);
 }
 
 static void push_many(struct nst_pcs_table *t, size_t n)
