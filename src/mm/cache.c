@@ -79,6 +79,12 @@ static size_t slab_tries(struct nst_cache *c, unsigned int node, nst_mode_t mode
 	size_t want = batch_wanted(c), got;
 	struct nst_page *p;
 
+	/* The answer NULL, without a lock, where a look says that both would be taken in vain. */
+	if (!nst_hint(&n->free_slots) && nst_zone_looks_dry(&nst_zones[node], c->order, mode)) {
+		nst_zone_want(&nst_zones[node], c->order);
+		*why = NST_NULL_WATERMARK;
+		return 0;
+	}
 	if (!nst_trylock(&n->slab)) {
 		*why = NST_NULL_BUSY;
 		return 0;

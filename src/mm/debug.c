@@ -162,7 +162,7 @@ void nst_bad_mode(nst_mode_t mode, struct nst_site site)
 	nst_warn("%s: mode 0x%x (%s); allowed: exactly one of NST_NORMAL ... NST_FASTTRY, with "
 		 "modifiers; caller %s",
 		 site.function, mode, name, caller_text(site, caller, sizeof(caller)));
-	nst_count(NST_COUNT_REASON + NST_NULL_MODE, 1);
+	nst_count(NST_COUNT_REFUSED, 1);
 }
 
 /* ---- a pointer on a slow path ---- */

@@ -113,7 +113,8 @@ struct nst_zone {
 	struct nst_lock lock;
 	struct nst_lock grow;
 	u8 node, gen;
-	u32 want; /* a no-lock request found too little; relaxed, the worker clears it */
+	/* Orders of which a no-lock request found too little, and where; hints, the worker clears them. */
+	u32 want, want_cpu;
 	/* by lock: */
 	struct nst_list free[NST_NR_MOBILITIES][NST_NR_ORDERS];
 	u64 nr_free[NST_NR_MOBILITIES][NST_NR_ORDERS]; /* blocks */
@@ -278,6 +279,8 @@ u32 nst_pcp_batch(unsigned int order);
 /* Context: any. Locks: none. */
 struct nst_page *nst_pcp_take(struct nst_zone *z, unsigned int order, unsigned int mob);
 int nst_pcp_put(struct nst_zone *z, struct nst_page *p, unsigned int order);
+/* Runs of the orders in @want to CPUs' lists that have none: who may not try a lock has no other way. */
+int nst_pcp_fill(struct nst_zone *z, u32 want);
 /* Every stack's pages to the buddy lists. Context: thread. */
 void nst_pcp_drain(struct nst_zone *z);
 
@@ -286,6 +289,8 @@ void nst_pcp_drain(struct nst_zone *z);
 /* Context: any. Waits: never. NULL with *why set. */
 struct nst_page *nst_page_take_tries(unsigned int order, nst_mode_t mode,
 				     enum nst_null_reason *why);
+/* Would a no-lock request certainly get none of this zone on this CPU? A hint. */
+int nst_zone_looks_dry(struct nst_zone *z, unsigned int order, nst_mode_t mode);
 /* The same of one zone. */
 struct nst_page *nst_zone_take_tries(struct nst_zone *z, unsigned int order, nst_mode_t mode,
 				     enum nst_null_reason *why);
@@ -447,9 +452,13 @@ void nst_worker_kick(void);
 /* Sets the flag only. Context: any. */
 void nst_worker_flag(void);
 /* The same, and what for. */
-static inline void nst_zone_want(struct nst_zone *z)
+static inline void nst_zone_want(struct nst_zone *z, unsigned int order)
 {
-	nst_store_relaxed(&z->want, 1u); /* a hint */
+	u32 bit = 1u << order;
+
+	if (!(nst_hint(&z->want) & bit))
+		nst_or_relaxed(&z->want, bit); /* a hint */
+	nst_hint_set(&z->want_cpu, nst_this_cpu());
 	nst_worker_flag();
 }
 static inline void nst_cache_want(struct nst_cache *c)
@@ -484,19 +493,20 @@ enum nst_count {
 	NST_COUNT_FOUND_WORK,
 	NST_COUNT_ABANDONED,
 	NST_COUNT_REQUEST,
-	NST_COUNT_NULL = NST_COUNT_REQUEST + NST_NR_MODES,
-	NST_COUNT_REASON = NST_COUNT_NULL + NST_NR_MODES,
-	NST_NR_COUNTS = NST_COUNT_REASON + NST_NR_NULLS
+	NST_COUNT_REFUSED = NST_COUNT_REQUEST + NST_NR_MODES, /* modes that are none */
+	NST_COUNT_NULL,					      /* by mode and reason */
+	NST_NR_COUNTS = NST_COUNT_NULL + NST_NR_MODES * NST_NR_NULLS
 };
 int nst_stats_init(void);
 /* Cache number @id: 0, or -ENOENT if there is none. Context: thread. */
 int nst_stats_cache(u32 id, struct nst_cache_stats *out);
 void nst_count(unsigned int what, u64 n);
+/* @mode is valid. */
 static inline void nst_count_null(nst_mode_t mode, enum nst_null_reason why)
 {
-	if (mode & NST_MODE_MASK)
-		nst_count(NST_COUNT_NULL + nst_lowest_bit(mode & NST_MODE_MASK), 1);
-	nst_count(NST_COUNT_REASON + why, 1);
+	unsigned int row = nst_lowest_bit(mode & NST_MODE_MASK) * NST_NR_NULLS;
+
+	nst_count(NST_COUNT_NULL + row + why, 1);
 }
 /* Takes @n from this CPU's no-lock budget: how many of them may be served. Context: any. */
 size_t nst_budget_take(size_t n);

@@ -69,7 +69,7 @@ NST_ALWAYS_INLINE struct nst_page *from_buddy(struct nst_zone *z, unsigned int o
 	short_of_pages = z->free_pages < z->low;
 	nst_unlock(&z->lock);
 	if (short_of_pages)
-		nst_zone_want(z);
+		nst_zone_want(z, order);
 	if (!n) {
 		*why = NST_NULL_WATERMARK;
 		return NULL;
@@ -107,9 +107,21 @@ NST_ALWAYS_INLINE struct nst_page *walk(unsigned int order, nst_mode_t mode,
 
 		if (p)
 			return p;
-		nst_zone_want(z);
+		nst_zone_want(z, order);
 	}
 	return NULL;
+}
+
+int nst_zone_looks_dry(struct nst_zone *z, unsigned int order, nst_mode_t mode)
+{
+	int i = nst_pcp_index(order);
+	unsigned int m, cpu = nst_this_cpu();
+
+	for (m = 0; m < NST_NR_MOBILITIES; m++)
+		if (nst_pcs_by_sequence() ? nst_pcs_count(&z->pcp[m][i], cpu) != 0
+					  : nst_pcs_has_stack(&z->pcp[m][i]))
+			return 0;
+	return nst_hint(&z->free_pages) < nst_zone_floor(z, mode) + (1ull << order);
 }
 
 struct nst_page *nst_zone_take_tries(struct nst_zone *z, unsigned int order, nst_mode_t mode,

@@ -84,3 +84,51 @@ void nst_pcp_drain(struct nst_zone *z)
 	}
 	nst_unlock(&z->grow);
 }
+
+/* Half a batch or more for a CPU that has none; 1 if there was any above low. Locks: needs z->grow. */
+static int fill_stack(struct nst_zone *z, struct nst_pcs_table *t, unsigned int cpu,
+		      unsigned int order)
+{
+	struct nst_page *runs[64];
+	struct nst_pcs *s;
+	size_t n = 0, kept = 0;
+
+	nst_lock_wait(&z->lock);
+	while (n < nst_pcp_batch(order) && z->free_pages >= z->low + (1ull << order)) {
+		runs[n] = nst_buddy_take_locked(z, order, NST_MOB_UNMOVABLE);
+		if (!runs[n])
+			break;
+		n++;
+	}
+	nst_unlock(&z->lock);
+	s = n ? nst_pcs_take(t, cpu) : NULL;
+	if (s) {
+		kept = nst_stack_pushn(s, (void **)runs, n);
+		nst_pcs_put(t, cpu, s);
+	}
+	nst_lock_wait(&z->lock);
+	while (kept < n)
+		nst_buddy_put_locked(z, runs[--n], order);
+	nst_unlock(&z->lock);
+	return kept != 0;
+}
+
+int nst_pcp_fill(struct nst_zone *z, u32 want)
+{
+	unsigned int i, cpu, wanting = nst_hint(&z->want_cpu);
+	int found = 0;
+
+	nst_lock_wait(&z->grow);
+	for (i = 0; i <= NST_ORDER_NOLOCK_MAX; i++) {
+		struct nst_pcs_table *t = &z->pcp[NST_MOB_UNMOVABLE][i];
+
+		if (!(want & 1u << i))
+			continue;
+		nst_pcs_ensure(t, wanting); /* benign: without a stack there is none to fill */
+		for (cpu = 0; cpu < nst_pcs_nr_stacks(t); cpu++)
+			if (nst_pcs_cap(t, cpu) && !nst_pcs_count(t, cpu))
+				found |= fill_stack(z, t, cpu, i);
+	}
+	nst_unlock(&z->grow);
+	return found;
+}

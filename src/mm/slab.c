@@ -96,7 +96,7 @@ void nst_slab_add_locked(struct nst_cache *c, struct nst_cache_node *n, struct n
 	slab->gen = n->gen;
 	nst_list_add(&n->partial, &slab->list);
 	n->nr_slabs++;
-	n->free_slots += c->slots;
+	nst_hint_set(&n->free_slots, n->free_slots + c->slots);
 }
 
 /* At debug 1 and up the slots of a word come in an order that cannot be guessed. */
@@ -154,7 +154,7 @@ size_t nst_slab_take_locked(struct nst_cache *c, struct nst_cache_node *n, void 
 			move(slab, &n->partial, n);
 		}
 	}
-	n->free_slots -= got;
+	nst_hint_set(&n->free_slots, n->free_slots - got);
 	return got;
 }
 
@@ -171,7 +171,7 @@ struct nst_page *nst_slab_put_locked(struct nst_cache *c, struct nst_cache_node 
 	}
 	*word |= bit;
 	slab->inuse--;
-	n->free_slots++;
+	nst_hint_set(&n->free_slots, n->free_slots + 1);
 	if (slab->inuse == 0) {
 		move(slab, &n->unused, n);
 		n->nr_unused++;
@@ -195,6 +195,6 @@ struct nst_page *nst_slab_take_unused_locked(struct nst_cache *c, struct nst_cac
 	nst_list_del(&slab->list);
 	n->nr_unused--;
 	n->nr_slabs--;
-	n->free_slots -= c->slots;
+	nst_hint_set(&n->free_slots, n->free_slots - c->slots);
 	return slab;
 }

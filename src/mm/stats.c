@@ -126,14 +126,18 @@ static void read_zone(struct nst_zone_stats *o, struct nst_zone *z)
 
 static void read_counts(struct nst_stats *s)
 {
-	unsigned int i;
+	unsigned int i, why;
 
 	for (i = 0; i < NST_NR_MODES; i++) {
 		s->requests[i] = total(NST_COUNT_REQUEST + i);
-		s->nulls[i] = total(NST_COUNT_NULL + i);
+		for (why = 0; why < NST_NR_NULLS; why++) {
+			u64 n = total(NST_COUNT_NULL + i * NST_NR_NULLS + why);
+
+			s->nulls[i] += n;
+			s->null_reasons[why] += n;
+		}
 	}
-	for (i = 0; i < NST_NR_NULLS; i++)
-		s->null_reasons[i] = total(NST_COUNT_REASON + i);
+	s->null_reasons[NST_NULL_MODE] += total(NST_COUNT_REFUSED);
 	s->refills = total(NST_COUNT_REFILL);
 	s->flushes = total(NST_COUNT_FLUSH);
 	s->slabs_made = total(NST_COUNT_SLAB_MADE);
@@ -233,8 +237,10 @@ static void read_cache(struct nst_cache_stats *o, struct nst_cache *c)
 			o->in_barn += s->count;
 		nst_unlock(&n->barn);
 	}
+	nst_lock_wait(&c->areas); /* no stack is replaced while it is looked at */
 	for (i = 0; i < nst_pcs_nr_stacks(&c->main); i++)
 		o->in_cpus += nst_pcs_count(&c->main, i) + in_sheaves(&c->full, i);
+	nst_unlock(&c->areas);
 }
 
 int nst_stats_cache(u32 id, struct nst_cache_stats *out)

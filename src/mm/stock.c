@@ -155,6 +155,19 @@ int nst_stock(struct nst_cache *cache, size_t n, int cpus)
 	return err;
 }
 
+/* Does stack @i want a quarter of its stock or more? @n: how many objects that is, in all. */
+static int is_short(struct nst_cache *c, unsigned int i, size_t *n)
+{
+	u32 have, want;
+
+	nst_lock_wait(&c->areas); /* it is not replaced while it is looked at */
+	have = nst_pcs_count(&c->full, i);
+	want = nst_pcs_cap(&c->full, i);
+	nst_unlock(&c->areas);
+	*n = want > 1 ? (size_t)(want - 1) * c->batch : 0;
+	return want > 1 && have < want - want / 4 - 1;
+}
+
 /* Top up what was stocked and is a quarter gone; 1 if anything was. Context: thread (the worker). */
 int nst_stock_keep(struct nst_cache *c)
 {
@@ -163,10 +176,9 @@ int nst_stock_keep(struct nst_cache *c)
 	if (!nst_hint(&c->stock))
 		return 0;
 	for (i = 0; i < nst_pcs_nr_stacks(&c->full); i++) {
-		u32 have = nst_pcs_count(&c->full, i), want = nst_pcs_cap(&c->full, i);
-		size_t n = want > 1 ? (size_t)(want - 1) * c->batch : 0;
+		size_t n;
 
-		if (want <= 1 || have >= want - want / 4 - 1)
+		if (!is_short(c, i, &n))
 			continue;
 		stock_stack(c, i, i < nst_sys_cpus.nr ? nst_sys_cpus.node[i] : 0, n, KEEP);
 		found = 1;

@@ -85,13 +85,13 @@ static int pass_caches(void)
 
 static int pass_zone(struct nst_zone *z)
 {
-	int found = (int)nst_exchange_relaxed(&z->want, 0u); /* a hint */
+	u32 want = nst_exchange_relaxed(&z->want, 0u); /* a hint */
+	int found = 0;
 
-	if (nst_hint(&z->free_pages) >= z->low && !found)
-		return 0;
-	while (nst_hint(&z->free_pages) < z->high && nst_zone_grow(z, 0) == 0)
-		found = 1;
-	return found;
+	if (nst_hint(&z->free_pages) < z->low || want)
+		while (nst_hint(&z->free_pages) < z->high && nst_zone_grow(z, 0) == 0)
+			found = 1;
+	return want ? nst_pcp_fill(z, want) | found : found;
 }
 
 static int purge(int now)

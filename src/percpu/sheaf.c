@@ -124,7 +124,9 @@ int nst_pcs_has_stack(const struct nst_pcs_table *t)
 
 	if (!has_sequences())
 		return nst_load_relaxed(&t->stripes) != NULL; /* relaxed: a hint */
-	return t->real[*(int *)(tp + (uintptr_t)nst_sys_rseq.index)] != &nst_pcs_none;
+	/* relaxed: only whether there is one */
+	return nst_load_relaxed(&t->real[*(int *)(tp + (uintptr_t)nst_sys_rseq.index)]) !=
+	       &nst_pcs_none;
 }
 
 int nst_pcs_by_sequence(void)
