@@ -355,6 +355,26 @@ static void flood(struct party *p)
 	}
 }
 
+/* A run of pages when this CPU's own list has none: from the zone. */
+static void dry(struct party *p)
+{
+	static void *pages[FLOOD];
+	struct object o = {.kind = 2, .bytes = (uint32_t)NST_PAGE_SIZE};
+	unsigned int nr = 0;
+
+	while (nr < FLOOD && (pages[nr] = nst_pages_alloc(0, NST_FASTTRY)))
+		nr++;
+	t.kind = 1;
+	t.pairs = 1;
+	if (p->nr < NR_HELD) {
+		o.ptr = stepped_get(&o, 1);
+		keep(p, o);
+	}
+	t.pairs = 0;
+	while (nr)
+		nst_pages_free(pages[--nr]);
+}
+
 /* Waves of gets and frees: stacks run empty and overflow, slabs come and go. */
 static void wave(struct party *p)
 {
@@ -372,6 +392,7 @@ static void wave(struct party *p)
 		fresh_wave(p);
 	else
 		flood(p);
+	dry(p);
 	if (rng_below(&p->rng, 4) == 0)
 		nst_maintain();
 }
