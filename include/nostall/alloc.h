@@ -317,7 +317,7 @@ NST_API size_t nst_cache_destroy(struct nst_cache *cache);
  * @cache: from nst_cache_create()
  * @mode: as for nst_alloc()
  *
- * Price: 13 instructions and 4 cache lines through the library call when this CPU has stock.
+ * Price: 13 instructions and 6 cache lines through the library call when this CPU has stock.
  *
  * Context: as the mode says.  Waits: as the mode says.  Syscalls: as the mode says.  Locks: as the
  * mode says.

@@ -3,7 +3,7 @@
  * alloc.c - the ordinary entries: check the mode, pop or push, one exit to slow.c.
  *
  * Price of a hit, through the call: nst_cache_alloc_checked() 12 instructions, nst_cache_free() 16,
- * nst_alloc_checked() 18, nst_free() 25; bench/ counts them from the object file.
+ * nst_alloc_checked() 17, nst_free() 24; bench/ counts them from the object file.
  */
 #define NST_NO_MACROS
 #include "mm.h"

@@ -131,6 +131,12 @@ static int onto_cpu(struct nst_cache *c, struct nst_sheaf *s)
 	return nst_pcs_push(s->count ? &c->full : &c->empty, s) == NST_PUSH_OK;
 }
 
+void nst_sheaf_put_cpu(struct nst_cache *c, struct nst_sheaf *s)
+{
+	if (!onto_cpu(c, s))
+		push_stray(c, s);
+}
+
 void nst_sheaf_put_tries(struct nst_cache *c, struct nst_sheaf *s)
 {
 	struct nst_cache_node *n = local_node(c);

@@ -13,16 +13,21 @@
 
 /* ---- allocation ---- */
 
-NST_ALWAYS_INLINE void put_sheaf(struct nst_cache *c, struct nst_sheaf *s, const int wait)
+/* What a walk may do beyond this CPU. */
+enum { ONLY_CPU, TRIES, WAITS };
+
+NST_ALWAYS_INLINE void put_sheaf(struct nst_cache *c, struct nst_sheaf *s, const int how)
 {
-	if (wait)
+	if (how == WAITS)
 		nst_sheaf_put_waits(c, s);
+	else if (how == ONLY_CPU)
+		nst_sheaf_put_cpu(c, s);
 	else
 		nst_sheaf_put_tries(c, s);
 }
 
 /* The top object of a full sheaf; the others to main, as far as there is room. */
-NST_ALWAYS_INLINE void *open_sheaf(struct nst_cache *c, struct nst_sheaf *s, const int wait)
+NST_ALWAYS_INLINE void *open_sheaf(struct nst_cache *c, struct nst_sheaf *s, const int how)
 {
 	void *obj = s->obj[--s->count];
 	size_t moved = nst_pcs_pushn(&c->main, s->obj, s->count), i;
@@ -30,7 +35,7 @@ NST_ALWAYS_INLINE void *open_sheaf(struct nst_cache *c, struct nst_sheaf *s, con
 	for (i = moved; i < s->count; i++)
 		s->obj[i - moved] = s->obj[i];
 	s->count -= (u32)moved;
-	put_sheaf(c, s, wait);
+	put_sheaf(c, s, how);
 	nst_count(NST_COUNT_REFILL, 1);
 	return obj;
 }
@@ -129,7 +134,7 @@ void *nst_cache_alloc_tries(struct nst_cache *c, nst_mode_t mode, enum nst_null_
 		return obj;
 	s = nst_sheaf_full_tries(c, mode & NST_FASTTRY);
 	if (s)
-		return open_sheaf(c, s, 0);
+		return mode & NST_FASTTRY ? open_sheaf(c, s, ONLY_CPU) : open_sheaf(c, s, TRIES);
 	*why = NST_NULL_EMPTY;
 	/* No sheaf was left: the worker had better fill some before the slabs are empty, too. */
 	nst_cache_want(c);
@@ -182,7 +187,7 @@ void *nst_cache_alloc_waits(struct nst_cache *c, nst_mode_t mode, enum nst_null_
 	nst_stray_drain(c);
 	s = nst_sheaf_full_waits(c);
 	if (s)
-		return open_sheaf(c, s, 1);
+		return open_sheaf(c, s, WAITS);
 	got = slab_waits(c, node, mode, objs, batch_wanted(c), why);
 	return got ? keep_one(c, objs, got, 1) : NULL;
 }

@@ -84,6 +84,11 @@ static int do_start(void)
 	nst_bug_sink = nst_sys_console;
 	nst_bug_caller = nst_sys_code_name;
 	nst_sys_clock_init();
+	if (nst_sys_page_bytes() != NST_PAGE_BYTES) {
+		nst_warn("this kernel's pages have %zu bytes; allowed: %zu", nst_sys_page_bytes(),
+			 NST_PAGE_BYTES);
+		return -22;
+	}
 	nst_option_init();
 	nst_sys_cpu_init(NST_FAKE_NODES);
 	find_instruments();

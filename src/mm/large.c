@@ -88,7 +88,7 @@ void *nst_large_alloc(size_t bytes, size_t align, nst_mode_t mode, enum nst_null
 		return NULL;
 	p = take_anywhere(nr, nst_max(align, NST_BLOCK_BYTES), mode);
 	if (!p) {
-		*why = bytes > nst_arenas[0].bytes ? NST_NULL_SIZE : NST_NULL_NOMEM;
+		*why = nr + 1 > nst_arenas[0].blocks_per_node ? NST_NULL_SIZE : NST_NULL_NOMEM;
 		return NULL;
 	}
 	p->free[NST_PAGE_BYTES_WORD] = pages << NST_PAGE_SHIFT;

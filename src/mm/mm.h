@@ -328,6 +328,8 @@ struct nst_sheaf *nst_sheaf_empty_tries(struct nst_cache *c);
 struct nst_sheaf *nst_sheaf_empty_waits(struct nst_cache *c);
 struct nst_sheaf *nst_sheaf_full_tries(struct nst_cache *c, int only_this_cpu);
 struct nst_sheaf *nst_sheaf_full_waits(struct nst_cache *c);
+/* Put a sheaf on this CPU, or among the strays; no lock is tried. Context: any. */
+void nst_sheaf_put_cpu(struct nst_cache *c, struct nst_sheaf *s);
 /* Put a sheaf where it fits: this CPU, the barn, or the strays. Context: any. */
 void nst_sheaf_put_tries(struct nst_cache *c, struct nst_sheaf *s);
 /* The same; a full one that finds no room is emptied into its slabs. Context: thread. */

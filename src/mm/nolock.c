@@ -11,7 +11,7 @@
  */
 #include "mm.h"
 
-/* An instrumented request: 1 if it may go on. */
+/* 1 if the request is within the budget. */
 static int admitted(nst_mode_t mode)
 {
 	nst_count(NST_COUNT_REQUEST + nst_lowest_bit(mode & NST_MODE_MASK), 1);
@@ -55,7 +55,7 @@ void *nst_cache_alloc_nolock_slow(struct nst_cache *c, nst_mode_t mode, struct n
 		return NULL;
 	nst_fork_check();
 	nst_lockdep_allocation(mode, site.address);
-	if (nst_mm.instrument && !admitted(mode))
+	if (!admitted(mode))
 		return NULL;
 	if (nst_unlikely(!nst_cache_is_used(c))) {
 		nst_misuse_destroyed(c, site);
@@ -89,7 +89,7 @@ void *nst_run_alloc_nolock(unsigned int order, size_t bytes, nst_mode_t mode, st
 		return NULL;
 	nst_fork_check();
 	nst_lockdep_allocation(mode, site.address);
-	if (nst_mm.instrument && !admitted(mode))
+	if (!admitted(mode))
 		return NULL;
 	p = nst_page_take_tries(order, mode, &why);
 	if (!p) {

@@ -45,7 +45,7 @@ static void print_requests(struct out *o, const struct nst_stats *s)
 	unsigned int i;
 
 	line(o, "requests_exact=%u%s", s->requests_exact,
-	     s->requests_exact ? "" : " (stats:full counts requests)");
+	     s->requests_exact ? "" : " (slow paths only; stats:full counts all)");
 	for (i = 0; i < NST_NR_MODES; i++)
 		if (s->requests[i] || s->nulls[i])
 			line(o, "requests mode=%s count=%llu null=%llu", nst_mode_rows[i].name,

@@ -22,8 +22,7 @@ static int enter(nst_mode_t mode, struct nst_site site)
 	}
 	nst_fork_check();
 	nst_lockdep_allocation(mode, site.address);
-	if (nst_mm.instrument)
-		nst_count(NST_COUNT_REQUEST + nst_lowest_bit(mode & NST_MODE_MASK), 1);
+	nst_count(NST_COUNT_REQUEST + nst_lowest_bit(mode & NST_MODE_MASK), 1);
 	if (nst_mode_row(mode)->sleeps && nst_side_pending())
 		nst_side_drain();
 	nst_worker_kick();
@@ -153,6 +152,10 @@ void *nst_size_alloc_slow(size_t size, size_t align, nst_mode_t mode, struct nst
 	}
 	if (!nst_is_started() && !(mode & NST_MODES_NEVER_WAIT) && nst_start()) {
 		nst_count_null(mode, NST_NULL_NOMEM);
+		return NULL;
+	}
+	if (!nst_is_started()) { /* a mode that may not start it */
+		nst_count_null(mode, NST_NULL_EARLY);
 		return NULL;
 	}
 	if (whole <= NST_CLASS_MAX && align <= NST_PAGE_BYTES)

@@ -89,12 +89,11 @@ static void read_locks(struct nst_stats *s)
 		o->waited = nst_load_relaxed(&c->waited);
 		o->longest_hold_ns = nst_sys_ticks_to_ns(nst_load_relaxed(&c->longest_ticks));
 		for (b = 0; b < 64; b++) {
-			u64 ns = nst_sys_ticks_to_ns(3ull << b >> 1); /* middle of the bucket */
-			unsigned int to =
-				(unsigned int)nst_min(nst_log2(ns | 1), NST_HOLD_BUCKETS - 1);
+			u64 holds = nst_load_relaxed(&c->hold_log2_ticks[b]);
+			/* the middle of the bucket */
+			u64 ns = holds ? nst_sys_ticks_to_ns(3ull << b >> 1) : 0;
 
-			if (nst_load_relaxed(&c->hold_log2_ticks[b]))
-				o->hold_log2_ns[to] += nst_load_relaxed(&c->hold_log2_ticks[b]);
+			o->hold_log2_ns[nst_min(nst_log2(ns | 1), NST_HOLD_BUCKETS - 1)] += holds;
 		}
 	}
 }
@@ -271,6 +270,7 @@ size_t nst_stats_caches(struct nst_cache_stats *out, size_t nr, size_t bytes)
 			continue;
 		if (n < nr && out) {
 			read_cache(&s, nst_cache_number(id));
+			__builtin_memset((char *)out + n * bytes, 0, bytes);
 			__builtin_memcpy((char *)out + n * bytes, &s, nst_min(bytes, sizeof(s)));
 		}
 		n++;

@@ -136,6 +136,7 @@ int nst_sys_write_all(int fd, const char *text, size_t len);
 /* "module+0xoffset" of a code address, from /proc/self/maps. */
 void nst_sys_code_name(const void *addr, char *buf, size_t len);
 int nst_sys_is_setuid(void);
+size_t nst_sys_page_bytes(void);
 u64 nst_sys_random(void);
 void nst_sys_trap_fork(void (*prepare)(void), void (*parent)(void), void (*child)(void));
 

@@ -51,6 +51,11 @@ int nst_sys_is_setuid(void)
 	return getauxval(AT_SECURE) != 0;
 }
 
+size_t nst_sys_page_bytes(void)
+{
+	return getauxval(AT_PAGESZ);
+}
+
 u64 nst_sys_random(void)
 {
 	u64 v = nst_mix64(nst_ticks() ^ (u64)(uintptr_t)&v);

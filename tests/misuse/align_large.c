@@ -5,7 +5,7 @@
  *	clause: B3
  *	level: debug:0
  *	exit: 0
- *	says: TODO
+ *	says: nostall: nst_alloc_aligned(100, 2147483648): alignment 2147483648; allowed: a power of two up to 1073741824
  */
 #include "misuse.h"
 

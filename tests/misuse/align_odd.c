@@ -5,7 +5,7 @@
  *	clause: B3
  *	level: debug:0
  *	exit: 0
- *	says: TODO
+ *	says: nostall: nst_alloc_aligned(100, 48): alignment 48; allowed: a power of two up to 1073741824
  */
 #include "misuse.h"
 

@@ -5,7 +5,7 @@
  *	clause: B8
  *	level: debug:0
  *	exit: abort
- *	says: TODO
+ *	says: nostall: nst_cache_alloc(0xN): the cache was destroyed; allowed: a cache until its nst_cache_destroy(); caller alloc_after_destroy.c:LINE
  */
 #include "misuse.h"
 

@@ -5,7 +5,8 @@
  *	clause: B17
  *	level: debug:0
  *	exit: 0
- *	says: TODO
+ *	says: nostall: nst_cache_create("odd"): alignment 24; allowed: 0, or a power of two up to 4096
+ *	says: nostall: nst_cache_create("wide"): alignment 8192; allowed: 0, or a power of two up to 4096
  */
 #include "misuse.h"
 

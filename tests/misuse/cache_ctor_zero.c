@@ -5,7 +5,7 @@
  *	clause: B18
  *	level: debug:0
  *	exit: 0
- *	says: TODO
+ *	says: nostall: nst_cache_alloc: NST_ZERO on cache 'built', which has a constructor; allowed: one of them
  */
 #include "misuse.h"
 

@@ -5,7 +5,7 @@
  *	clause: B17
  *	level: debug:0
  *	exit: 0
- *	says: TODO
+ *	says: nostall: nst_cache_create("flags"): flags 0xN; allowed: 0xN
  */
 #include "misuse.h"
 

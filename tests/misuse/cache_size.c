@@ -5,7 +5,8 @@
  *	clause: B17
  *	level: debug:0
  *	exit: 0
- *	says: TODO
+ *	says: nostall: nst_cache_create("empty"): size 0; allowed: 1 to 8192
+ *	says: nostall: nst_cache_create("large"): size 8193; allowed: 1 to 8192
  */
 #include "misuse.h"
 

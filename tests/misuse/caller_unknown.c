@@ -5,7 +5,7 @@
  *	clause: B23
  *	level: debug:0
  *	exit: abort
- *	says: TODO
+ *	says: nostall: nst_free(0xN): not memory of this library; allowed: a pointer from nst_*alloc*(); caller PROGRAM+0xN
  */
 #include "misuse.h"
 

@@ -5,7 +5,7 @@
  *	clause: B15
  *	level: conf_file:/nonexistent/nostall.conf
  *	exit: 0
- *	says: TODO
+ *	says: nostall: NOSTALL_CONF: cannot read conf_file:/nonexistent/nostall.conf (error 2); a readable file of key:value lines is needed
  */
 #include "misuse.h"
 

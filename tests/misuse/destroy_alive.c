@@ -5,7 +5,7 @@
  *	clause: B16
  *	level: debug:0
  *	exit: 0
- *	says: TODO
+ *	says: nostall: nst_cache_destroy("alive"): 2 objects are still alive; allowed: none; the cache stays
  */
 #include "misuse.h"
 

@@ -5,7 +5,7 @@
  *	clause: B6
  *	level: debug:0
  *	exit: abort
- *	says: TODO
+ *	says: nostall: nst_free(0xN): not memory of this library; allowed: a pointer from nst_*alloc*(); caller free_foreign_null_page.c:LINE
  */
 #include "misuse.h"
 

@@ -5,7 +5,7 @@
  *	clause: B7
  *	level: debug:0
  *	exit: abort
- *	says: TODO
+ *	says: nostall: flush(0xN): points 8 bytes into an object; allowed: the pointer that was returned; caller free_interior.c:21
  */
 #include "misuse.h"
 

@@ -5,7 +5,7 @@
  *	clause: B7
  *	level: debug:1
  *	exit: abort
- *	says: TODO
+ *	says: nostall: nst_free(0xN): points 8 bytes into an object; allowed: the pointer that was returned; caller free_interior_debug1.c:LINE
  */
 #include "misuse.h"
 

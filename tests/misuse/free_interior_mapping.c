@@ -5,7 +5,7 @@
  *	clause: B7
  *	level: debug:0
  *	exit: abort
- *	says: TODO
+ *	says: nostall: nst_free(0xN): points 4096 bytes into an object; allowed: the pointer that was returned; caller free_interior_mapping.c:LINE
  */
 #include "misuse.h"
 

@@ -5,7 +5,7 @@
  *	clause: B7
  *	level: debug:0
  *	exit: abort
- *	says: TODO
+ *	says: nostall: nst_pages_free(0xN): points 4096 bytes into an object; allowed: the pointer that was returned; caller free_interior_pages.c:14
  */
 #include "misuse.h"
 

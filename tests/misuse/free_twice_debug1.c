@@ -5,7 +5,7 @@
  *	clause: B5
  *	level: debug:1
  *	exit: abort
- *	says: TODO
+ *	says: nostall: nst_free(0xN): freed twice; allowed: one free of a live object; caller free_twice_debug1.c:LINE
  */
 #include "misuse.h"
 

@@ -5,7 +5,7 @@
  *	clause: B5
  *	level: debug:3
  *	exit: abort
- *	says: TODO
+ *	says: nostall: nst_free(0xN): freed twice (allocated by PROGRAM+0xN, first freed by PROGRAM+0xN); allowed: one free of a live object; caller free_twice_debug3.c:LINE
  */
 #include "misuse.h"
 

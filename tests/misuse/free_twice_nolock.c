@@ -5,7 +5,7 @@
  *	clause: B5
  *	level: debug:0
  *	exit: abort
- *	says: TODO
+ *	says: nostall: nst_free_nolock(0xN): freed twice; allowed: one free of a live object; caller free_twice_nolock.c:LINE
  */
 #include "misuse.h"
 

@@ -5,7 +5,7 @@
  *	clause: B5
  *	level: debug:0
  *	exit: abort
- *	says: TODO
+ *	says: nostall: slab return(0xN): freed twice; allowed: one free of a live object; caller free_twice_slab.c:23
  */
 #include "misuse.h"
 

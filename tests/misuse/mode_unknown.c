@@ -5,7 +5,7 @@
  *	clause: B13
  *	level: debug:0
  *	exit: 0
- *	says: TODO
+ *	says: nostall: nst_cache_alloc: mode 0xN (NORMAL|0xN); allowed: exactly one of NST_NORMAL ... NST_FASTTRY, with modifiers; caller mode_unknown.c:LINE
  */
 #include "misuse.h"
 

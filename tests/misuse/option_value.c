@@ -5,7 +5,9 @@
  *	clause: B14
  *	level: debug:9, worker:maybe, max:12Q
  *	exit: 0
- *	says: TODO
+ *	says: nostall: NOSTALL_CONF: debug:9 is out of range; allowed: 0 to 3
+ *	says: nostall: NOSTALL_CONF: worker:maybe is not known; allowed: off|on
+ *	says: nostall: NOSTALL_CONF: max:12Q is not a size; allowed: 0 to 70368744177664, with K, M or G
  */
 #include "misuse.h"
 

@@ -5,7 +5,7 @@
  *	clause: B4
  *	level: debug:0
  *	exit: 0
- *	says: TODO
+ *	says: nostall: nst_pages_alloc(10): order 10; allowed: 0 to 9
  */
 #include "misuse.h"
 

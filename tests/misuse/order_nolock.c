@@ -5,7 +5,6 @@
  *	clause: B4
  *	level: debug:0
  *	exit: 0
- *	says: TODO
  */
 #include "misuse.h"
 

@@ -5,7 +5,7 @@
  *	clause: B21
  *	level: debug:0
  *	exit: abort
- *	says: TODO
+ *	says: nostall: nst_realloc(0xN): not memory of this library; allowed: a pointer from nst_*alloc*(); caller realloc_foreign.c:LINE
  */
 #include "misuse.h"
 

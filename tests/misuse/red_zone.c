@@ -5,7 +5,7 @@
  *	clause: B11
  *	level: debug:2
  *	exit: abort
- *	says: TODO
+ *	says: nostall: nst_free(0xN): written past its end, at byte 64; allowed: the size it was allocated with; caller red_zone.c:LINE
  */
 #include "misuse.h"
 

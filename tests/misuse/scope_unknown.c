@@ -5,7 +5,7 @@
  *	clause: B19
  *	level: debug:0
  *	exit: 0
- *	says: TODO
+ *	says: nostall: nst_scope_enter(0xN): unknown bits 0xN; allowed: 0xN
  */
 #include "misuse.h"
 

@@ -5,7 +5,6 @@
  *	clause: B1
  *	level: debug:0
  *	exit: 0
- *	says: TODO
  */
 #include "misuse.h"
 

@@ -5,7 +5,7 @@
  *	clause: B10
  *	level: debug:1
  *	exit: abort
- *	says: TODO
+ *	says: nostall: nst_free_sized(0xN): belongs to cache 'size-64', not 'size-512'; allowed: the cache or size it was allocated with; caller sized_free_wrong.c:LINE
  */
 #include "misuse.h"
 

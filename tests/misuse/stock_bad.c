@@ -5,7 +5,6 @@
  *	clause: B20
  *	level: debug:0
  *	exit: 0
- *	says: TODO
  */
 #include "misuse.h"
 

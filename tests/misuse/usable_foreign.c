@@ -5,7 +5,7 @@
  *	clause: B21
  *	level: debug:0
  *	exit: 0
- *	says: TODO
+ *	says: nostall: nst_usable_size(0xN): not a live object of this library; allowed: a pointer from nst_*alloc*(), or NULL
  */
 #include "misuse.h"
 

@@ -5,7 +5,7 @@
  *	clause: B12
  *	level: debug:2
  *	exit: abort
- *	says: TODO
+ *	says: nostall: nst_alloc(0xN): written after it was freed, at byte 20; allowed: no use after the free; caller use_after_free.c:19
  */
 #include "misuse.h"
 

@@ -5,7 +5,7 @@
  *	clause: B9
  *	level: debug:0
  *	exit: abort
- *	says: TODO
+ *	says: nostall: nst_cache_free(0xN): belongs to cache 'this', not 'that'; allowed: the cache or size it was allocated with; caller wrong_cache.c:LINE
  */
 #include "misuse.h"
 
