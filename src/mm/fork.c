@@ -11,7 +11,8 @@
  * Per-CPU stacks need nothing: the child sees one cut in program order, and each sequence has one
  * commit. gen tells descriptors of abandoned lists from those of the new ones.
  *
- * Where MADV_WIPEONFORK is missing only fork() is noticed.
+ * Where MADV_WIPEONFORK is missing only fork() is noticed. A child of _Fork() gets no worker, because libc
+ * may not be able to start a thread there: it drains on its ordinary slow paths and by nst_maintain().
  *
  * vfork: a child shares our memory and has a stale CPU number: no call is legal there.
  */
@@ -196,6 +197,7 @@ static void in_child(void)
 	nst_store_relaxed(process.word, (u32)CHILD_UNSEEN); /* also where nothing wiped it */
 	for_each_lock(give_after_fork);
 	nst_fork_check();
+	nst_worker_after_libc_fork();
 	if (nst_option(NST_OPT_fork_ready))
 		nst_fork_make_ready();
 }

@@ -470,6 +470,8 @@ static inline void nst_cache_want(struct nst_cache *c)
 }
 void nst_worker_start(void);
 void nst_worker_after_fork(void);
+/* fork() has put libc in order: a worker may be started. */
+void nst_worker_after_libc_fork(void);
 const char *nst_worker_state(void);
 int nst_maintain_pass(int all);
 /* Wait until no pass is under way and let none begin until resume. Context: thread. Waits: sleeps. */

@@ -10,6 +10,7 @@
  */
 #include "mm.h"
 
+#define NO_THREAD 3u   /* worker.running in a child of _Fork(): nobody starts one */
 #define BUSY_US 1000u  /* (tune) */
 #define IDLE_US 50000u /* (tune) */
 #define BUSY_FOR_NS 100000000ull
@@ -27,7 +28,16 @@ const char *nst_worker_state(void)
 {
 	if (!nst_option(NST_OPT_worker))
 		return "off";
-	return worker.running == 1 ? "running" : worker.running == 2 ? "failed" : "not started";
+	switch (worker.running) {
+	case 0:
+		return "not started";
+	case 1:
+		return "running";
+	case NO_THREAD:
+		return "none after _Fork";
+	default:
+		return "failed";
+	}
 }
 
 void nst_worker_flag(void)
@@ -39,6 +49,8 @@ void nst_worker_flag(void)
 void nst_worker_kick(void)
 {
 	if (nst_likely(!nst_load_relaxed(&worker.flag))) /* relaxed: the next kick sees it */
+		return;
+	if (worker.running == NO_THREAD)
 		return;
 	if (!worker.running)
 		nst_worker_start();
@@ -189,9 +201,15 @@ void nst_worker_start(void)
 	}
 }
 
+/* The child has no worker. Whether it may start one is not known yet: _Fork() leaves libc's locks as they were. */
 void nst_worker_after_fork(void)
 {
-	worker.running = 0;
+	worker.running = NO_THREAD;
 	worker.passing = 0;
 	worker.flag = 1;
+}
+
+void nst_worker_after_libc_fork(void)
+{
+	worker.running = 0;
 }
