@@ -8,7 +8,8 @@
  *
  *	it overlaps no other live object	it is aligned as asked, to 16 or to its cache
  *	usable size >= size			zero where NST_ZERO was asked
- * and before each that takes it back: every byte that may be used is as written.
+ * and before each that takes it back: every byte that may be used is as written. At the end nothing is
+ * lost (C15).
  *
  * With libFuzzer: `make fuzz`. Without: main.c feeds it files, or random streams.
  */

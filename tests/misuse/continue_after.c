@@ -6,7 +6,7 @@
  *	level: debug:1, misuse:continue
  *	exit: 0
  *	says: nostall: nst_free(0xN): freed twice; allowed: one free of a live object; caller continue_after.c:LINE
- *	says: nostall: nst_free(0xN): not memory of this library; allowed: a pointer from nst_*alloc*(); caller continue_after.c:19
+ *	says: nostall: nst_free(0xN): not memory of this library; allowed: a pointer from nst_*alloc*(); caller continue_after.c:20
  */
 #include "misuse.h"
 
