@@ -46,7 +46,12 @@ static void *next_class(struct nst_cache **c, nst_mode_t mode, enum nst_null_rea
 	return obj;
 }
 
-void *nst_cache_alloc_nolock_slow(struct nst_cache *c, nst_mode_t mode, struct nst_site site)
+/*
+ * @by_size: the next class may serve. Not for who names a cache, since its objects go back to it, nor
+ * for who asks for more alignment than every class has.
+ */
+NST_ALWAYS_INLINE void *alloc_nolock(struct nst_cache *c, nst_mode_t mode, struct nst_site site,
+				     const int by_size)
 {
 	enum nst_null_reason why = NST_NULL_EMPTY;
 	void *obj;
@@ -66,7 +71,7 @@ void *nst_cache_alloc_nolock_slow(struct nst_cache *c, nst_mode_t mode, struct n
 		return NULL;
 	}
 	obj = nst_cache_alloc_tries(c, mode, &why);
-	if (!obj)
+	if (!obj && by_size)
 		obj = next_class(&c, mode, &why);
 	if (!obj) {
 		nst_count_null(mode, why);
@@ -77,6 +82,11 @@ void *nst_cache_alloc_nolock_slow(struct nst_cache *c, nst_mode_t mode, struct n
 	if (mode & NST_ZERO)
 		__builtin_memset(obj, 0, c->size);
 	return obj;
+}
+
+void *nst_cache_alloc_nolock_slow(struct nst_cache *c, nst_mode_t mode, struct nst_site site)
+{
+	return alloc_nolock(c, mode, site, 0);
 }
 
 void *nst_run_alloc_nolock(unsigned int order, size_t bytes, nst_mode_t mode, struct nst_site site)
@@ -114,7 +124,7 @@ void *nst_size_alloc_nolock_slow(size_t size, nst_mode_t mode, struct nst_site s
 			site);
 	if (!started(mode))
 		return NULL;
-	return nst_cache_alloc_nolock_slow(nst_size_table[(size + 15) / 16], mode, site);
+	return alloc_nolock(nst_size_table[(size + 15) / 16], mode, site, 1);
 }
 
 void nst_free_nolock_slow(struct nst_cache *c, void *obj, struct nst_site site)
