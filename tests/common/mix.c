@@ -56,6 +56,14 @@ static uint32_t some_size(struct mix *mix)
 	return rng_size(&mix->rng, 8, mix->size_max);
 }
 
+/* FASTTRY finds what was stocked; runs of pages are not, and by it are asked for now and then. */
+static uint32_t some_stocked_size(struct mix *mix)
+{
+	uint32_t size = some_size(mix);
+
+	return size > 8192 && rng_below(&mix->rng, 16) ? 8192 : size;
+}
+
 static unsigned int some_order(struct mix *mix)
 {
 	/* Two in three are single pages, as in life. */
@@ -86,7 +94,7 @@ static void *by_nolock(struct mix *mix, uint32_t *size)
 
 static void *by_fasttry(struct mix *mix, uint32_t *size)
 {
-	*size = some_size(mix);
+	*size = some_stocked_size(mix);
 	return nst_alloc_fasttry(*size);
 }
 
@@ -98,7 +106,7 @@ static void *by_mode_nolock(struct mix *mix, uint32_t *size)
 
 static void *by_mode_fasttry(struct mix *mix, uint32_t *size)
 {
-	*size = some_size(mix);
+	*size = some_stocked_size(mix);
 	return nst_alloc(*size, NST_FASTTRY);
 }
 
@@ -219,7 +227,7 @@ static void *by_pages_mode(struct mix *mix, uint32_t *size)
 
 static void *by_pages_fasttry(struct mix *mix, uint32_t *size)
 {
-	unsigned int order = some_order(mix) & 1;
+	unsigned int order = rng_below(&mix->rng, 16) ? 0 : some_order(mix);
 	*size = (uint32_t)NST_PAGE_SIZE << order;
 	return nst_pages_alloc(order, NST_FASTTRY);
 }

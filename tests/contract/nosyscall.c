@@ -43,7 +43,7 @@ struct report {
 	int live;
 	struct mix stocked, handler;
 	uint64_t drain_got, drain_checks, drain_not_null, owner_errors;
-	uint64_t queued[NST_NR_LOCKS], try_failed[NST_NR_LOCKS];
+	uint64_t queued[NST_NR_LOCKS], try_failed[NST_NR_LOCKS], reasons[NST_NR_NULLS];
 	uint64_t alive, signals;
 };
 
@@ -69,9 +69,11 @@ static void pause_loops(uint32_t loops)
 /* Ordinary threads stay in their critical sections long enough to be found there. */
 static void held(int lock_class)
 {
-	(void)lock_class;
-	if (is_ordinary && rng_below(&dawdle, 16) == 0)
-		pause_loops(20000);
+	/* Who is preempted there keeps it for milliseconds: enough of that happens in the zone's lock. */
+	uint32_t one_in = lock_class == NST_LOCK_ZONE ? 512 : lock_class == NST_LOCK_BARN ? 1 : 8;
+
+	if (is_ordinary && rng_below(&dawdle, one_in) == 0)
+		pause_loops(4000);
 }
 #endif
 
@@ -86,7 +88,7 @@ static void *ordinary(void *arg)
 	while (!__atomic_load_n(&t.stop, __ATOMIC_ACQUIRE)) {
 		for (int i = 0; i < 200; i++)
 			mix_step(mix);
-		if (rng_below(&dawdle, 8) == 0)
+		if (rng_below(&dawdle, 64) == 0)
 			mix_caches_stock(&t.caches, STOCK);
 		if (rng_below(&dawdle, 4) == 0)
 			nst_maintain();
@@ -257,7 +259,7 @@ static void await(int phase)
 		nanosleep(&ts, NULL);
 }
 
-static void count_locks(struct report *r)
+static void count_locks_and_nulls(struct report *r)
 {
 	static struct nst_stats stats;
 
@@ -267,6 +269,7 @@ static void count_locks(struct report *r)
 		r->queued[i] = stats.locks[i].waited;
 		r->try_failed[i] = stats.locks[i].try_failed;
 	}
+	memcpy(r->reasons, stats.null_reasons, sizeof(r->reasons));
 }
 
 static void child(const char *variant)
@@ -299,7 +302,7 @@ static void child(const char *variant)
 	for (int i = 0; i < NR_ORDINARY; i++)
 		pthread_join(other[i], NULL);
 	pthread_join(moving, NULL);
-	count_locks(r);
+	count_locks_and_nulls(r);
 	/* What lies in another CPU's lists is not this CPU's to find: stay on one. */
 	run_on_cpu(t.tid, cpu_nth(0));
 	usleep(1000);
@@ -318,12 +321,13 @@ static void child(const char *variant)
 /* ---- the parent's verdict ---- */
 
 #ifdef NST_TEST
+/* A short run may see no queue. */
 static void check_queues(const struct report *r)
 {
 	static const int tried[] = {NST_LOCK_ZONE, NST_LOCK_BARN, NST_LOCK_SLAB};
 	static const char *const names[] = {"zone", "barn", "slab"};
 
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < 3 && t.ops >= 3000000; i++) {
 		check(r->queued[tried[i]] > 0, "C1 threads queued on a lock it tries",
 		      "nobody ever waited for the lock of class %s", names[i]);
 		check(r->try_failed[tried[i]] > 0, "C1 a try found the lock held",
@@ -337,11 +341,24 @@ static void check_queues(const struct report *r)
 }
 #endif
 
+/* Of all threads: the ordinary ones get NULL too, in modes that do not wait. */
+static void print_nulls(const struct report *r)
+{
+#define REASON(name, ...) #name,
+	static const char *const names[] = {NST_NULL_TABLE(REASON)};
+#undef REASON
+
+	for (int i = 0; i < NST_NR_NULLS; i++)
+		if (r->reasons[i])
+			printf("# NULL %s=%llu\n", names[i], (unsigned long long)r->reasons[i]);
+}
+
 static void verdict(const struct report *r)
 {
 	uint64_t tries = mix_tries(&r->stocked), got = mix_got(&r->stocked);
 
 	mix_print(&r->stocked);
+	print_nulls(r);
 	check(r->stocked.steps == t.ops, "C1 all operations made", "%llu of %llu",
 	      (unsigned long long)r->stocked.steps, (unsigned long long)t.ops);
 	check(got * 100 >= tries * 99, "C1 stocked: 99 % succeed", "%llu of %llu requests",
@@ -372,7 +389,7 @@ static long ops_here(void)
 	return env_long("TEST_OPS", plain);
 }
 
-TEST_CONF("worker:off,max:96M")
+TEST_CONF("worker:off,max:192M")
 
 int main(int argc, char **argv)
 {
