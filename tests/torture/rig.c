@@ -22,12 +22,16 @@ double rig_now(void)
 	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
+/* Until a moment, not for a while: a storm of signals would begin the rest anew, for ever. */
 void rig_nap_us(unsigned int us)
 {
-	struct timespec ts = {us / 1000000, (long)(us % 1000000) * 1000};
+	struct timespec at;
 
-	/* A storm interrupts it: sleep what is left. */
-	while (nanosleep(&ts, &ts) && errno == EINTR)
+	clock_gettime(CLOCK_MONOTONIC, &at);
+	at.tv_nsec += (long)us * 1000;
+	at.tv_sec += at.tv_nsec / 1000000000;
+	at.tv_nsec %= 1000000000;
+	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL) == EINTR)
 		;
 }
 
