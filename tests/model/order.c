@@ -34,7 +34,7 @@ static struct {
 	struct nst_pcs_table table;
 	struct object object[NR_OBJECTS] NST_LINE_ALIGNED;
 	u64 seed, ops, disagree, torn, passed, installed;
-	unsigned int running;
+	unsigned int running, enough;
 } t;
 
 static void use_lock(u64 n)
@@ -76,7 +76,7 @@ static void *user(void *arg)
 	struct rng rng = {t.seed + (uintptr_t)arg};
 	struct object *held = NULL;
 
-	for (u64 n = 0; n < t.ops; n++) {
+	for (u64 n = 0; n < t.ops || (!nst_load_relaxed(&t.enough) && n < 1000 * t.ops); n++) {
 		use_lock(n);
 		pass_on(&rng, &held);
 	}
@@ -97,7 +97,8 @@ static void *installer(void *arg)
 			continue;
 		grown = s->cap < CAP_MOST ? nst_pcs_grow(s, s->cap + 8) : NULL;
 		nst_pcs_put(&t.table, stack, grown ? grown : s);
-		t.installed++;
+		if (++t.installed > 10)
+			nst_store_relaxed(&t.enough, 1u); /* the others may end */
 		if (i % 16 == 0)
 			sched_yield();
 	}
