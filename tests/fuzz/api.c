@@ -26,6 +26,7 @@
 #define FILL_MAX ((size_t)32 << 10) /* bytes of a large object that are written and checked */
 
 struct slot {
+	int by_size;
 	unsigned char *ptr;
 	size_t size, usable;
 	int cache; /* -1: none */
@@ -124,6 +125,7 @@ static void enter_slot(struct slot *slot, void *ptr, size_t size, size_t align, 
 	slot->ptr = ptr;
 	slot->size = size;
 	slot->cache = cache;
+	slot->by_size = align <= 16; /* aligned ones are not nst_free_sized()'s */
 	slot->usable = nst_usable_size(ptr);
 	demand(slot->usable >= size);
 	demand(((uintptr_t)ptr & (align - 1)) == 0);
@@ -221,8 +223,10 @@ static void free_by(struct slot *slot, uint32_t how)
 	case 4:
 		if (cache >= 0)
 			nst_cache_free(m.cache[cache], ptr);
-		else
+		else if (slot->by_size)
 			nst_free_sized(ptr, size);
+		else
+			nst_free(ptr);
 		return;
 	case 5:
 		if (cache >= 0)

@@ -5,7 +5,8 @@
  *	clause: B7
  *	level: debug:0
  *	exit: abort
- *	says: nostall: flush(0xN): points 8 bytes into an object; allowed: the pointer that was returned; caller free_interior.c:21
+ *	says: nostall: flush(0xN): points 8 bytes into an object; allowed: the pointer that was returned; caller free_interior.c:22
+ *	or: nostall: nst_cache_free(0xN): points 8 bytes into an object; allowed: the pointer that was returned; caller free_interior.c:20
  */
 #include "misuse.h"
 
