@@ -136,7 +136,11 @@ static void large_and_small(void)
 		nst_pages_free(block[i]);
 	for (int i = 0; i < 4; i++)
 		nst_free(mapping[i]);
-	nst_maintain();
+	/* The worker may be in the middle of a pass: this call does nothing then. */
+	for (int i = 0; i < 50 && nst_large_count; i++) {
+		nst_maintain();
+		usleep(1000);
+	}
 }
 
 static void stock(void)
@@ -211,8 +215,10 @@ static void all_is_well(void)
 		return;
 	}
 	drop_caches();
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < 1000 && (nst_large_count || nst_side_pending()); i++) {
 		nst_maintain();
+		usleep(1000);
+	}
 	for (int i = 0; i < NR_AFTER; i++) {
 		p[i] = nst_alloc(1u << (3 + i % 16), NST_NORMAL);
 		WANT(p[i]);
