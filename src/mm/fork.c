@@ -227,6 +227,9 @@ static void ready_block(struct nst_arena *a, size_t block)
 	nst_sys_populate((void *)(a->base + block * NST_BLOCK_BYTES), bytes);
 	nst_sys_populate(&a->pages[block * NST_BLOCK_PAGES],
 			 NST_BLOCK_PAGES * sizeof(struct nst_page));
+	if (nst_mm.debug)
+		nst_sys_populate((char *)a->live + block * (NST_BLOCK_BYTES / 16 / 8),
+				 NST_BLOCK_BYTES / 16 / 8);
 }
 
 static void ready_map(struct nst_arena *a, size_t blocks)
@@ -234,6 +237,9 @@ static void ready_map(struct nst_arena *a, size_t blocks)
 	size_t bytes = nst_round_up(blocks * NST_BLOCK_PAGES * sizeof(u32), NST_PAGE_BYTES);
 
 	nst_sys_populate(a->map, bytes);
+	/* A no-lock request that takes a block over for its mobility writes block_mob. */
+	nst_sys_populate(a->block, nst_round_up(blocks, NST_PAGE_BYTES));
+	nst_sys_populate(a->block_mob, nst_round_up(blocks, NST_PAGE_BYTES));
 }
 
 int nst_fork_make_ready(void)
