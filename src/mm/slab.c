@@ -102,14 +102,14 @@ void nst_slab_add_locked(struct nst_cache *c, struct nst_cache_node *n, struct n
 /* At debug 1 and up the slots of a word come in an order that cannot be guessed. */
 static unsigned int pick_bit(u64 word)
 {
-	unsigned int r;
+	unsigned int skip;
 
 	if (nst_likely(!nst_mm.debug))
 		return nst_lowest_bit(word);
-	nst_thread.random = nst_mix64(nst_thread.random + nst_ticks() + (u64)(uintptr_t)&r);
-	r = (unsigned int)(nst_thread.random % WORD_BITS);
-	word = word >> r | (r ? word << (WORD_BITS - r) : 0);
-	return (nst_lowest_bit(word) + r) % WORD_BITS;
+	nst_thread.random = nst_mix64(nst_thread.random + nst_ticks() + (u64)(uintptr_t)&skip);
+	for (skip = (unsigned int)(nst_thread.random % nst_popcount(word)); skip; skip--)
+		word &= word - 1;
+	return nst_lowest_bit(word);
 }
 
 static size_t take_from(struct nst_cache *c, struct nst_page *slab, void **out, size_t nr)

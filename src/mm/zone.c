@@ -122,10 +122,9 @@ static int open_block_locked(struct nst_zone *z)
 	if (find_block_locked(z, &a, &block) && (add_arena(z) || find_block_locked(z, &a, &block)))
 		return -12;
 	addr = (void *)(a->base + block * NST_BLOCK_BYTES);
-	if (a->block[block] == NST_BLOCK_NONE) {
-		if (nst_sys_commit(addr, NST_BLOCK_BYTES) || nst_block_prepare(a, block))
-			return -12;
-	}
+	/* A cold block may have been the inside of a mapping, which has no descriptors: prepared always. */
+	if (nst_sys_commit(addr, NST_BLOCK_BYTES) || nst_block_prepare(a, block))
+		return -12;
 	a->block_mob[block] = NST_MOB_MOVABLE;
 	/* relaxed: read by nst_page_of() for addresses handed out later */
 	nst_store_relaxed(&a->block[block], (u8)NST_BLOCK_OPEN);

@@ -75,7 +75,7 @@ static void touch(char *addr, size_t bytes)
 	size_t i;
 
 	for (i = 0; i < bytes; i += NST_PAGE_BYTES)
-		nst_or_relaxed(&addr[i], 0);
+		nst_cas_relaxed(&addr[i], (char)0, (char)0); /* a write, whatever it holds */
 }
 
 /* A limit on locked memory costs the lock, not the memory. */
