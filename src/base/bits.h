@@ -40,9 +40,13 @@ static inline unsigned int nst_lowest_bit(u64 v)
 	return (unsigned int)__builtin_ctzll(v);
 }
 
+/* Bits set, without libgcc: by twos, fours and eights, then the sum of the bytes (Warren 2002). */
 static inline unsigned int nst_popcount(u64 v)
 {
-	return (unsigned int)__builtin_popcountll(v);
+	v -= v >> 1 & 0x5555555555555555ull;
+	v = (v & 0x3333333333333333ull) + (v >> 2 & 0x3333333333333333ull);
+	v = (v + (v >> 4)) & 0x0f0f0f0f0f0f0f0full;
+	return (unsigned int)(v * 0x0101010101010101ull >> 56);
 }
 
 static inline size_t nst_min(size_t a, size_t b)
