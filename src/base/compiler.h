@@ -18,9 +18,6 @@ typedef uint64_t u64;
 
 /* A sequence must stay in the function that names its abort label. */
 #define NST_ALWAYS_INLINE static inline __attribute__((always_inline))
-/* The one exit of a fast path: keeps registers and stack frame out of it. */
-#define NST_SLOW __attribute__((noinline, cold))
-#define NST_NOINLINE __attribute__((noinline))
 /* One thread's words stay on lines of their own. */
 #define NST_LINE 64
 #define NST_LINE_ALIGNED __attribute__((aligned(NST_LINE)))
@@ -28,8 +25,6 @@ typedef uint64_t u64;
 #define NST_TLS __thread __attribute__((tls_model("initial-exec")))
 /* Data reached without a detour through the global offset table. */
 #define NST_HIDDEN __attribute__((visibility("hidden")))
-#define NST_FALLTHROUGH __attribute__((fallthrough))
-#define NST_UNUSED __attribute__((unused))
 #define NST_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 
 #define NST_ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))

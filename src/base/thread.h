@@ -16,8 +16,7 @@ struct nst_thread {
 	 * CPU number reads 0, and what a sequence announces in it nobody reads.
 	 */
 	u8 no_rseq[64];
-	u32 scopes;	/* enum nst_scope_bits in force; written by this thread and its handlers */
-	u32 in_library; /* nesting of ordinary entries that hold or wait for locks */
+	u32 scopes; /* enum nst_scope_bits in force; written by this thread and its handlers */
 	const char *caller; /* file:line of the call, from programs compiled with NST_CALLERS */
 	u64 random;	    /* slab order at debug 1 and up */
 } NST_LINE_ALIGNED;

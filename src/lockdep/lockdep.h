@@ -95,6 +95,15 @@ static inline int nst_lock_wait_us(struct nst_lock *l, unsigned int us)
 	return 1;
 }
 
+/* For a walk compiled twice, with tries and with waits (@wait). 1 and held, or 0. */
+NST_ALWAYS_INLINE int nst_lock_or_try(struct nst_lock *l, const int wait)
+{
+	if (!wait)
+		return nst_trylock(l);
+	nst_lock_wait(l);
+	return 1;
+}
+
 /*
  * Restart whatever sequence @cpu runs. Waits: short. 0 or -errno.
  * Pairs with: nst_pcs_take(), whose store of the table comes before.

@@ -42,13 +42,10 @@ void nst_cache_free(struct nst_cache *cache, void *ptr)
 
 void *nst_alloc_checked(size_t size, nst_mode_t mode)
 {
-	void *obj;
+	void *obj = nst_size_pop(size);
 
-	if (nst_likely(size <= NST_CLASS_MAX)) {
-		obj = nst_seq_pop(nst_size_fast[(size + 15) / 16]);
-		if (nst_likely(obj != NULL))
-			return obj;
-	}
+	if (nst_likely(obj != NULL))
+		return obj;
 	return nst_size_alloc_slow(size, 1, mode, NST_SITE("nst_alloc"));
 }
 
@@ -74,9 +71,10 @@ void nst_free_sized(void *ptr, size_t size)
 	struct nst_cache *c = NULL;
 
 	if (nst_likely(size - 1 < NST_CLASS_MAX && ptr)) {
-		if (nst_likely(nst_seq_push(nst_size_fast[(size + 15) / 16], ptr) == NST_PUSH_OK))
+		if (nst_likely(nst_seq_push(nst_size_fast[nst_size_index(size)], ptr) ==
+			       NST_PUSH_OK))
 			return;
-		c = nst_size_table[(size + 15) / 16];
+		c = nst_size_table[nst_size_index(size)];
 	}
 	nst_free_slow(c, ptr, NST_SITE("nst_free_sized"));
 }
@@ -133,7 +131,7 @@ static int fits(const struct nst_page *p, size_t size)
 	if (p->state != NST_PAGE_SLAB)
 		return size > NST_CLASS_MAX && size <= usable(p) && size > usable(p) / 2;
 	c = nst_cache_number(p->cache);
-	return size <= c->size && (!c->is_class || nst_size_table[(size + 15) / 16] == c);
+	return size <= c->size && (!c->is_class || nst_size_table[nst_size_index(size)] == c);
 }
 
 void *nst_realloc(void *ptr, size_t size, nst_mode_t mode)
@@ -179,7 +177,7 @@ void *nst_pages_alloc(unsigned int order, nst_mode_t mode)
 		nst_count_null(mode, NST_NULL_SIZE);
 		return NULL;
 	}
-	return nst_run_alloc_slow(order, NST_PAGE_BYTES << order, mode, site);
+	return nst_run_alloc_slow(order, mode, site);
 }
 
 void nst_pages_free(void *ptr)
@@ -246,7 +244,7 @@ size_t nst_alloc_bulk(size_t size, nst_mode_t mode, size_t nr, void **out)
 		return 0;
 	if (size - 1 < NST_CLASS_MAX &&
 	    nst_load_relaxed(&nst_mm.started)) /* relaxed: slow path checks */
-		return nst_cache_alloc_bulk(nst_size_table[(size + 15) / 16], mode, nr, out);
+		return nst_cache_alloc_bulk(nst_size_table[nst_size_index(size)], mode, nr, out);
 	for (; n < nr; n++) {
 		void *obj = nst_size_alloc_slow(size, 1, mode, site);
 

@@ -36,7 +36,7 @@ void nst_sheaf_delete(struct nst_cache *c, struct nst_sheaf *s)
 
 static struct nst_cache_node *local_node(struct nst_cache *c)
 {
-	return c->node[nst_sys_cpus.node[nst_this_cpu()]];
+	return c->node[nst_this_node()];
 }
 
 /* Locks: need node->barn. */
@@ -51,9 +51,9 @@ static struct nst_sheaf *pop_locked(struct nst_sheaf **list, u32 *nr)
 	return s;
 }
 
-static int push_locked(struct nst_sheaf **list, u32 *nr, struct nst_sheaf *s, u32 most)
+static int push_locked(struct nst_sheaf **list, u32 *nr, struct nst_sheaf *s)
 {
-	if (*nr >= most)
+	if (*nr >= BARN_MAX)
 		return 0;
 	s->next = *list;
 	*list = s;
@@ -61,17 +61,25 @@ static int push_locked(struct nst_sheaf **list, u32 *nr, struct nst_sheaf *s, u3
 	return 1;
 }
 
+/* A sheaf off the barn's full or empty ones, if there is any and the lock can be had. */
+NST_ALWAYS_INLINE struct nst_sheaf *from_barn(struct nst_cache_node *n, struct nst_sheaf **list,
+					      u32 *nr, const int wait)
+{
+	struct nst_sheaf *s;
+
+	if (!nst_hint(nr) || !nst_lock_or_try(&n->barn, wait)) /* a hint that saves the lock */
+		return NULL;
+	s = pop_locked(list, nr);
+	nst_unlock(&n->barn);
+	return s;
+}
+
 struct nst_sheaf *nst_sheaf_empty_tries(struct nst_cache *c)
 {
 	struct nst_sheaf *s = nst_pcs_pop(&c->empty);
 	struct nst_cache_node *n = local_node(c);
 
-	/* relaxed: a hint that saves the lock */
-	if (s || !nst_hint(&n->nr_empty) || !nst_trylock(&n->barn))
-		return s;
-	s = pop_locked(&n->empty, &n->nr_empty);
-	nst_unlock(&n->barn);
-	return s;
+	return s ? s : from_barn(n, &n->empty, &n->nr_empty, 0);
 }
 
 struct nst_sheaf *nst_sheaf_empty_waits(struct nst_cache *c)
@@ -86,12 +94,7 @@ struct nst_sheaf *nst_sheaf_full_tries(struct nst_cache *c, int only_this_cpu)
 	struct nst_sheaf *s = nst_pcs_pop(&c->full);
 	struct nst_cache_node *n = local_node(c);
 
-	/* relaxed: a hint that saves the lock */
-	if (s || only_this_cpu || !nst_hint(&n->nr_full) || !nst_trylock(&n->barn))
-		return s;
-	s = pop_locked(&n->full, &n->nr_full);
-	nst_unlock(&n->barn);
-	return s;
+	return s || only_this_cpu ? s : from_barn(n, &n->full, &n->nr_full, 0);
 }
 
 struct nst_sheaf *nst_sheaf_full_waits(struct nst_cache *c)
@@ -99,12 +102,7 @@ struct nst_sheaf *nst_sheaf_full_waits(struct nst_cache *c)
 	struct nst_sheaf *s = nst_pcs_pop(&c->full);
 	struct nst_cache_node *n = local_node(c);
 
-	if (s || !nst_hint(&n->nr_full)) /* relaxed: a hint that saves the lock */
-		return s;
-	nst_lock_wait(&n->barn);
-	s = pop_locked(&n->full, &n->nr_full);
-	nst_unlock(&n->barn);
-	return s;
+	return s ? s : from_barn(n, &n->full, &n->nr_full, 1);
 }
 
 static void push_stray(struct nst_cache *c, struct nst_sheaf *s)
@@ -118,12 +116,17 @@ static void push_stray(struct nst_cache *c, struct nst_sheaf *s)
 	} while (!nst_cas_release(&c->stray, head, s));
 }
 
-/* Locks: needs node->barn. */
-static int into_barn_locked(struct nst_cache_node *n, struct nst_sheaf *s)
+/* 1 if there was room, and the lock could be had. */
+NST_ALWAYS_INLINE int into_barn(struct nst_cache_node *n, struct nst_sheaf *s, const int wait)
 {
-	if (s->count)
-		return push_locked(&n->full, &n->nr_full, s, BARN_MAX);
-	return push_locked(&n->empty, &n->nr_empty, s, BARN_MAX);
+	int placed;
+
+	if (!nst_lock_or_try(&n->barn, wait))
+		return 0;
+	placed = s->count ? push_locked(&n->full, &n->nr_full, s)
+			  : push_locked(&n->empty, &n->nr_empty, s);
+	nst_unlock(&n->barn);
+	return placed;
 }
 
 static int onto_cpu(struct nst_cache *c, struct nst_sheaf *s)
@@ -139,28 +142,13 @@ void nst_sheaf_put_cpu(struct nst_cache *c, struct nst_sheaf *s)
 
 void nst_sheaf_put_tries(struct nst_cache *c, struct nst_sheaf *s)
 {
-	struct nst_cache_node *n = local_node(c);
-	int placed = onto_cpu(c, s);
-
-	if (!placed && nst_trylock(&n->barn)) {
-		placed = into_barn_locked(n, s);
-		nst_unlock(&n->barn);
-	}
-	if (!placed)
+	if (!onto_cpu(c, s) && !into_barn(local_node(c), s, 0))
 		push_stray(c, s);
 }
 
 void nst_sheaf_put_waits(struct nst_cache *c, struct nst_sheaf *s)
 {
-	struct nst_cache_node *n = local_node(c);
-	int placed = onto_cpu(c, s);
-
-	if (placed)
-		return;
-	nst_lock_wait(&n->barn);
-	placed = into_barn_locked(n, s);
-	nst_unlock(&n->barn);
-	if (placed)
+	if (onto_cpu(c, s) || into_barn(local_node(c), s, 1))
 		return;
 	if (s->count)
 		nst_sheaf_flush(c, s);
@@ -179,10 +167,8 @@ static void flush_to_node(struct nst_cache *c, struct nst_cache_node *n, void **
 		nr_gone += gone[nr_gone] != NULL;
 	}
 	nst_unlock(&n->slab);
-	for (i = 0; i < nr_gone; i++) {
-		nst_slab_unmake(gone[i]);
-		nst_page_put_waits(gone[i]);
-	}
+	for (i = 0; i < nr_gone; i++)
+		nst_slab_discard_waits(gone[i]);
 }
 
 void nst_sheaf_flush(struct nst_cache *c, struct nst_sheaf *s)
@@ -254,16 +240,12 @@ int nst_barn_wants_more(struct nst_cache *c, unsigned int node)
 
 int nst_barn_add_full(struct nst_cache *c, unsigned int node)
 {
-	struct nst_cache_node *n = c->node[node];
 	struct nst_sheaf *s = nst_sheaf_filled(c, node);
-	int placed;
 
 	if (!s)
 		return 0;
-	nst_lock_wait(&n->barn);
-	placed = into_barn_locked(n, s);
-	nst_unlock(&n->barn);
-	if (!placed)
-		nst_sheaf_put_waits(c, s);
-	return placed;
+	if (into_barn(c->node[node], s, 1))
+		return 1;
+	nst_sheaf_put_waits(c, s);
+	return 0;
 }

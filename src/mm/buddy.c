@@ -141,6 +141,20 @@ struct nst_page *nst_buddy_take_locked(struct nst_zone *z, unsigned int order, u
 	return p;
 }
 
+size_t nst_buddy_take_batch_locked(struct nst_zone *z, unsigned int order, unsigned int mob,
+				   u64 floor, struct nst_page **runs, size_t nr)
+{
+	size_t n = 0;
+
+	while (n < nr && z->free_pages >= floor + (1ull << order)) {
+		runs[n] = nst_buddy_take_locked(z, order, mob);
+		if (!runs[n])
+			break;
+		n++;
+	}
+	return n;
+}
+
 void nst_buddy_put_locked(struct nst_zone *z, struct nst_page *p, unsigned int order)
 {
 	struct nst_arena *a = nst_arena_of_page(p);

@@ -48,9 +48,9 @@ NST_ALWAYS_INLINE void put_back(struct nst_cache *c, void **obj, size_t n, const
 
 	for (i = 0; i < n; i++) {
 		if (wait)
-			nst_cache_free_waits(c, obj[i], site);
-		else if (!nst_cache_free_tries(c, obj[i], site))
-			nst_side_push(obj[i], nst_page_of(obj[i]));
+			nst_cache_put_waits(c, obj[i], site);
+		else
+			nst_cache_put_nolock(c, obj[i], site);
 	}
 }
 
@@ -111,13 +111,11 @@ static size_t slab_tries(struct nst_cache *c, unsigned int node, nst_mode_t mode
 
 static void *all_slabs_tries(struct nst_cache *c, nst_mode_t mode, enum nst_null_reason *why)
 {
-	unsigned int nr = nst_sys_cpus.nr_nodes, first = nst_sys_cpus.node[nst_this_cpu()], i;
+	unsigned int first = nst_this_node(), i;
 	void *obj[NST_SHEAF_MAX];
 
-	if (mode & NST_THISNODE)
-		nr = 1;
-	for (i = 0; i < nr; i++) {
-		size_t got = slab_tries(c, (first + i) % nst_sys_cpus.nr_nodes, mode, obj, why);
+	for (i = 0; i < nst_nodes_for(mode); i++) {
+		size_t got = slab_tries(c, nst_node_after(first, i), mode, obj, why);
 
 		if (got)
 			return keep_one(c, obj, got, 0);
@@ -175,7 +173,7 @@ size_t nst_cache_fill(struct nst_cache *c, unsigned int node, void **out, size_t
 
 void *nst_cache_alloc_waits(struct nst_cache *c, nst_mode_t mode, enum nst_null_reason *why)
 {
-	unsigned int node = nst_sys_cpus.node[nst_this_cpu()];
+	unsigned int node = nst_this_node();
 	void *objs[NST_SHEAF_MAX], *obj;
 	struct nst_sheaf *s;
 	size_t got;
@@ -192,6 +190,15 @@ void *nst_cache_alloc_waits(struct nst_cache *c, nst_mode_t mode, enum nst_null_
 	return got ? keep_one(c, objs, got, 1) : NULL;
 }
 
+void *nst_object_start(struct nst_cache *c, void *obj, nst_mode_t mode, struct nst_site site)
+{
+	if (nst_mm.instrument)
+		nst_debug_alloc(c, obj, site);
+	if (mode & NST_ZERO)
+		__builtin_memset(obj, 0, c->size);
+	return obj;
+}
+
 /* ---- free ---- */
 
 /* @s takes a batch off main and @obj. 0 if this CPU has no main: then a sheaf would carry one object. */
@@ -205,35 +212,28 @@ static int fill_sheaf(struct nst_cache *c, struct nst_sheaf *s, void *obj)
 	return 1;
 }
 
-static int to_slab_tries(struct nst_cache *c, void *obj)
+/* 1 if its slab took it; a slab that nobody uses any more becomes pages again. */
+NST_ALWAYS_INLINE int to_slab(struct nst_cache *c, void *obj, const int wait)
 {
 	struct nst_page *slab = nst_page_of(obj), *gone;
 	struct nst_cache_node *n = c->node[nst_page_node(slab)];
 
-	if (!nst_trylock(&n->slab))
+	if (!nst_lock_or_try(&n->slab, wait))
 		return 0;
 	gone = nst_slab_put_locked(c, n, slab, obj);
 	nst_unlock(&n->slab);
-	if (gone) {
+	if (gone && wait) {
+		nst_slab_discard_waits(gone);
+	} else if (gone) {
 		nst_slab_unmake(gone);
-		if (!nst_page_put_tries(gone))
-			nst_side_push(nst_page_address(gone), gone);
+		nst_page_put_nolock(gone);
 	}
 	return 1;
 }
 
 void nst_to_slab_waits(struct nst_cache *c, void *obj)
 {
-	struct nst_page *slab = nst_page_of(obj), *gone;
-	struct nst_cache_node *n = c->node[nst_page_node(slab)];
-
-	nst_lock_wait(&n->slab);
-	gone = nst_slab_put_locked(c, n, slab, obj);
-	nst_unlock(&n->slab);
-	if (gone) {
-		nst_slab_unmake(gone);
-		nst_page_put_waits(gone);
-	}
+	to_slab(c, obj, 1);
 }
 
 /* 1 if main took it, or it was no free at all. */
@@ -246,7 +246,8 @@ static int to_main(struct nst_cache *c, void *obj, struct nst_site site)
 	return r != NST_PUSH_FULL;
 }
 
-int nst_cache_free_tries(struct nst_cache *c, void *obj, struct nst_site site)
+/* 1: placed; 0: every lock was busy. */
+static int put_tries(struct nst_cache *c, void *obj, struct nst_site site)
 {
 	struct nst_sheaf *s;
 
@@ -260,10 +261,16 @@ int nst_cache_free_tries(struct nst_cache *c, void *obj, struct nst_site site)
 		if (filled)
 			return 1;
 	}
-	return to_slab_tries(c, obj);
+	return to_slab(c, obj, 0);
 }
 
-void nst_cache_free_waits(struct nst_cache *c, void *obj, struct nst_site site)
+void nst_cache_put_nolock(struct nst_cache *c, void *obj, struct nst_site site)
+{
+	if (!put_tries(c, obj, site))
+		nst_side_push(obj, nst_page_of(obj));
+}
+
+void nst_cache_put_waits(struct nst_cache *c, void *obj, struct nst_site site)
 {
 	struct nst_sheaf *s;
 	int filled;

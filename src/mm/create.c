@@ -259,10 +259,8 @@ static void free_unused_slabs(struct nst_cache *c, struct nst_cache_node *n)
 		nst_lock_wait(&n->slab);
 		p = nst_slab_take_unused_locked(c, n);
 		nst_unlock(&n->slab);
-		if (p) {
-			nst_slab_unmake(p);
-			nst_page_put_waits(p);
-		}
+		if (p)
+			nst_slab_discard_waits(p);
 	} while (p);
 }
 

@@ -389,11 +389,9 @@ static void free_slab_object(struct nst_cache *c, void *obj, struct nst_site sit
 	asan_poison(obj, c->slot);
 }
 
-int nst_debug_free(struct nst_cache *c, void *obj, struct nst_site site)
+/* 1 if it may go on; 0: misuse, reported, and continued after. */
+static int end_use(struct nst_page *p, void *obj, struct nst_site site)
 {
-	struct nst_page *p = nst_page_of(obj);
-
-	(void)c;
 	if (nst_mm.debug && !live_end(obj)) {
 		nst_misuse_double(obj, site);
 		return 0;
@@ -403,16 +401,26 @@ int nst_debug_free(struct nst_cache *c, void *obj, struct nst_site site)
 	return 1;
 }
 
-void *nst_debug_quarantine(void *obj)
+/* Debug 3: keeps @obj and returns an older one to free now, or NULL. */
+static void *through_quarantine(void *obj)
 {
 	u32 i;
 
 	if (nst_mm.debug < 3)
 		return obj;
 	i = nst_add_relaxed(&quarantine_next, 1u) % QUARANTINE; /* only spreads */
-	/* Pairs with: itself, in whoever takes the object out again. */
-	/* Pairs with: itself in nst_debug_quarantine(), and nst_debug_quarantine_flush(). */
+	/* Pairs with: itself, and nst_debug_quarantine_flush(). */
 	return nst_exchange_acq_rel(&quarantine[i], obj);
+}
+
+struct nst_page *nst_free_admit(struct nst_cache *c, void **obj, struct nst_site site)
+{
+	struct nst_page *p = nst_free_check(c, *obj, site);
+
+	if (!p || !nst_mm.instrument)
+		return p;
+	*obj = end_use(p, *obj, site) ? through_quarantine(*obj) : NULL;
+	return *obj ? nst_page_of(*obj) : NULL;
 }
 
 void nst_debug_quarantine_flush(void)
@@ -421,17 +429,10 @@ void nst_debug_quarantine_flush(void)
 	u32 i;
 
 	for (i = 0; i < QUARANTINE; i++) {
-		/* Pairs with: the exchange in nst_debug_quarantine(). */
+		/* Pairs with: the exchange in through_quarantine(). */
 		void *obj = nst_exchange_acquire(&quarantine[i], NULL);
-		struct nst_page *p = obj ? nst_page_of(obj) : NULL;
 
-		if (!p)
-			continue;
-		if (p->state == NST_PAGE_SLAB)
-			nst_cache_free_waits(nst_cache_number(p->cache), obj, site);
-		else if (p->state == NST_PAGE_RUN)
-			nst_page_put_waits(p);
-		else
-			nst_large_free(p);
+		if (obj)
+			nst_free_place(nst_page_of(obj), obj, site);
 	}
 }

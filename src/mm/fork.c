@@ -55,18 +55,16 @@ static void for_each_lock(void (*fn)(struct nst_lock *l))
 	fn(nst_meta_lock());
 }
 
-#define FORKING 1u
-
 static void take_for_fork(struct nst_lock *l)
 {
 	if (!nst_lock_is_mine(l) && nst_lock_wait_us(l, PREPARE_US))
-		l->rank = FORKING;
+		l->for_fork = 1;
 }
 
 static void give_after_fork(struct nst_lock *l)
 {
-	if (nst_lock_is_mine(l) && l->rank == FORKING) {
-		l->rank = 0;
+	if (nst_lock_is_mine(l) && l->for_fork) {
+		l->for_fork = 0;
 		nst_unlock(l);
 	}
 }
@@ -82,7 +80,7 @@ static int lost(struct nst_lock *l)
 
 static void abandon(struct nst_lock *l)
 {
-	l->rank = 0;
+	l->for_fork = 0;
 	nst_count(NST_COUNT_ABANDONED, 1);
 	nst_store_relaxed(&l->owner, (uintptr_t)0); /* relaxed: as above */
 }

@@ -7,7 +7,7 @@
  *		... 2 MiB	runs of pages
  *		above		mappings (large.c)
  *
- * One table from (size + 15) / 16 to the fast table of the cache; before the library has started every
+ * One table from nst_size_index() to the fast table of the cache; before the library has started every
  * entry is one whose stacks have nothing, and so leads to the slow path.
  */
 #include "mm.h"
@@ -69,5 +69,5 @@ struct nst_cache *nst_cache_of_size(size_t size)
 {
 	if (size - 1 >= NST_CLASS_MAX || nst_start())
 		return NULL;
-	return nst_size_table[(size + 15) / 16];
+	return nst_size_table[nst_size_index(size)];
 }

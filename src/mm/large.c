@@ -51,12 +51,11 @@ static struct nst_page *take_from_zone(struct nst_zone *z, size_t nr, size_t ali
 	nst_lock_wait(&z->grow);
 	for (i = 0; i < nst_mm.nr_arenas && !p; i++) {
 		struct nst_arena *a = &nst_arenas[i];
-		size_t node = (size_t)z->node - a->first_node, first, block;
+		size_t first, end, block;
 
-		if (z->node < a->first_node || node >= (a->nr_blocks - 1) / a->blocks_per_node)
+		if (!nst_zone_part(z, a, &first, &end))
 			continue;
-		first = node * a->blocks_per_node;
-		block = find_run_locked(a, first, first + a->blocks_per_node, nr, align);
+		block = find_run_locked(a, first, end, nr, align);
 		if (block && take_run_locked(a, block, nr) == 0)
 			p = &a->pages[block * NST_BLOCK_PAGES];
 	}
@@ -66,13 +65,11 @@ static struct nst_page *take_from_zone(struct nst_zone *z, size_t nr, size_t ali
 
 static struct nst_page *take_anywhere(size_t nr, size_t align, nst_mode_t mode)
 {
-	unsigned int nodes = nst_sys_cpus.nr_nodes, first = nst_sys_cpus.node[nst_this_cpu()], i;
+	unsigned int first = nst_this_node(), i;
 	struct nst_page *p = NULL;
 
-	if (mode & NST_THISNODE)
-		nodes = 1;
-	for (i = 0; i < nodes && !p; i++)
-		p = take_from_zone(&nst_zones[(first + i) % nst_sys_cpus.nr_nodes], nr, align);
+	for (i = 0; i < nst_nodes_for(mode) && !p; i++)
+		p = take_from_zone(&nst_zones[nst_node_after(first, i)], nr, align);
 	return p;
 }
 

@@ -64,8 +64,6 @@ struct nst_page {
 	u16 cache;   /* of a slab */
 	u16 on_full; /* slab: on the list of full slabs */
 	u16 inuse;   /* slab: slots handed out */
-	u16 asked;   /* run: pages asked for, to tell usable size from order (0: all) */
-	u32 spare;
 	struct nst_list list;
 	u64 free[4]; /* slab: a bit per slot of 256; large: bytes, link */
 };
@@ -231,6 +229,16 @@ static inline struct nst_pcs **nst_fast_of_pointer(const void *p)
 	return fast;
 }
 
+/* How many nodes a request may ask, and which: this CPU's own first, then the others in turn. */
+static inline unsigned int nst_nodes_for(nst_mode_t mode)
+{
+	return mode & (NST_THISNODE | NST_FASTTRY) ? 1 : nst_sys_cpus.nr_nodes;
+}
+static inline unsigned int nst_node_after(unsigned int first, unsigned int i)
+{
+	return (first + i) % nst_sys_cpus.nr_nodes;
+}
+
 /* ---- page.c: arenas, descriptors ---- */
 
 /* 0 or -errno. */
@@ -249,6 +257,9 @@ void nst_map_set(const struct nst_page *head, const struct nst_cache *c);
 /* ---- buddy.c: free lists of a zone. Locks: need zone->lock. ---- */
 
 struct nst_page *nst_buddy_take_locked(struct nst_zone *z, unsigned int order, unsigned int mob);
+/* At most @nr runs, while @floor pages stay; how many. */
+size_t nst_buddy_take_batch_locked(struct nst_zone *z, unsigned int order, unsigned int mob,
+				   u64 floor, struct nst_page **runs, size_t nr);
 void nst_buddy_put_locked(struct nst_zone *z, struct nst_page *p, unsigned int order);
 void nst_buddy_check(struct nst_zone *z);
 
@@ -258,6 +269,8 @@ extern struct nst_lock nst_arenas_lock; /* serialises who adds an arena */
 void nst_zone_init(struct nst_zone *z, unsigned int node);
 /* Pages of the reserve that @mode leaves alone. */
 u64 nst_zone_floor(const struct nst_zone *z, nst_mode_t mode);
+/* First block of @z's part of arena @a, and one past its last; 0 if it has none. */
+int nst_zone_part(const struct nst_zone *z, const struct nst_arena *a, size_t *first, size_t *end);
 /* Make at least a run of @order ready. Context: thread. Waits: sleeps. 0 or -errno. */
 int nst_zone_grow(struct nst_zone *z, unsigned int order);
 /* Give free blocks back; how many. Context: thread. Waits: sleeps. */
@@ -275,6 +288,8 @@ void nst_resident_sub(u64 pages);
 /* Its index in zone->pcp[mob], or -1. */
 int nst_pcp_index(unsigned int order);
 int nst_pcp_init(struct nst_zone *z);
+/* Runs moved at once; at most NST_PCP_BATCH. */
+#define NST_PCP_BATCH 31u
 u32 nst_pcp_batch(unsigned int order);
 /* Context: any. Locks: none. */
 struct nst_page *nst_pcp_take(struct nst_zone *z, unsigned int order, unsigned int mob);
@@ -297,11 +312,17 @@ struct nst_page *nst_zone_take_tries(struct nst_zone *z, unsigned int order, nst
 /* Context: thread. Waits: as the mode says. */
 struct nst_page *nst_page_take_waits(unsigned int order, nst_mode_t mode,
 				     enum nst_null_reason *why);
-/* 1 if a place was found; 0: a lock was busy. Context: any. Waits: never. */
-int nst_page_put_tries(struct nst_page *p);
+/* To the side list if the lock is busy. Context: any. Waits: never. */
+void nst_page_put_nolock(struct nst_page *p);
 /* Context: thread. Waits: short lock. */
 void nst_page_put_waits(struct nst_page *p);
-void *nst_run_start(struct nst_page *p, size_t bytes, nst_mode_t mode);
+/* Smallest order of a run of @bytes. */
+static inline unsigned int nst_order_of(size_t bytes)
+{
+	return nst_log2_up((bytes + NST_PAGE_BYTES - 1) >> NST_PAGE_SHIFT);
+}
+/* A run becomes the caller's: noted, zeroed if asked for. Its address. */
+void *nst_run_start(struct nst_page *p, nst_mode_t mode, struct nst_site site);
 
 /* ---- slab.c. Locks: need node->slab. ---- */
 
@@ -314,10 +335,10 @@ struct nst_page *nst_slab_take_unused_locked(struct nst_cache *c, struct nst_cac
 /* Cut a run into slots; no lock. */
 void nst_slab_make(struct nst_cache *c, struct nst_page *p);
 void nst_slab_unmake(struct nst_page *p);
+/* The same, and its run to the zone. Context: thread. Waits: short lock. */
+void nst_slab_discard_waits(struct nst_page *p);
 /* Slot number of an address, or -1 when it is not the start of one. */
 int nst_slab_slot(const struct nst_cache *c, const struct nst_page *slab, const void *obj);
-/* Does the bit say free? */
-int nst_slab_slot_is_free(const struct nst_page *slab, unsigned int slot);
 
 /* ---- barn.c: whole sheaves ---- */
 
@@ -353,24 +374,38 @@ void *nst_cache_alloc_tries(struct nst_cache *c, nst_mode_t mode, enum nst_null_
 void *nst_cache_alloc_waits(struct nst_cache *c, nst_mode_t mode, enum nst_null_reason *why);
 /* Objects straight from the slabs of @node, a new one made if there are none. Context: thread. */
 size_t nst_cache_fill(struct nst_cache *c, unsigned int node, void **out, size_t nr);
-/* 1: placed; 0: every lock was busy. Context: any. */
-int nst_cache_free_tries(struct nst_cache *c, void *obj, struct nst_site site);
-void nst_cache_free_waits(struct nst_cache *c, void *obj, struct nst_site site);
+/* To the side list if every lock is busy. Context: any. Waits: never. */
+void nst_cache_put_nolock(struct nst_cache *c, void *obj, struct nst_site site);
+void nst_cache_put_waits(struct nst_cache *c, void *obj, struct nst_site site);
 /* This CPU's stacks (or the stripes), made if there are none; 0 or -errno. Context: thread. */
 int nst_cache_ensure(struct nst_cache *c);
 int nst_cache_ensure_on(struct nst_cache *c, unsigned int cpu);
 /* Every free object to its slab, every unused slab to the zone. Context: thread. */
 void nst_cache_flush(struct nst_cache *c);
 void nst_to_slab_waits(struct nst_cache *c, void *obj);
+/* An object becomes the caller's: noted, zeroed if asked for. */
+void *nst_object_start(struct nst_cache *c, void *obj, nst_mode_t mode, struct nst_site site);
 
 /* ---- kmalloc.c: size classes, runs ---- */
 
 #define NST_CLASS_MAX 8192u /* bytes: the largest size class */
+/* Where a size is in these tables; what fits no better is in the last. */
+static inline size_t nst_size_index(size_t size)
+{
+	return (size + 15) / 16;
+}
 /*
- * By (size + 15) / 16: the cache, and its fast table, which before start is one whose stacks have nothing.
+ * By nst_size_index(): the cache, and its fast table. Of size 0, and of all before start, it is one whose
+ * stacks have nothing.
  */
 extern struct nst_pcs **nst_size_fast[NST_CLASS_MAX / 16 + 1] NST_HIDDEN;
 extern struct nst_cache *nst_size_table[NST_CLASS_MAX / 16 + 1] NST_HIDDEN;
+/* An object of at least @size bytes off this CPU's stack, or NULL: the fast path of every request by size. */
+NST_ALWAYS_INLINE void *nst_size_pop(size_t size)
+{
+	return nst_likely(size <= NST_CLASS_MAX) ? nst_seq_pop(nst_size_fast[nst_size_index(size)])
+						 : NULL;
+}
 int nst_kmalloc_init(void);
 void nst_kmalloc_hide(void);
 void nst_kmalloc_publish(void);
@@ -389,15 +424,17 @@ extern u64 nst_large_count, nst_large_pages;
 /* @size: bytes to zero for NST_ZERO. Modes that wait for nothing go on in nolock.c. */
 void *nst_cache_alloc_slow(struct nst_cache *c, nst_mode_t mode, struct nst_site site);
 void *nst_size_alloc_slow(size_t size, size_t align, nst_mode_t mode, struct nst_site site);
-void *nst_run_alloc_slow(unsigned int order, size_t bytes, nst_mode_t mode, struct nst_site site);
+void *nst_run_alloc_slow(unsigned int order, nst_mode_t mode, struct nst_site site);
 /* @c: the cache the caller named, or NULL. */
 void nst_free_slow(struct nst_cache *c, void *obj, struct nst_site site);
+/* A freed object, run or mapping to where it came from. Context: thread. Waits: short lock. */
+void nst_free_place(struct nst_page *p, void *obj, struct nst_site site);
 
 /* ---- nolock.c ---- */
 
 void *nst_cache_alloc_nolock_slow(struct nst_cache *c, nst_mode_t mode, struct nst_site site);
 void *nst_size_alloc_nolock_slow(size_t size, nst_mode_t mode, struct nst_site site);
-void *nst_run_alloc_nolock(unsigned int order, size_t bytes, nst_mode_t mode, struct nst_site site);
+void *nst_run_alloc_nolock(unsigned int order, nst_mode_t mode, struct nst_site site);
 void nst_free_nolock_slow(struct nst_cache *c, void *obj, struct nst_site site);
 
 /* ---- side.c: what nobody had room for ---- */
@@ -416,12 +453,9 @@ int nst_side_pending(void);
 #define NST_RED_BYTES 16u
 /* Extra bytes of a slot for red zone and call sites. */
 size_t nst_debug_slot_extra(void);
-/* Called for each object handed out or taken back while instrumented. */
+/* Called for each object handed out while instrumented. */
 void nst_debug_alloc(struct nst_cache *c, void *obj, struct nst_site site);
-/* 1 if it may go on; 0: misuse, reported, and continued after. */
-int nst_debug_free(struct nst_cache *c, void *obj, struct nst_site site);
-/* Debug 3: keeps @obj and returns an older one to free now, or NULL. */
-void *nst_debug_quarantine(void *obj);
+/* Objects of debug 3's quarantine to their places. Context: thread. */
 void nst_debug_quarantine_flush(void);
 void nst_debug_refill(struct nst_cache *c, void *obj, size_t bytes);
 /* A tool such as ASan may see two words of a free object written and read. */
@@ -431,6 +465,11 @@ void nst_debug_slab_gone(void *addr, size_t bytes);
 int nst_debug_under_tool(void);
 /* Cheap checks of a pointer on a slow path: its cache (NULL: any), its slot. The descriptor or NULL. */
 struct nst_page *nst_free_check(struct nst_cache *c, void *obj, struct nst_site site);
+/*
+ * The same and, while instrumented, what a free has to check and note. Returns the descriptor of what is
+ * to be placed now, *obj, which at debug 3 is an object freed earlier; NULL: misuse, or nothing to place.
+ */
+struct nst_page *nst_free_admit(struct nst_cache *c, void **obj, struct nst_site site);
 void nst_misuse_double(const void *obj, struct nst_site site);
 void nst_misuse_destroyed(const struct nst_cache *c, struct nst_site site);
 void nst_bad_mode(nst_mode_t mode, struct nst_site site);

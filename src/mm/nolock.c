@@ -3,7 +3,7 @@
  * nolock.c - every no-lock entry point and nothing else.
  *
  * From here nothing that waits, sleeps, faults or enters the kernel can be reached: check-nolock links
- * each entry with what it needs and compares the symbols that stay undefined with a list of two. The
+ * each entry with what it needs and compares the symbols that stay undefined with a list of one. The
  * first lines are the fast path; one exit leads to the walk, which tries each lock once.
  *
  * Context: any, at any instruction of this library too. Waits: never. Syscalls: none (a report of
@@ -37,7 +37,7 @@ static void *next_class(struct nst_cache **c, nst_mode_t mode, enum nst_null_rea
 
 	if (!(mode & NST_NOLOCK) || !next->is_class || next->size >= NST_CLASS_MAX)
 		return NULL;
-	next = nst_size_table[next->size / 16 + 1];
+	next = nst_size_table[nst_size_index(next->size + 1)];
 	obj = nst_cache_alloc_tries(next, mode, why);
 	if (obj) {
 		*c = next;
@@ -77,11 +77,7 @@ NST_ALWAYS_INLINE void *alloc_nolock(struct nst_cache *c, nst_mode_t mode, struc
 		nst_count_null(mode, why);
 		return NULL;
 	}
-	if (nst_mm.instrument)
-		nst_debug_alloc(c, obj, site);
-	if (mode & NST_ZERO)
-		__builtin_memset(obj, 0, c->size);
-	return obj;
+	return nst_object_start(c, obj, mode, site);
 }
 
 void *nst_cache_alloc_nolock_slow(struct nst_cache *c, nst_mode_t mode, struct nst_site site)
@@ -89,11 +85,10 @@ void *nst_cache_alloc_nolock_slow(struct nst_cache *c, nst_mode_t mode, struct n
 	return alloc_nolock(c, mode, site, 0);
 }
 
-void *nst_run_alloc_nolock(unsigned int order, size_t bytes, nst_mode_t mode, struct nst_site site)
+void *nst_run_alloc_nolock(unsigned int order, nst_mode_t mode, struct nst_site site)
 {
 	enum nst_null_reason why = NST_NULL_EMPTY;
 	struct nst_page *p;
-	void *addr;
 
 	if (!started(mode))
 		return NULL;
@@ -106,10 +101,7 @@ void *nst_run_alloc_nolock(unsigned int order, size_t bytes, nst_mode_t mode, st
 		nst_count_null(mode, why);
 		return NULL;
 	}
-	addr = nst_run_start(p, bytes, mode);
-	if (nst_mm.instrument)
-		nst_debug_alloc(NULL, addr, site);
-	return addr;
+	return nst_run_start(p, mode, site);
 }
 
 void *nst_size_alloc_nolock_slow(size_t size, nst_mode_t mode, struct nst_site site)
@@ -119,12 +111,10 @@ void *nst_size_alloc_nolock_slow(size_t size, nst_mode_t mode, struct nst_site s
 		return NULL;
 	}
 	if (size > NST_CLASS_MAX)
-		return nst_run_alloc_nolock(
-			nst_log2_up((size + NST_PAGE_BYTES - 1) >> NST_PAGE_SHIFT), size, mode,
-			site);
+		return nst_run_alloc_nolock(nst_order_of(size), mode, site);
 	if (!started(mode))
 		return NULL;
-	return alloc_nolock(nst_size_table[(size + 15) / 16], mode, site, 1);
+	return alloc_nolock(nst_size_table[nst_size_index(size)], mode, site, 1);
 }
 
 void nst_free_nolock_slow(struct nst_cache *c, void *obj, struct nst_site site)
@@ -134,48 +124,34 @@ void nst_free_nolock_slow(struct nst_cache *c, void *obj, struct nst_site site)
 	if (!obj)
 		return;
 	nst_fork_check();
-	p = nst_free_check(c, obj, site);
+	p = nst_free_admit(c, &obj, site);
 	if (!p)
 		return;
-	if (nst_mm.instrument) {
-		if (!nst_debug_free(c, obj, site))
-			return;
-		obj = nst_debug_quarantine(obj);
-		if (!obj)
-			return;
-		p = nst_page_of(obj);
-	}
-	if (p->state == NST_PAGE_LARGE)
+	if (p->state == NST_PAGE_SLAB)
+		nst_cache_put_nolock(nst_cache_number(p->cache), obj, site);
+	else if (p->state == NST_PAGE_RUN)
+		nst_page_put_nolock(p);
+	else
 		nst_large_free(p);
-	else if (p->state == NST_PAGE_SLAB
-			 ? !nst_cache_free_tries(nst_cache_number(p->cache), obj, site)
-			 : !nst_page_put_tries(p))
-		nst_side_push(obj, p);
 }
 
 /* ---- the entries ---- */
 
 void *nst_alloc_nolock(size_t size)
 {
-	void *obj;
+	void *obj = nst_size_pop(size);
 
-	if (nst_likely(size - 1 < NST_CLASS_MAX)) {
-		obj = nst_seq_pop(nst_size_fast[(size + 15) / 16]);
-		if (nst_likely(obj != NULL))
-			return obj;
-	}
+	if (nst_likely(obj != NULL))
+		return obj;
 	return nst_size_alloc_nolock_slow(size, NST_NOLOCK, NST_SITE("nst_alloc_nolock"));
 }
 
 void *nst_alloc_fasttry(size_t size)
 {
-	void *obj;
+	void *obj = nst_size_pop(size);
 
-	if (nst_likely(size - 1 < NST_CLASS_MAX)) {
-		obj = nst_seq_pop(nst_size_fast[(size + 15) / 16]);
-		if (nst_likely(obj != NULL))
-			return obj;
-	}
+	if (nst_likely(obj != NULL))
+		return obj;
 	return nst_size_alloc_nolock_slow(size, NST_FASTTRY, NST_SITE("nst_alloc_fasttry"));
 }
 
@@ -208,8 +184,7 @@ void *nst_pages_alloc_nolock(unsigned int order)
 		nst_count_null(NST_NOLOCK, NST_NULL_SIZE);
 		return NULL;
 	}
-	return nst_run_alloc_nolock(order, NST_PAGE_BYTES << order, NST_NOLOCK,
-				    NST_SITE("nst_pages_alloc_nolock"));
+	return nst_run_alloc_nolock(order, NST_NOLOCK, NST_SITE("nst_pages_alloc_nolock"));
 }
 
 void nst_pages_free_nolock(void *ptr)

@@ -11,16 +11,6 @@
  */
 #include "mm.h"
 
-#define MAX_BATCH 64u
-
-NST_ALWAYS_INLINE int take_lock(struct nst_lock *l, const int wait)
-{
-	if (!wait)
-		return nst_trylock(l);
-	nst_lock_wait(l);
-	return 1;
-}
-
 static struct nst_page *from_pcp(struct nst_zone *z, unsigned int order, unsigned int mob)
 {
 	struct nst_page *p = nst_pcp_take(z, order, mob);
@@ -40,8 +30,8 @@ NST_ALWAYS_INLINE void put_back(struct nst_page **runs, size_t n, const int wait
 	for (i = 0; i < n; i++) {
 		if (wait)
 			nst_page_put_waits(runs[i]);
-		else if (!nst_page_put_tries(runs[i]))
-			nst_side_push(nst_page_address(runs[i]), runs[i]);
+		else
+			nst_page_put_nolock(runs[i]);
 	}
 }
 
@@ -50,22 +40,17 @@ NST_ALWAYS_INLINE struct nst_page *from_buddy(struct nst_zone *z, unsigned int o
 					      nst_mode_t mode, enum nst_null_reason *why,
 					      const int wait)
 {
-	u64 floor = nst_zone_floor(z, mode);
 	unsigned int mob = nst_mode_mobility(mode);
-	struct nst_page *runs[MAX_BATCH];
-	size_t n = 0, kept, want = nst_pcp_batch(order);
+	struct nst_page *runs[NST_PCP_BATCH];
 	int i = nst_pcp_index(order), short_of_pages;
+	size_t n, kept;
 
-	if (!take_lock(&z->lock, wait)) {
+	if (!nst_lock_or_try(&z->lock, wait)) {
 		*why = NST_NULL_BUSY;
 		return NULL;
 	}
-	while (n < want && z->free_pages >= floor + (1ull << order)) {
-		runs[n] = nst_buddy_take_locked(z, order, mob);
-		if (!runs[n])
-			break;
-		n++;
-	}
+	n = nst_buddy_take_batch_locked(z, order, mob, nst_zone_floor(z, mode), runs,
+					nst_pcp_batch(order));
 	short_of_pages = z->free_pages < z->low;
 	nst_unlock(&z->lock);
 	if (short_of_pages)
@@ -97,12 +82,10 @@ NST_ALWAYS_INLINE struct nst_page *walk_zone(struct nst_zone *z, unsigned int or
 NST_ALWAYS_INLINE struct nst_page *walk(unsigned int order, nst_mode_t mode,
 					enum nst_null_reason *why, const int wait)
 {
-	unsigned int nr = nst_sys_cpus.nr_nodes, first = nst_sys_cpus.node[nst_this_cpu()], i;
+	unsigned int first = nst_this_node(), i;
 
-	if (mode & (NST_THISNODE | NST_FASTTRY))
-		nr = 1;
-	for (i = 0; i < nr; i++) {
-		struct nst_zone *z = &nst_zones[(first + i) % nst_sys_cpus.nr_nodes];
+	for (i = 0; i < nst_nodes_for(mode); i++) {
+		struct nst_zone *z = &nst_zones[nst_node_after(first, i)];
 		struct nst_page *p = walk_zone(z, order, mode, why, wait);
 
 		if (p)
@@ -151,7 +134,7 @@ static void ensure_pcp(struct nst_zone *z, unsigned int order, nst_mode_t mode)
 	if (i < 0)
 		return;
 	t = &z->pcp[nst_mode_mobility(mode)][i];
-	if (nst_pcs_has_stack(t) || !take_lock(&z->grow, nst_mode_row(mode)->sleeps))
+	if (nst_pcs_has_stack(t) || !nst_lock_or_try(&z->grow, nst_mode_row(mode)->sleeps))
 		return;
 	nst_pcs_ensure(t, nst_this_cpu());
 	nst_unlock(&z->grow);
@@ -160,12 +143,10 @@ static void ensure_pcp(struct nst_zone *z, unsigned int order, nst_mode_t mode)
 /* Memory ready for a mode that may sleep: 0, or -errno when no node has any more. */
 static int grow_somewhere(unsigned int order, nst_mode_t mode)
 {
-	unsigned int nr = nst_sys_cpus.nr_nodes, first = nst_sys_cpus.node[nst_this_cpu()], i;
+	unsigned int first = nst_this_node(), i;
 
-	if (mode & NST_THISNODE)
-		nr = 1;
-	for (i = 0; i < nr; i++)
-		if (nst_zone_grow(&nst_zones[(first + i) % nst_sys_cpus.nr_nodes], order) == 0)
+	for (i = 0; i < nst_nodes_for(mode); i++)
+		if (nst_zone_grow(&nst_zones[nst_node_after(first, i)], order) == 0)
 			return 0;
 	return -12;
 }
@@ -181,7 +162,7 @@ static void drain_all(void)
 
 struct nst_page *nst_page_take_waits(unsigned int order, nst_mode_t mode, enum nst_null_reason *why)
 {
-	unsigned int first = nst_sys_cpus.node[nst_this_cpu()], drained = 0;
+	unsigned int first = nst_this_node(), drained = 0;
 	struct nst_page *p;
 
 	ensure_pcp(&nst_zones[first], order, mode);
@@ -206,11 +187,11 @@ struct nst_page *nst_page_take_waits(unsigned int order, nst_mode_t mode, enum n
 NST_ALWAYS_INLINE int put_buddy(struct nst_zone *z, struct nst_page *p, unsigned int order,
 				const int wait)
 {
-	struct nst_page *runs[MAX_BATCH];
+	struct nst_page *runs[NST_PCP_BATCH];
 	int i = nst_pcp_index(order);
 	size_t n = 0, k;
 
-	if (!take_lock(&z->lock, wait))
+	if (!nst_lock_or_try(&z->lock, wait))
 		return 0;
 	if (i >= 0)
 		n = nst_pcs_popn(&z->pcp[p->mobility][i], (void **)runs, nst_pcp_batch(order));
@@ -221,32 +202,35 @@ NST_ALWAYS_INLINE int put_buddy(struct nst_zone *z, struct nst_page *p, unsigned
 	return 1;
 }
 
-int nst_page_put_tries(struct nst_page *p)
+/* 1 if a place was found. */
+NST_ALWAYS_INLINE int put(struct nst_page *p, const int wait)
 {
 	struct nst_zone *z = &nst_zones[nst_page_node(p)];
 	unsigned int order = p->order;
 
 	nst_page_set_state(p, NST_PAGE_PCP);
-	return nst_pcp_put(z, p, order) || put_buddy(z, p, order, 0);
+	return nst_pcp_put(z, p, order) || put_buddy(z, p, order, wait);
+}
+
+void nst_page_put_nolock(struct nst_page *p)
+{
+	if (!put(p, 0))
+		nst_side_push(nst_page_address(p), p);
 }
 
 void nst_page_put_waits(struct nst_page *p)
 {
-	struct nst_zone *z = &nst_zones[nst_page_node(p)];
-	unsigned int order = p->order;
-
-	nst_page_set_state(p, NST_PAGE_PCP);
-	if (!nst_pcp_put(z, p, order))
-		put_buddy(z, p, order, 1);
+	put(p, 1);
 }
 
-void *nst_run_start(struct nst_page *p, size_t bytes, nst_mode_t mode)
+void *nst_run_start(struct nst_page *p, nst_mode_t mode, struct nst_site site)
 {
 	void *addr = nst_page_address(p);
 
-	p->asked = (u16)((bytes + NST_PAGE_BYTES - 1) >> NST_PAGE_SHIFT);
 	nst_page_set_state(p, NST_PAGE_RUN);
 	if (mode & NST_ZERO)
 		__builtin_memset(addr, 0, NST_PAGE_BYTES << p->order);
+	if (nst_mm.instrument)
+		nst_debug_alloc(NULL, addr, site);
 	return addr;
 }

@@ -11,7 +11,7 @@
 #include "mm.h"
 
 /* Runs moved at once, by index (tune): about 128 KiB, and one whole block. */
-static const u8 batches[NST_ORDER_NOLOCK_MAX + 2] = {31, 15, 7, 4, 1};
+static const u8 batches[NST_ORDER_NOLOCK_MAX + 2] = {NST_PCP_BATCH, 15, 7, 4, 1};
 
 int nst_pcp_index(unsigned int order)
 {
@@ -89,17 +89,13 @@ void nst_pcp_drain(struct nst_zone *z)
 static int fill_stack(struct nst_zone *z, struct nst_pcs_table *t, unsigned int cpu,
 		      unsigned int order)
 {
-	struct nst_page *runs[64];
+	struct nst_page *runs[NST_PCP_BATCH];
 	struct nst_pcs *s;
-	size_t n = 0, kept = 0;
+	size_t n, kept = 0;
 
 	nst_lock_wait(&z->lock);
-	while (n < nst_pcp_batch(order) && z->free_pages >= z->low + (1ull << order)) {
-		runs[n] = nst_buddy_take_locked(z, order, NST_MOB_UNMOVABLE);
-		if (!runs[n])
-			break;
-		n++;
-	}
+	n = nst_buddy_take_batch_locked(z, order, NST_MOB_UNMOVABLE, z->low, runs,
+					nst_pcp_batch(order));
 	nst_unlock(&z->lock);
 	s = n ? nst_pcs_take(t, cpu) : NULL;
 	if (s) {

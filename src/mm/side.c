@@ -88,16 +88,13 @@ static int follow(void *obj, struct nst_page *p, void **next)
 static void place(void *obj, struct nst_page *p)
 {
 	struct nst_site site = {"side list", NULL};
-	struct nst_cache *c;
 
-	if (p->state != NST_PAGE_SLAB) {
+	if (p->state == NST_PAGE_SLAB && !nst_cache_number(p->cache)->ctor)
+		nst_debug_refill(nst_cache_number(p->cache), obj, 16);
+	if (p->state == NST_PAGE_SLAB)
+		nst_cache_put_waits(nst_cache_number(p->cache), obj, site);
+	else
 		nst_page_put_waits(p);
-		return;
-	}
-	c = nst_cache_number(p->cache);
-	if (!c->ctor)
-		nst_debug_refill(c, obj, 16);
-	nst_cache_free_waits(c, obj, site);
 }
 
 unsigned int nst_side_drain(void)

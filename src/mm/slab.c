@@ -66,19 +66,18 @@ void nst_slab_unmake(struct nst_page *p)
 	nst_count(NST_COUNT_SLAB_FREED, 1);
 }
 
+void nst_slab_discard_waits(struct nst_page *p)
+{
+	nst_slab_unmake(p);
+	nst_page_put_waits(p);
+}
+
 int nst_slab_slot(const struct nst_cache *c, const struct nst_page *slab, const void *obj)
 {
 	size_t offset = (size_t)((const char *)obj - (const char *)nst_page_address(slab));
 	u32 slot = (u32)((u64)offset * c->magic >> 32);
 
 	return slot < c->slots && (size_t)slot * c->slot == offset ? (int)slot : -1;
-}
-
-int nst_slab_slot_is_free(const struct nst_page *slab, unsigned int slot)
-{
-	u64 word = nst_load_relaxed(&slab[slot / BITS_PER_PAGE].free[slot % BITS_PER_PAGE / 64]);
-
-	return (int)(word >> (slot % WORD_BITS) & 1); /* relaxed: a check that may be stale */
 }
 
 static void move(struct nst_page *slab, struct nst_list *to, struct nst_cache_node *n)

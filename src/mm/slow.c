@@ -23,7 +23,7 @@ static int enter(nst_mode_t mode, struct nst_site site)
 	nst_fork_check();
 	nst_lockdep_allocation(mode, site.address);
 	nst_count(NST_COUNT_REQUEST + nst_lowest_bit(mode & NST_MODE_MASK), 1);
-	if (nst_mode_row(mode)->sleeps && nst_side_pending())
+	if (nst_mode_row(mode)->sleeps)
 		nst_side_drain();
 	nst_worker_kick();
 	return 1;
@@ -39,15 +39,6 @@ static int again(nst_mode_t mode)
 	nst_maintain_pass(1);
 	nst_sys_futex_wait(&never, 0, NOFAIL_NAP_US);
 	return 1;
-}
-
-static void *finish(struct nst_cache *c, void *obj, nst_mode_t mode, struct nst_site site)
-{
-	if (nst_mm.instrument)
-		nst_debug_alloc(c, obj, site);
-	if (mode & NST_ZERO)
-		__builtin_memset(obj, 0, c->size);
-	return obj;
 }
 
 void *nst_cache_alloc_slow(struct nst_cache *c, nst_mode_t mode, struct nst_site site)
@@ -75,20 +66,19 @@ void *nst_cache_alloc_slow(struct nst_cache *c, nst_mode_t mode, struct nst_site
 		obj = nst_cache_alloc_waits(c, mode, &why);
 	} while (!obj && again(mode));
 	if (obj)
-		return finish(c, obj, mode, site);
+		return nst_object_start(c, obj, mode, site);
 	nst_count_null(mode, why);
 	return NULL;
 }
 
-void *nst_run_alloc_slow(unsigned int order, size_t bytes, nst_mode_t mode, struct nst_site site)
+void *nst_run_alloc_slow(unsigned int order, nst_mode_t mode, struct nst_site site)
 {
 	enum nst_null_reason why = NST_NULL_NOMEM;
 	struct nst_page *p;
-	void *addr;
 
 	mode = nst_mode_in_scope(mode);
 	if (mode & NST_MODES_NEVER_WAIT)
-		return nst_run_alloc_nolock(order, bytes, mode, site);
+		return nst_run_alloc_nolock(order, mode, site);
 	if (!enter(mode, site))
 		return NULL;
 	do {
@@ -98,10 +88,7 @@ void *nst_run_alloc_slow(unsigned int order, size_t bytes, nst_mode_t mode, stru
 		nst_count_null(mode, why);
 		return NULL;
 	}
-	addr = nst_run_start(p, bytes, mode);
-	if (nst_mm.instrument)
-		nst_debug_alloc(NULL, addr, site);
-	return addr;
+	return nst_run_start(p, mode, site);
 }
 
 static void *large_slow(size_t size, size_t align, nst_mode_t mode, struct nst_site site)
@@ -131,7 +118,7 @@ static struct nst_cache *class_for(size_t size, size_t align)
 	struct nst_cache *c;
 
 	for (size = nst_round_up(size, align); size <= NST_CLASS_MAX; size = c->size + 1) {
-		c = nst_size_table[(size + 15) / 16];
+		c = nst_size_table[nst_size_index(size)];
 		if (c->slot % align == 0)
 			return c;
 	}
@@ -163,14 +150,22 @@ void *nst_size_alloc_slow(size_t size, size_t align, nst_mode_t mode, struct nst
 	if (c)
 		return nst_cache_alloc_slow(c, mode, site);
 	if (whole <= NST_BLOCK_BYTES)
-		return nst_run_alloc_slow(
-			nst_log2_up((whole + NST_PAGE_BYTES - 1) >> NST_PAGE_SHIFT), size, mode,
-			site);
+		return nst_run_alloc_slow(nst_order_of(whole), mode, site);
 	if (mode & NST_MODES_NEVER_WAIT) {
 		nst_count_null(mode, NST_NULL_SIZE);
 		return NULL;
 	}
 	return large_slow(size, align, mode, site);
+}
+
+void nst_free_place(struct nst_page *p, void *obj, struct nst_site site)
+{
+	if (p->state == NST_PAGE_SLAB)
+		nst_cache_put_waits(nst_cache_number(p->cache), obj, site);
+	else if (p->state == NST_PAGE_RUN)
+		nst_page_put_waits(p);
+	else
+		nst_large_free(p);
 }
 
 void nst_free_slow(struct nst_cache *c, void *obj, struct nst_site site)
@@ -184,24 +179,10 @@ void nst_free_slow(struct nst_cache *c, void *obj, struct nst_site site)
 		return;
 	}
 	nst_fork_check();
-	p = nst_free_check(c, obj, site);
+	nst_side_drain();
+	p = nst_free_admit(c, &obj, site);
 	if (!p)
 		return;
-	if (nst_side_pending())
-		nst_side_drain();
-	if (nst_mm.instrument) {
-		if (!nst_debug_free(c, obj, site))
-			return;
-		obj = nst_debug_quarantine(obj);
-		if (!obj)
-			return;
-		p = nst_page_of(obj);
-	}
-	if (p->state == NST_PAGE_SLAB)
-		nst_cache_free_waits(nst_cache_number(p->cache), obj, site);
-	else if (p->state == NST_PAGE_RUN)
-		nst_page_put_waits(p);
-	else
-		nst_large_free(p);
+	nst_free_place(p, obj, site);
 	nst_worker_kick();
 }

@@ -78,6 +78,7 @@ void nst_budget_refill(void)
 
 static void read_locks(struct nst_stats *s)
 {
+	struct nst_sys_ratio ratio = nst_sys_tick_ratio();
 	unsigned int i, b;
 
 	for (i = 0; i < NST_NR_LOCKS; i++) {
@@ -87,11 +88,12 @@ static void read_locks(struct nst_stats *s)
 		o->taken = nst_load_relaxed(&c->taken); /* counters, here and below */
 		o->try_failed = nst_load_relaxed(&c->try_failed);
 		o->waited = nst_load_relaxed(&c->waited);
-		o->longest_hold_ns = nst_sys_ticks_to_ns(nst_load_relaxed(&c->longest_ticks));
+		o->longest_hold_ns =
+			nst_sys_ticks_to_ns(ratio, nst_load_relaxed(&c->longest_ticks));
 		for (b = 0; b < 64; b++) {
 			u64 holds = nst_load_relaxed(&c->hold_log2_ticks[b]);
 			/* the middle of the bucket */
-			u64 ns = holds ? nst_sys_ticks_to_ns(3ull << b >> 1) : 0;
+			u64 ns = nst_sys_ticks_to_ns(ratio, 3ull << b >> 1);
 
 			o->hold_log2_ns[nst_min(nst_log2(ns | 1), NST_HOLD_BUCKETS - 1)] += holds;
 		}

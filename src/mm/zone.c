@@ -66,8 +66,7 @@ int nst_zone_may_add(u64 pages)
 	       nst_load_relaxed(&nst_resident_pages) + pages <= max; /* relaxed: a counter */
 }
 
-/* First block of @z's part of arena @a, and one past its last; 0 if it has none. */
-static int part_of(const struct nst_zone *z, const struct nst_arena *a, size_t *first, size_t *end)
+int nst_zone_part(const struct nst_zone *z, const struct nst_arena *a, size_t *first, size_t *end)
 {
 	size_t i = (size_t)z->node - a->first_node;
 
@@ -87,7 +86,7 @@ static int find_block_locked(struct nst_zone *z, struct nst_arena **arena, size_
 		struct nst_arena *a = &nst_arenas[i];
 		size_t b, end;
 
-		if (!part_of(z, a, &b, &end))
+		if (!nst_zone_part(z, a, &b, &end))
 			continue;
 		for (b = nst_max(b, z->hint[i]); b < end; b++) {
 			if (a->block[b] > NST_BLOCK_COLD)

@@ -164,8 +164,7 @@ int nst_pcs_table_init(struct nst_pcs_table *t, u32 cap)
 	if (!t->real)
 		return -12;
 	t->cap = cap;
-	t->fast = t->instrumented || !nst_sys_rseq.usable || nst_sys_rseq.by_cid ? table_of_none
-										 : t->real;
+	nst_pcs_table_instrument(t, (int)t->instrumented);
 	return 0;
 }
 
@@ -194,29 +193,27 @@ static void free_stack(struct nst_pcs *s)
 		nst_meta_free(s, pcs_bytes(s->cap));
 }
 
+static void free_stripes(struct nst_stripe *stripes)
+{
+	unsigned int i;
+
+	for (i = 0; stripes && i < NST_STRIPES; i++)
+		free_stack(stripes[i].pcs);
+	nst_meta_free(stripes, NST_STRIPES * sizeof(*stripes));
+}
+
 void nst_pcs_table_exit(struct nst_pcs_table *t)
 {
 	unsigned int i;
 
 	for (i = 0; t->real && i < nst_sys_cpus.nr; i++)
 		free_stack(t->real[i]);
-	for (i = 0; t->stripes && i < NST_STRIPES; i++)
-		free_stack(t->stripes[i].pcs);
 	if (t->real)
 		nst_meta_free(t->real - 2, table_entries() * sizeof(*t->real));
-	nst_meta_free(t->stripes, NST_STRIPES * sizeof(*t->stripes));
+	free_stripes(t->stripes);
 	t->real = NULL;
 	t->fast = table_of_none;
 	t->stripes = NULL;
-}
-
-static void free_stripes(struct nst_stripe *stripes)
-{
-	unsigned int i;
-
-	for (i = 0; i < NST_STRIPES; i++)
-		free_stack(stripes[i].pcs);
-	nst_meta_free(stripes, NST_STRIPES * sizeof(*stripes));
 }
 
 static int ensure_stripes(struct nst_pcs_table *t)
@@ -231,19 +228,16 @@ static int ensure_stripes(struct nst_pcs_table *t)
 		return -12;
 	for (i = 0; i < NST_STRIPES; i++) {
 		stripes[i].pcs = new_stack(t->cap);
-		if (!stripes[i].pcs)
-			goto out_free;
+		if (!stripes[i].pcs) {
+			free_stripes(stripes);
+			return -12;
+		}
 	}
 	/* Pairs with: nst_load_acquire() in nst_pcs_stripes(). */
 	if (nst_cas_release(&t->stripes, (struct nst_stripe *)NULL, stripes))
 		return 0;
 	free_stripes(stripes);
 	return 0;
-out_free:
-	for (; i < NST_STRIPES; i++)
-		stripes[i].pcs = NULL;
-	free_stripes(stripes);
-	return -12;
 }
 
 int nst_pcs_ensure(struct nst_pcs_table *t, unsigned int cpu)

@@ -13,18 +13,26 @@ static int has_sequences(void)
 	return nst_sys_rseq.usable && (int)nst_load_relaxed((u32 *)(area + NST_RSEQ_CPU_ID)) >= 0;
 }
 
-/* Every stripe in turn, from the one this thread hashes to, until one yields. */
+/*
+ * The next stripe that can be had, taken: each in turn, from the one this thread hashes to. NULL: none is
+ * left. @i counts them, from 0.
+ */
+static struct nst_stripe *next_stripe(const struct nst_pcs_table *t, unsigned int *i)
+{
+	struct nst_stripe *stripes = nst_pcs_stripes(t), *s = NULL;
+
+	while (stripes && *i < NST_STRIPES && !s)
+		s = nst_stripe_take(stripes, NST_STRIPES, (*i)++);
+	return s;
+}
+
 static size_t stripes_popn(struct nst_pcs_table *t, void **out, size_t n)
 {
-	struct nst_stripe *stripes = nst_pcs_stripes(t);
-	unsigned int i;
+	struct nst_stripe *s;
+	unsigned int i = 0;
 	size_t k = 0;
 
-	for (i = 0; stripes && i < NST_STRIPES && !k; i++) {
-		struct nst_stripe *s = nst_stripe_take(stripes, NST_STRIPES, i);
-
-		if (!s)
-			continue;
+	while (!k && (s = next_stripe(t, &i)) != NULL) {
 		k = nst_stack_popn(s->pcs, out, n);
 		nst_stripe_put(s);
 	}
@@ -33,15 +41,11 @@ static size_t stripes_popn(struct nst_pcs_table *t, void **out, size_t n)
 
 static size_t stripes_pushn(struct nst_pcs_table *t, void *const *in, size_t n)
 {
-	struct nst_stripe *stripes = nst_pcs_stripes(t);
-	unsigned int i;
+	struct nst_stripe *s;
+	unsigned int i = 0;
 	size_t k = 0;
 
-	for (i = 0; stripes && i < NST_STRIPES && !k; i++) {
-		struct nst_stripe *s = nst_stripe_take(stripes, NST_STRIPES, i);
-
-		if (!s)
-			continue;
+	while (!k && (s = next_stripe(t, &i)) != NULL) {
 		k = nst_stack_pushn(s->pcs, in, n);
 		nst_stripe_put(s);
 	}
@@ -50,15 +54,11 @@ static size_t stripes_pushn(struct nst_pcs_table *t, void *const *in, size_t n)
 
 static enum nst_push stripes_push(struct nst_pcs_table *t, void *o)
 {
-	struct nst_stripe *stripes = nst_pcs_stripes(t);
 	enum nst_push r = NST_PUSH_FULL;
-	unsigned int i;
+	struct nst_stripe *s;
+	unsigned int i = 0;
 
-	for (i = 0; stripes && i < NST_STRIPES && r == NST_PUSH_FULL; i++) {
-		struct nst_stripe *s = nst_stripe_take(stripes, NST_STRIPES, i);
-
-		if (!s)
-			continue;
+	while (r == NST_PUSH_FULL && (s = next_stripe(t, &i)) != NULL) {
 		if (s->pcs->count && s->pcs->obj[s->pcs->count - 1] == o)
 			r = NST_PUSH_SAME;
 		else if (nst_stack_pushn(s->pcs, &o, 1))

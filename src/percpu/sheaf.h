@@ -36,7 +36,7 @@ struct nst_pcs_table {
 /* Context: any.  Waits: never.  Syscalls: none.  Locks: none. */
 void *nst_pcs_pop(struct nst_pcs_table *t);
 enum nst_push nst_pcs_push(struct nst_pcs_table *t, void *o);
-/* Up to @n, the top first; one commit. */
+/* Up to @n from the top, in the order they lie in: the top is last; one commit. */
 size_t nst_pcs_popn(struct nst_pcs_table *t, void **out, size_t n);
 size_t nst_pcs_pushn(struct nst_pcs_table *t, void *const *in, size_t n);
 

@@ -40,14 +40,14 @@ void nst_sys_clock_init(void)
 	start_ns = nst_sys_now_ns();
 }
 
-u64 nst_sys_ticks_to_ns(u64 ticks)
+struct nst_sys_ratio nst_sys_tick_ratio(void)
 {
-	u64 dt = nst_ticks() - start_ticks;
-	u64 ns = nst_sys_now_ns() - start_ns;
+	return (struct nst_sys_ratio){nst_sys_now_ns() - start_ns, nst_ticks() - start_ticks};
+}
 
-	if (!dt)
-		return 0;
-	return (u64)((__extension__(unsigned __int128) ticks * ns) / dt);
+u64 nst_sys_ticks_to_ns(struct nst_sys_ratio r, u64 ticks)
+{
+	return r.ticks ? (u64)((__extension__(unsigned __int128) ticks * r.ns) / r.ticks) : 0;
 }
 
 void nst_sys_futex_wait(u32 *word, u32 old, u64 us)

@@ -66,7 +66,7 @@ struct nst_lock {
 	uintptr_t owner;
 	u64 since;	/* ticks when taken; written by the holder */
 	u32 lock_class; /* enum nst_lock_class */
-	u32 rank;	/* order among locks of a class */
+	u32 for_fork;	/* 1: taken to keep it whole over a fork (mm/fork.c) */
 };
 
 /* Holds by class; every field a relaxed counter. */
@@ -90,8 +90,12 @@ int nst_sys_fence_cpu(int cpu);
 void nst_sys_futex_wait(u32 *word, u32 old, u64 us);
 void nst_sys_futex_wake(u32 *word);
 u64 nst_sys_now_ns(void);
-/* Nanoseconds of a number of ticks, by the ratio seen since start. */
-u64 nst_sys_ticks_to_ns(u64 ticks);
+/* The ratio of nanoseconds to ticks seen since start, and what a number of ticks is by it. */
+struct nst_sys_ratio {
+	u64 ns, ticks;
+};
+struct nst_sys_ratio nst_sys_tick_ratio(void);
+u64 nst_sys_ticks_to_ns(struct nst_sys_ratio r, u64 ticks);
 void nst_sys_clock_init(void);
 
 /* ---- cpu.c: CPUs and nodes ---- */
@@ -149,6 +153,12 @@ static inline unsigned int nst_this_cpu(void)
 	u32 cpu = nst_load_relaxed((u32 *)(area + NST_RSEQ_CPU_ID));
 
 	return cpu < nst_sys_cpus.nr ? cpu : 0;
+}
+
+/* Its node; stale as well. */
+static inline unsigned int nst_this_node(void)
+{
+	return nst_sys_cpus.node[nst_this_cpu()];
 }
 
 /*

@@ -426,7 +426,7 @@ static const char *const wanted[] = {
 	"nst_free_nolock",
 	"nst_pages_alloc_nolock",
 	"nst_cache_alloc_tries",
-	"nst_cache_free_tries",
+	"nst_cache_put_nolock",
 	"nst_cache_alloc_bulk",
 	"nst_pcs_pop",
 	"nst_pcs_push",
