@@ -6,7 +6,7 @@
  * already free when an object returns to its slab; on every free: same as the top of the stack.
  * debug:1 a bit per 16 bytes says what is handed out: every double free at once; random slab order.
  * debug:2 fill (0x5a when handed out, 0x6b when freed, checked on the way out) and red zones (0xcc).
- * debug:3 the places of allocation and free behind each object; 64 freed objects in quarantine.
+ * debug:3 the places of allocation and free behind each object; 64 freed ones of slabs in quarantine.
  *
  *	slot: | object (size) | pad | link words (constructors) | red 16 | alloc, free site 16 (debug 3) |
  *
@@ -51,6 +51,7 @@ void __asan_unpoison_memory_region(void const volatile *addr, size_t size);
 #define VALGRIND_MALLOCLIKE_BLOCK(p, n, red, zeroed) ((void)(p))
 #define VALGRIND_FREELIKE_BLOCK(p, red) ((void)(p))
 #define VALGRIND_MAKE_MEM_DEFINED(p, n) ((void)(p))
+#define VALGRIND_MAKE_MEM_UNDEFINED(p, n) ((void)(p))
 #endif
 
 #define FILL_NEW 0x5a
@@ -230,15 +231,12 @@ struct nst_page *nst_free_check(struct nst_cache *c, void *obj, struct nst_site 
 
 /* ---- live bits ---- */
 
-void nst_live_prepare(struct nst_arena *a, size_t block)
+int nst_live_prepare(struct nst_arena *a, size_t block)
 {
 	char *bits = (char *)a->live + block * (NST_BLOCK_BYTES / 16 / 8);
+	int err = nst_sys_commit(bits, NST_BLOCK_BYTES / 16 / 8);
 
-	if (nst_sys_commit(bits, NST_BLOCK_BYTES / 16 / 8) ||
-	    nst_sys_populate(bits, NST_BLOCK_BYTES / 16 / 8))
-		nst_corrupt(
-			"no memory for the bits that debug:1 needs; allowed: a larger limit, or "
-			"debug:0");
+	return err ? err : nst_sys_populate(bits, NST_BLOCK_BYTES / 16 / 8);
 }
 
 static u64 *live_word(const void *obj, u64 *bit)
@@ -349,6 +347,8 @@ void nst_debug_slab_made(struct nst_cache *c, void *addr)
 void nst_debug_slab_gone(void *addr, size_t bytes)
 {
 	asan_unpoison(addr, bytes);
+	if (nst_mm.instrument & NST_INSTRUMENT_TOOL)
+		(void)VALGRIND_MAKE_MEM_UNDEFINED(addr, bytes);
 }
 
 /* ---- each object handed out and taken back ---- */
@@ -401,12 +401,15 @@ static int end_use(struct nst_page *p, void *obj, struct nst_site site)
 	return 1;
 }
 
-/* Debug 3: keeps @obj and returns an older one to free now, or NULL. */
-static void *through_quarantine(void *obj)
+/*
+ * Debug 3: keeps @obj and returns an older one to free now, or NULL. Not for runs and mappings: they are
+ * large, and the state of their page shows a second free for as long as nobody else has them.
+ */
+static void *through_quarantine(const struct nst_page *p, void *obj)
 {
 	u32 i;
 
-	if (nst_mm.debug < 3)
+	if (nst_mm.debug < 3 || p->state != NST_PAGE_SLAB)
 		return obj;
 	i = nst_add_relaxed(&quarantine_next, 1u) % QUARANTINE; /* only spreads */
 	/* Pairs with: itself, and nst_debug_quarantine_flush(). */
@@ -419,7 +422,7 @@ struct nst_page *nst_free_admit(struct nst_cache *c, void **obj, struct nst_site
 
 	if (!p || !nst_mm.instrument)
 		return p;
-	*obj = end_use(p, *obj, site) ? through_quarantine(*obj) : NULL;
+	*obj = end_use(p, *obj, site) ? through_quarantine(p, *obj) : NULL;
 	return *obj ? nst_page_of(*obj) : NULL;
 }
 
@@ -433,6 +436,6 @@ void nst_debug_quarantine_flush(void)
 		void *obj = nst_exchange_acquire(&quarantine[i], NULL);
 
 		if (obj)
-			nst_free_place(nst_page_of(obj), obj, site);
+			nst_cache_put_waits(nst_cache_number(nst_page_of(obj)->cache), obj, site);
 	}
 }

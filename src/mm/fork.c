@@ -214,14 +214,10 @@ void nst_fork_init(void)
 
 /* ---- ready again ---- */
 
-static void ready_block(struct nst_arena *a, size_t block)
+static void ready_block(struct nst_arena *a, size_t block, u8 state)
 {
-	size_t bytes = NST_BLOCK_BYTES;
+	size_t bytes = state == NST_BLOCK_OPEN ? nst_zone_open_bytes(a, block) : NST_BLOCK_BYTES;
 
-	if (a->block[block] == NST_BLOCK_OPEN)
-		bytes = nst_zone_open_bytes(a, block);
-	else if (a->block[block] != NST_BLOCK_READY)
-		return;
 	nst_sys_populate((void *)(a->base + block * NST_BLOCK_BYTES), bytes);
 	nst_sys_populate(&a->pages[block * NST_BLOCK_PAGES],
 			 NST_BLOCK_PAGES * sizeof(struct nst_page));
@@ -250,11 +246,13 @@ int nst_fork_make_ready(void)
 	nst_store_relaxed(&process.cow, 0u);
 	for (i = 0; i < nst_mm.nr_arenas; i++) {
 		for (block = 0; block < nst_arenas[i].nr_blocks; block++) {
-			u8 state = nst_arenas[i].block[block];
+			/* relaxed: a block opened meanwhile is nobody's copy */
+			u8 state = nst_load_relaxed(&nst_arenas[i].block[block]);
 
-			if (state == NST_BLOCK_OPEN || state == NST_BLOCK_READY)
-				last = block + 1;
-			ready_block(&nst_arenas[i], block);
+			if (state != NST_BLOCK_OPEN && state != NST_BLOCK_READY)
+				continue;
+			last = block + 1;
+			ready_block(&nst_arenas[i], block, state);
 		}
 		ready_map(&nst_arenas[i], last);
 	}

@@ -427,8 +427,6 @@ void *nst_size_alloc_slow(size_t size, size_t align, nst_mode_t mode, struct nst
 void *nst_run_alloc_slow(unsigned int order, nst_mode_t mode, struct nst_site site);
 /* @c: the cache the caller named, or NULL. */
 void nst_free_slow(struct nst_cache *c, void *obj, struct nst_site site);
-/* A freed object, run or mapping to where it came from. Context: thread. Waits: short lock. */
-void nst_free_place(struct nst_page *p, void *obj, struct nst_site site);
 
 /* ---- nolock.c ---- */
 
@@ -473,7 +471,8 @@ struct nst_page *nst_free_admit(struct nst_cache *c, void **obj, struct nst_site
 void nst_misuse_double(const void *obj, struct nst_site site);
 void nst_misuse_destroyed(const struct nst_cache *c, struct nst_site site);
 void nst_bad_mode(nst_mode_t mode, struct nst_site site);
-void nst_live_prepare(struct nst_arena *a, size_t block);
+/* At debug 1 and up, with a block's descriptors: its live bits resident; 0 or -errno. */
+int nst_live_prepare(struct nst_arena *a, size_t block);
 
 /* ---- init.c, fork.c, worker.c ---- */
 

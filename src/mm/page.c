@@ -59,7 +59,7 @@ unsigned int nst_page_node(const struct nst_page *p)
 
 static struct nst_page *large_head(struct nst_arena *a, size_t block)
 {
-	while (a->block[block] == NST_BLOCK_LARGE_TAIL)
+	while (nst_load_relaxed(&a->block[block]) == NST_BLOCK_LARGE_TAIL) /* as in nst_page_of() */
 		block--;
 	return &a->pages[block * NST_BLOCK_PAGES];
 }
@@ -103,9 +103,7 @@ int nst_block_prepare(struct nst_arena *a, size_t block)
 	if (nst_sys_commit(pages, bytes) || nst_sys_populate(pages, bytes) ||
 	    nst_sys_populate((void *)map, NST_PAGE_BYTES))
 		return -12;
-	if (nst_mm.debug)
-		nst_live_prepare(a, block);
-	return 0;
+	return nst_mm.debug ? nst_live_prepare(a, block) : 0;
 }
 
 void nst_map_set(const struct nst_page *head, const struct nst_cache *c)

@@ -158,16 +158,6 @@ void *nst_size_alloc_slow(size_t size, size_t align, nst_mode_t mode, struct nst
 	return large_slow(size, align, mode, site);
 }
 
-void nst_free_place(struct nst_page *p, void *obj, struct nst_site site)
-{
-	if (p->state == NST_PAGE_SLAB)
-		nst_cache_put_waits(nst_cache_number(p->cache), obj, site);
-	else if (p->state == NST_PAGE_RUN)
-		nst_page_put_waits(p);
-	else
-		nst_large_free(p);
-}
-
 void nst_free_slow(struct nst_cache *c, void *obj, struct nst_site site)
 {
 	struct nst_page *p;
@@ -183,6 +173,11 @@ void nst_free_slow(struct nst_cache *c, void *obj, struct nst_site site)
 	p = nst_free_admit(c, &obj, site);
 	if (!p)
 		return;
-	nst_free_place(p, obj, site);
+	if (p->state == NST_PAGE_SLAB)
+		nst_cache_put_waits(nst_cache_number(p->cache), obj, site);
+	else if (p->state == NST_PAGE_RUN)
+		nst_page_put_waits(p);
+	else
+		nst_large_free(p);
 	nst_worker_kick();
 }

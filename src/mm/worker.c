@@ -28,7 +28,7 @@ const char *nst_worker_state(void)
 {
 	if (!nst_option(NST_OPT_worker))
 		return "off";
-	switch (worker.running) {
+	switch (nst_load_relaxed(&worker.running)) { /* a state to show */
 	case 0:
 		return "not started";
 	case 1:
@@ -48,11 +48,14 @@ void nst_worker_flag(void)
 
 void nst_worker_kick(void)
 {
+	u32 running;
+
 	if (nst_likely(!nst_load_relaxed(&worker.flag))) /* relaxed: the next kick sees it */
 		return;
-	if (worker.running == NO_THREAD)
+	running = nst_load_relaxed(&worker.running); /* relaxed: the start itself is a swap */
+	if (running == NO_THREAD)
 		return;
-	if (!worker.running)
+	if (!running)
 		nst_worker_start();
 	else if (nst_exchange_relaxed(&worker.flag, 2u) == 1)
 		nst_sys_futex_wake(&worker.flag);

@@ -10,6 +10,8 @@
 #include "alone.h"
 #include "common/check.h"
 
+#define MAX_KEPT 32u
+
 intptr_t nst_rseq_offset;
 u32 nst_test_delay[NST_NR_SEQS][NST_SEQ_POINTS];
 u64 nst_test_restarts[NST_NR_SEQS];
@@ -55,12 +57,17 @@ unsigned int alone_nr_cpus(void)
 	return (unsigned int)sysconf(_SC_NPROCESSORS_CONF);
 }
 
+/* To the end: a table is used after whoever made it has returned. */
+static void *volatile kept[MAX_KEPT];
+static unsigned int nr_kept;
+
 static void *zeroed(size_t bytes)
 {
 	void *p = calloc(1, bytes);
 
-	if (!p)
+	if (!p || nr_kept == MAX_KEPT)
 		check_broken("calloc");
+	kept[nr_kept++] = p;
 	return p;
 }
 

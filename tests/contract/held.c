@@ -20,7 +20,7 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
-#include "base/testhook.h"
+#include "mm/mm.h"
 #include "common/mix.h"
 #include "common/owner.h"
 #include "common/trap.h"
@@ -38,7 +38,7 @@ struct holder {
 	int own; /* make the requests from inside the region, then go on */
 	int stopped, release;
 	struct nst_cache *cache;   /* for barns and slabs: whose */
-	void *stock[HOLDER_STOCK]; /* of that cache, to be freed: the way to its barn */
+	void *stock[HOLDER_STOCK]; /* of that cache, allocated on the way to its lock */
 	void (*work)(struct holder *self);
 };
 
@@ -111,13 +111,21 @@ static void work_cache(struct holder *self)
 		nst_cache_free(self->cache, held_objects[--n]);
 }
 
-/* Frees only: with the slabs held by another, an allocation would not get to the barn. */
-static void work_stock(struct holder *self)
+/* By ordinary allocations, kept: they come to the barn, which has a sheaf, once the CPU has no more. */
+static void work_barn(struct holder *self)
 {
-	for (unsigned int i = 0; i < HOLDER_STOCK && !self->stopped; i++) {
-		nst_cache_free(self->cache, self->stock[i]);
-		self->stock[i] = NULL;
-	}
+	for (unsigned int i = 0; i < HOLDER_STOCK && !self->stopped; i++)
+		if (!self->stock[i])
+			self->stock[i] = nst_cache_alloc(self->cache, NST_NOWAIT);
+}
+
+/* By no-lock allocations, kept: they pass a barn that another holds. */
+static void work_slab(struct holder *self)
+{
+	for (unsigned int i = 0; i < HOLDER_STOCK && !self->stopped; i++)
+		if (!self->stock[i])
+			self->stock[i] = nst_cache_alloc_nolock(self->cache),
+			NST_BECAUSE("whatever is held, it comes to the slabs");
 }
 
 /* The lock that serialises who adds to a cache's per-CPU lists. */
@@ -294,33 +302,33 @@ static void check_own(int lock_class)
 	free(holder);
 }
 
-static void holder_stock(struct holder *holder)
-{
-	for (unsigned int i = 0; i < HOLDER_STOCK; i++)
-		holder->stock[i] = nst_cache_alloc(holder->cache, NST_NORMAL);
-	holder->work = work_stock;
-}
-
-/* Outer locks first: who stands in an inner one would keep others from the outer. */
+/*
+ * Outer locks first: who stands in an inner one would keep others from the outer. Nobody frees on the way:
+ * at debug:3 that may put another cache's object where it belongs, and wait for who stands there.
+ */
 static unsigned int start_all(struct holder *holders)
 {
 	unsigned int n = 0, missing = 0;
 
+	for (unsigned int i = 0; i < t.nr_caches; i++)
+		nst_barn_add_full(t.every[i], 0);
 	holder_start(&holders[n++], NST_LOCK_CACHES, NULL);
 	for (unsigned int i = 0; i < t.nr_caches; i++) {
 		holder_start(&holders[n], NST_LOCK_CACHES, t.every[i]);
 		holders[n++].work = work_areas;
 	}
 	holder_start(&holders[n++], NST_LOCK_GROW, NULL);
-	for (unsigned int i = 0; i < t.nr_caches; i++)
-		holder_start(&holders[n++], NST_LOCK_SLAB, t.every[i]);
 	for (unsigned int i = 0; i < t.nr_caches; i++) {
 		holder_start(&holders[n], NST_LOCK_BARN, t.every[i]);
-		holder_stock(&holders[n++]);
+		holders[n++].work = work_barn;
 	}
-	/* To free what is no sheaf's yet takes new sheaves, from the library's own memory. */
+	for (unsigned int i = 0; i < t.nr_caches; i++) {
+		holder_start(&holders[n], NST_LOCK_SLAB, t.every[i]);
+		holders[n++].work = work_slab;
+	}
+	/* The first object of a cache takes lists for it, from the library's own memory. */
 	holder_start(&holders[n], NST_LOCK_META, t.fresh);
-	holder_stock(&holders[n++]);
+	holders[n++].work = work_barn;
 	holder_start(&holders[n++], NST_LOCK_ZONE, NULL);
 	for (unsigned int i = 0; i < n; i++) {
 		holder_run(&holders[i]);

@@ -69,7 +69,8 @@ static void make(struct object *object, unsigned int i)
 
 static void free_all_without_locks(void)
 {
-	nst_test_fail[NST_FAIL_TRYLOCK] = -1;
+	/* The worker reads it. */
+	__atomic_store_n(&nst_test_fail[NST_FAIL_TRYLOCK], -1, __ATOMIC_RELAXED);
 	for (unsigned int i = 0; i < NR_OBJECTS; i++)
 		switch (i % 3) {
 		case 0:
@@ -85,7 +86,7 @@ static void free_all_without_locks(void)
 			nst_scope_exit(scope);
 		}
 		}
-	nst_test_fail[NST_FAIL_TRYLOCK] = 0;
+	__atomic_store_n(&nst_test_fail[NST_FAIL_TRYLOCK], 0, __ATOMIC_RELAXED);
 }
 
 static int drained(void)

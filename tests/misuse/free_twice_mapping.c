@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * free_twice_mapping.c - a mapping freed twice: seen at once at every level
+ * free_twice_mapping.c - a mapping freed twice: seen at every level, until its pages are given back
  *
  *	clause: B5
- *	level: debug:0
+ *	level: debug:0, worker:off
  *	exit: abort
  *	says: nostall: nst_free(0xN): freed twice; allowed: one free of a live object; caller free_twice_mapping.c:LINE
  */

@@ -126,8 +126,8 @@ static void futex(void)
 	nst_sys_futex_wait(&word, 5, 10000000);
 	pthread_create(&thread, NULL, wake, &word);
 	nst_sys_futex_wait(&word, 0, 10000000);
-	check(word == 1, "it is woken", "word %u", word);
 	pthread_join(thread, NULL);
+	check(word == 1 && nst_sys_now_ns() - before < 9000000000, "it is woken", "word %u", word);
 }
 
 int main(void)
