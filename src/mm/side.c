@@ -68,19 +68,26 @@ void nst_side_push(void *obj, struct nst_page *head)
 	nst_worker_flag();
 }
 
-/* The next element; 0 when the link fails its check: then the rest is lost, and said so. */
+/*
+ * The next element; 0 when the link fails its check: then the rest is lost, and said so. The link is void
+ * from then on, so that an object that was freed twice, and is on the list twice, ends the list when it
+ * comes again and does not close a circle.
+ */
 static int follow(void *obj, struct nst_page *p, void **next)
 {
 	u64 *w = words_of(obj, p);
 	u64 link = w[0] ^ nst_mix64(secret() ^ (u64)(uintptr_t)obj);
 
 	*next = (void *)(uintptr_t)link;
-	if (w[1] == check_of(obj, link))
+	if (w[1] == check_of(obj, link)) {
+		w[1] = ~w[1];
 		return 1;
+	}
 	nst_count(NST_COUNT_SIDE_CORRUPT, 1);
-	nst_warn("side list: the link in the free object %p was overwritten (written after free); "
-		 "what waited behind it is lost",
-		 obj);
+	nst_warn(
+		"side list: the link in the free object %p was overwritten (written after free, or freed "
+		"twice); what waited behind it is lost",
+		obj);
 	*next = NULL;
 	return 0;
 }

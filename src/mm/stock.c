@@ -50,25 +50,31 @@ static size_t objects_in(const struct nst_pcs *s)
 }
 
 enum how { KEEP, GROW };
+#define GROW_ROUNDS 4 /* of filling, while its CPU goes on taking */
+
+static size_t sheaves_for(const struct nst_cache *c, size_t objects)
+{
+	return (objects + c->batch - 1) / c->batch;
+}
 
 /* Capacity for @n objects in all: the sheaves there are, as full as they are, and full ones. */
 static u32 cap_for(const struct nst_cache *c, const struct nst_pcs *s, size_t have, size_t n)
 {
-	return s->count + (u32)((n - have + c->batch - 1) / c->batch) + 1;
+	return s->count + (u32)sheaves_for(c, n - have) + 1;
 }
 
 /*
  * Give stack @i sheaves off *chain until it holds @n objects or is full; with GROW a larger stack if
- * needed. Locks: areas.
+ * needed. How many objects are missing. Locks: areas.
  */
-static int top_up_locked(struct nst_cache *c, unsigned int i, size_t n, enum how how,
-			 struct nst_sheaf **chain)
+static size_t top_up_locked(struct nst_cache *c, unsigned int i, size_t n, enum how how,
+			    struct nst_sheaf **chain)
 {
 	struct nst_pcs *s = nst_pcs_take(&c->full, i), *grown;
 	size_t have;
 
 	if (!s)
-		return -12;
+		return n;
 	have = objects_in(s);
 	if (how == GROW && have < n && s->cap < cap_for(c, s, have, n)) {
 		grown = nst_pcs_grow(s, cap_for(c, s, have, n));
@@ -82,7 +88,7 @@ static int top_up_locked(struct nst_cache *c, unsigned int i, size_t n, enum how
 		nst_stack_pushn(s, (void **)&sheaf, 1);
 	}
 	nst_pcs_put(&c->full, i, s);
-	return have < n ? -12 : 0;
+	return have < n ? n - have : 0;
 }
 
 /* Room for the sheaves that the stock will leave empty. Locks: areas. */
@@ -97,21 +103,31 @@ static void room_for_empties_locked(struct nst_cache *c, unsigned int i, u32 nee
 	nst_pcs_put(&c->empty, i, grown ? grown : s);
 }
 
+/*
+ * At first as many sheaves are filled as a look at the stack says are missing; it may hold some that are
+ * not full, so what is missing after that is filled again.
+ */
 static int stock_stack(struct nst_cache *c, unsigned int i, unsigned int node, size_t n,
 		       enum how how)
 {
-	size_t nr = (n + c->batch - 1) / c->batch;
-	struct nst_sheaf *chain = filled_chain(c, node, nr);
-	int err;
+	size_t there = (size_t)nst_pcs_count(&c->full, i) * c->batch;
+	size_t missing = n > there ? n - there : 0;
+	int round, rounds = how == GROW ? GROW_ROUNDS : 1;
 
-	if (nr && !chain)
-		return -12;
-	nst_lock_wait(&c->areas);
-	room_for_empties_locked(c, i, (u32)nr + 2);
-	err = top_up_locked(c, i, n, how, &chain);
-	nst_unlock(&c->areas);
-	put_chain(c, chain);
-	return err;
+	for (round = 0; round < rounds; round++) {
+		struct nst_sheaf *chain = filled_chain(c, node, sheaves_for(c, missing));
+
+		if (missing && !chain)
+			return -12;
+		nst_lock_wait(&c->areas);
+		room_for_empties_locked(c, i, (u32)sheaves_for(c, n) + 2);
+		missing = top_up_locked(c, i, n, how, &chain);
+		nst_unlock(&c->areas);
+		put_chain(c, chain);
+		if (!missing)
+			return 0;
+	}
+	return -12;
 }
 
 static int stock_cpu(struct nst_cache *c, unsigned int cpu, size_t n)

@@ -80,7 +80,7 @@ static void check_out_of_band(void)
 
 /* ---- S2 ---- */
 
-enum damage { DAMAGE_ONES, DAMAGE_ZERO, DAMAGE_TEXT, DAMAGE_COPY, NR_DAMAGES };
+enum damage { DAMAGE_ONES, DAMAGE_ZERO, DAMAGE_TEXT, DAMAGE_COPY, DAMAGE_TWICE, NR_DAMAGES };
 
 static void damage(unsigned char *object, const unsigned char *other, enum damage how)
 {
@@ -119,8 +119,12 @@ static void drain_damaged(enum damage how)
 		nst_free_nolock(filler[i]);
 	for (int i = 0; i < 64; i++)
 		nst_free_nolock(object[i]);
+	/* Freed twice: on the list twice, and the list a circle. */
+	if (how == DAMAGE_TWICE)
+		nst_free_nolock(object[30]);
+	else
+		damage(object[30], object[10], how);
 	nst_test_fail[NST_FAIL_TRYLOCK] = 0;
-	damage(object[30], object[10], how);
 	nst_maintain();
 	nst_stats_read(&stats, sizeof(stats));
 	_exit(stats.side_corrupt ? 0 : 1);
@@ -128,7 +132,8 @@ static void drain_damaged(enum damage how)
 
 static void check_side_links(void)
 {
-	static const char *const names[] = {"ones", "zeroes", "text", "another's link"};
+	static const char *const names[] = {"ones", "zeroes", "text", "another's link",
+					    "freed twice"};
 
 	for (enum damage how = 0; how < NR_DAMAGES; how++) {
 		char text[512] = "";
