@@ -159,11 +159,13 @@ void nst_bad_mode(nst_mode_t mode, struct nst_site site)
 {
 	char name[160], caller[128];
 
+	nst_count(NST_COUNT_REFUSED, 1);
+	if (!nst_option(NST_OPT_warn))
+		return;
 	nst_mode_name(mode, name, sizeof(name));
 	nst_warn("%s: mode 0x%x (%s); allowed: exactly one of NST_NORMAL ... NST_FASTTRY, with "
 		 "modifiers; caller %s",
 		 site.function, mode, name, caller_text(site, caller, sizeof(caller)));
-	nst_count(NST_COUNT_REFUSED, 1);
 }
 
 /* ---- a pointer on a slow path ---- */

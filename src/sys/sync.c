@@ -47,7 +47,9 @@ struct nst_sys_ratio nst_sys_tick_ratio(void)
 
 u64 nst_sys_ticks_to_ns(struct nst_sys_ratio r, u64 ticks)
 {
-	return r.ticks ? (u64)((__extension__(unsigned __int128) ticks * r.ns) / r.ticks) : 0;
+	if (!r.ticks)
+		return 0;
+	return (u64)((__extension__(unsigned __int128) ticks * r.ns) / r.ticks);
 }
 
 void nst_sys_futex_wait(u32 *word, u32 old, u64 us)
@@ -103,6 +105,10 @@ int nst_lock_wait_us_raw(struct nst_lock *l, unsigned int us)
 
 void nst_lock_wait_raw(struct nst_lock *l)
 {
+	/* It would wait for ever. */
+	if (nst_lock_is_mine(l))
+		nst_corrupt("a request waits for a lock that its own thread holds; allowed in a "
+			    "signal handler: modes and entries that wait for nothing");
 	while (!nst_lock_wait_us_raw(l, 1000000))
 		;
 }

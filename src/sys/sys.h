@@ -76,7 +76,10 @@ struct nst_lock_counters {
 } NST_LINE_ALIGNED;
 extern struct nst_lock_counters nst_lock_counters[NST_NR_LOCKS] NST_HIDDEN;
 
-/* Waits: short lock. Raw: unseen by the validator; lockdep.h has the locks that are to be used. */
+/*
+ * Waits: short lock. A lock that this thread holds already is the end: an ordinary request in a handler.
+ * Raw: unseen by the validator; lockdep.h has the locks that are to be used.
+ */
 void nst_lock_wait_raw(struct nst_lock *l);
 /* 1 and held, or 0 after about @us microseconds of waiting. */
 int nst_lock_wait_us_raw(struct nst_lock *l, unsigned int us);

@@ -33,42 +33,54 @@ static struct {
 	struct mix child;
 } t;
 
+/*
+ * The child's life: both kinds of request, objects of both kept. The owner map is a copy of the
+ * parent's as of the fork, so that an object of a vanished thread handed out again is seen too.
+ * Returns the exit status: which step went wrong. Prints nothing: stdio may be locked for ever.
+ */
+static int child_requests(unsigned int round, enum mix_who who)
+{
+	uint64_t before = owner_errors();
+	int ordinary = who == MIX_ORDINARY;
+
+	mix_init(&t.child, &t.caches, who, t.seed * 7 + round, 240 + (unsigned int)ordinary);
+	for (int i = 0; i < 1500; i++)
+		mix_step(&t.child);
+	mix_empty(&t.child);
+	if (mix_errors(&t.child))
+		return 10 + ordinary;
+	if (ordinary && mix_got(&t.child) * 100 < mix_tries(&t.child) * 90)
+		return 20;
+	return owner_errors() == before ? 0 : 30;
+}
+
+static int child_life(unsigned int round)
+{
+	int rc = child_requests(round, MIX_NOLOCK);
+
+	rc = rc ? rc : child_requests(round, MIX_ORDINARY);
+	nst_maintain();
+	return rc;
+}
+
+/* What the handler interrupted may hold a lock: ordinary requests only after it has returned. */
+static volatile sig_atomic_t in_child_of_handler;
+
 static void *churn(void *arg)
 {
 	unsigned int i = (unsigned int)(uintptr_t)arg;
 	struct mix *mix = malloc(sizeof(*mix));
 
 	mix_init(mix, &t.caches, i == 1 ? MIX_NOLOCK : MIX_ORDINARY, t.seed + i, i);
-	while (!__atomic_load_n(&t.stop, __ATOMIC_ACQUIRE))
+	while (!__atomic_load_n(&t.stop, __ATOMIC_ACQUIRE)) {
 		mix_step(mix);
+		if (in_child_of_handler)
+			_exit(child_life(t.forks));
+	}
 	mix_empty(mix);
 	mix_check(mix, "C6 the parent's threads");
 	free(mix);
 	return NULL;
-}
-
-/*
- * The child's life: both kinds of request, objects of both kept. The owner map is a copy of the
- * parent's as of the fork, so that an object of a vanished thread handed out again is seen too.
- * Returns the exit status: which step went wrong. Prints nothing: stdio may be locked for ever.
- */
-static int child_life(unsigned int round)
-{
-	uint64_t before = owner_errors();
-
-	for (int who = 0; who < 2; who++) {
-		mix_init(&t.child, &t.caches, who ? MIX_ORDINARY : MIX_NOLOCK, t.seed * 7 + round,
-			 240 + (unsigned int)who);
-		for (int i = 0; i < 1500; i++)
-			mix_step(&t.child);
-		mix_empty(&t.child);
-		if (mix_errors(&t.child))
-			return 10 + who;
-		if (who && mix_got(&t.child) * 100 < mix_tries(&t.child) * 90)
-			return 20;
-	}
-	nst_maintain();
-	return owner_errors() == before ? 0 : 30;
 }
 
 static void reap(pid_t pid, const char *name, unsigned int *bad)
@@ -123,8 +135,14 @@ static void fork_here(int sig)
 {
 	(void)sig;
 	pid_t pid = _Fork();
-	if (pid == 0)
-		_exit(child_life(t.forks));
+	if (pid == 0) {
+		int rc = child_requests(t.forks, MIX_NOLOCK);
+
+		if (rc)
+			_exit(rc);
+		in_child_of_handler = 1;
+		return;
+	}
 	__atomic_store_n(&t.from_handler, pid, __ATOMIC_RELEASE);
 }
 

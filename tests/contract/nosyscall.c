@@ -5,6 +5,7 @@
  * A child process; in it one thread that the kernel kills at its first system call:
  *
  *	ordinary threads	allocate, free, stock; dawdle inside every lock so that others queue on it
+ *	refiller		stocks whenever the trapped thread has made so many operations more
  *	mover			moves the trapped thread from CPU to CPU
  *	trapped thread		stocked: TEST_OPS mixed operations, every byte written and checked
  *				drained: nobody refills, all is taken until NULL, and then is NULL always
@@ -33,6 +34,8 @@
 #define REPORT_FD 200
 #define NR_ORDINARY 3
 #define STOCK 128
+#define DEEP 800   /* objects at once */
+#define PACE 50000 /* operations from one round of stocking to the next */
 #define AGAIN 1000 /* times that a request must be NULL once drained */
 
 enum phase { PHASE_STOCKED, PHASE_STOCKED_DONE, PHASE_DRAIN, PHASE_DONE };
@@ -53,6 +56,7 @@ static struct {
 	pthread_t trapped;
 	pid_t tid;
 	int storm, stop;
+	unsigned int wanted, refilled; /* rounds of stocking: asked for, done */
 	uint64_t seed, ops;
 } t;
 
@@ -77,6 +81,15 @@ static void held(int lock_class)
 }
 #endif
 
+/* More of one size than a CPU's lists hold: through the barn, to the slabs and back. */
+static void deep(size_t size)
+{
+	static __thread void *object[DEEP];
+	size_t n = nst_alloc_bulk(size, NST_NOWAIT, DEEP, object);
+
+	nst_free_bulk(n, object);
+}
+
 static void *ordinary(void *arg)
 {
 	unsigned int id = (unsigned int)(uintptr_t)arg;
@@ -90,6 +103,8 @@ static void *ordinary(void *arg)
 			mix_step(mix);
 		if (rng_below(&dawdle, 64) == 0)
 			mix_caches_stock(&t.caches, STOCK);
+		if (rng_below(&dawdle, 8) == 0)
+			deep(rng_size(&dawdle, 8, 8192));
 		if (rng_below(&dawdle, 4) == 0)
 			nst_maintain();
 	}
@@ -97,6 +112,25 @@ static void *ordinary(void *arg)
 	mix_check(mix, "C1 ordinary threads beside the trapped one");
 	free(mix);
 	return NULL;
+}
+
+/* Stocks as often as the trapped thread's operations call for, however the two are scheduled. */
+static void *refiller(void *arg)
+{
+	struct timespec ts = {0, 20000};
+
+	while (!__atomic_load_n(&t.stop, __ATOMIC_ACQUIRE)) {
+		unsigned int wanted = __atomic_load_n(&t.wanted, __ATOMIC_ACQUIRE);
+
+		if (wanted == t.refilled) {
+			nanosleep(&ts, NULL);
+			continue;
+		}
+		nst_maintain();
+		mix_caches_stock(&t.caches, STOCK);
+		__atomic_store_n(&t.refilled, wanted, __ATOMIC_RELEASE);
+	}
+	return arg;
 }
 
 static void *mover(void *arg)
@@ -225,6 +259,13 @@ static void give_back(struct link *all)
 	}
 }
 
+static void await_refill(void)
+{
+	__atomic_store_n(&t.wanted, t.wanted + 1, __ATOMIC_RELEASE);
+	while (__atomic_load_n(&t.refilled, __ATOMIC_ACQUIRE) != t.wanted)
+		pause_loops(100);
+}
+
 static void *trapped(void *arg)
 {
 	struct report *r = t.report;
@@ -233,8 +274,11 @@ static void *trapped(void *arg)
 	t.tid = gettid();
 	__atomic_store_n(&r->live, 1, __ATOMIC_RELEASE);
 	trap_syscalls(t.storm ? TRAP_ALLOW_SIGRETURN : TRAP_ALLOW_NONE);
-	for (uint64_t i = 0; i < t.ops; i++)
+	for (uint64_t i = 0; i < t.ops; i++) {
+		if (i % PACE == 0)
+			await_refill();
 		mix_step(&r->stocked);
+	}
 	__atomic_store_n(&r->phase, PHASE_STOCKED_DONE, __ATOMIC_RELEASE);
 	while (__atomic_load_n(&r->phase, __ATOMIC_ACQUIRE) != PHASE_DRAIN)
 		pause_loops(100);
@@ -275,7 +319,7 @@ static void count_locks_and_nulls(struct report *r)
 static void child(const char *variant)
 {
 	struct report *r = t.report;
-	pthread_t other[NR_ORDINARY], moving;
+	pthread_t other[NR_ORDINARY], moving, refilling;
 	struct sigaction sa = {.sa_handler = handler, .sa_flags = SA_RESTART};
 
 	t.storm = !strcmp(variant, "storm");
@@ -293,6 +337,7 @@ static void child(const char *variant)
 #endif
 	for (uintptr_t i = 0; i < NR_ORDINARY; i++)
 		pthread_create(&other[i], NULL, ordinary, (void *)(i + 1));
+	pthread_create(&refilling, NULL, refiller, NULL);
 	pthread_create(&t.trapped, NULL, trapped, NULL);
 	while (!__atomic_load_n(&r->live, __ATOMIC_ACQUIRE))
 		sched_yield();
@@ -302,6 +347,7 @@ static void child(const char *variant)
 	for (int i = 0; i < NR_ORDINARY; i++)
 		pthread_join(other[i], NULL);
 	pthread_join(moving, NULL);
+	pthread_join(refilling, NULL);
 	count_locks_and_nulls(r);
 	/* What lies in another CPU's lists is not this CPU's to find: stay on one. */
 	run_on_cpu(t.tid, cpu_nth(0));

@@ -97,7 +97,7 @@ static void *installer(void *arg)
 			continue;
 		grown = s->cap < CAP_MOST ? nst_pcs_grow(s, s->cap + 8) : NULL;
 		nst_pcs_put(&t.table, stack, grown ? grown : s);
-		if (++t.installed > 10)
+		if (++t.installed > 10 && nst_load_relaxed(&t.passed) > t.ops / 10)
 			nst_store_relaxed(&t.enough, 1u); /* the others may end */
 		if (i % 16 == 0)
 			sched_yield();

@@ -6,6 +6,9 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include "sys/sys.h"
 #include "common/check.h"
@@ -130,6 +133,41 @@ static void futex(void)
 	check(word == 1 && nst_sys_now_ns() - before < 9000000000, "it is woken", "word %u", word);
 }
 
+static void say(const char *line, size_t len, int fatal)
+{
+	if (write(STDOUT_FILENO, line, len) < 0 || fatal)
+		_exit(fatal ? 3 : 4);
+}
+
+/* An ordinary request in a handler that interrupted one: the end, not a wait for ever. */
+static void waits_for_itself(void)
+{
+	char text[256] = "";
+	int end[2], status = 0;
+
+	if (pipe(end))
+		check_broken("pipe");
+	fflush(stdout);
+	pid_t pid = fork();
+	if (pid == 0) {
+		dup2(end[1], STDOUT_FILENO);
+		nst_bug_sink = say;
+		nst_lock_wait_raw(&lock);
+		nst_lock_wait_raw(&lock);
+		_exit(0);
+	}
+	close(end[1]);
+	ssize_t n = read(end[0], text, sizeof(text) - 1);
+	close(end[0]);
+	waitpid(pid, &status, 0);
+	check(n > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 3 &&
+		      !strcmp(text,
+			      "nostall: a request waits for a lock that its own thread holds; "
+			      "allowed in a signal handler: modes and entries that wait for "
+			      "nothing\n"),
+	      "B24 a wait for a lock of its own is the end", "status %#x, '%s'", status, text);
+}
+
 int main(void)
 {
 	nst_lock_init(&lock, NST_LOCK_ZONE);
@@ -138,6 +176,7 @@ int main(void)
 	own_thread();
 	waiting();
 	futex();
+	waits_for_itself();
 	check(nst_sys_fence_cpu(0) == 0 || !nst_sys_membarrier_ok, "a fence of one CPU", "refused");
 	check(nst_sys_fence_cpu(-1) == 0 || !nst_sys_membarrier_ok, "a fence of all", "refused");
 	return check_status();
