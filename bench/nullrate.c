@@ -156,6 +156,15 @@ static void *take(void *arg)
 	return arg;
 }
 
+static int stock(void)
+{
+	size_t n = run.answer->stock_objects;
+
+	if (run.job->order_plus_1)
+		return nst_pages_stock(run.job->order_plus_1 - 1, n, NST_CPU_ALL);
+	return run.cache ? nst_stock(run.cache, n, NST_CPU_ALL) : -1;
+}
+
 /* As many objects as fit the stock, on every CPU, and nothing freed in between. */
 static void take_within(void)
 {
@@ -164,7 +173,7 @@ static void take_within(void)
 
 	for (wave = 0; got && wave < 20; wave++) {
 		bench_pin(bench_cpu(wave & 1));
-		run.answer->failed |= nst_stock(run.cache, n, NST_CPU_ALL) != 0;
+		run.answer->failed |= stock() != 0;
 		for (i = 0; i < n; i++) {
 			got[i] = request();
 			run.answer->requests++;
@@ -199,12 +208,13 @@ static void note_stats(void)
 
 static int prepare(const struct job *job)
 {
-	if (job->order_plus_1)
-		return 0;
-	run.cache = nst_cache_create("bench-null", job->size, 0, NST_CACHE_NOLOCK, NULL);
-	run.answer->stock_objects = STOCK_BYTES / job->size < 4096 ? STOCK_BYTES / job->size : 4096;
-	run.answer->stock_bytes = run.answer->stock_objects * job->size;
-	return run.cache ? nst_stock(run.cache, run.answer->stock_objects, NST_CPU_ALL) : -1;
+	size_t size = job->order_plus_1 ? NST_PAGE_SIZE << (job->order_plus_1 - 1) : job->size;
+
+	if (!job->order_plus_1)
+		run.cache = nst_cache_create("bench-null", size, 0, NST_CACHE_NOLOCK, NULL);
+	run.answer->stock_objects = STOCK_BYTES / size < 4096 ? STOCK_BYTES / size : 4096;
+	run.answer->stock_bytes = run.answer->stock_objects * size;
+	return stock();
 }
 
 static void work(void)
@@ -318,11 +328,30 @@ int main(int argc, char **argv)
 			for (job.fate = OWN; job.fate <= HANDED; job.fate++)
 				ask(job);
 	}
+	/* Not stocked in any CPU: what the zone keeps ready for all of them. */
+	heading("NOLOCK again with 16 MiB ready in the zone, not 1: high:16M");
+	setenv("NOSTALL_CONF", "high:16M", 1);
+	job.way = NOLOCK;
+	job.order_plus_1 = 0;
+	job.size = 1024;
+	for (job.fate = HANDED; job.fate <= KEPT; job.fate++)
+		ask(job);
+	job.fate = HANDED;
+	for (order = 0; order <= NST_ORDER_NOLOCK_MAX; order++) {
+		job.order_plus_1 = order + 1;
+		ask(job);
+	}
+	unsetenv("NOSTALL_CONF");
 	heading("as many as stocked, 20 times over (aim: 0)");
 	job.order_plus_1 = 0;
 	job.within_stock = 1;
 	for (i = 0; i < BENCH_COUNT(sizes); i++) {
 		job.size = sizes[i];
+		for (job.way = NOLOCK; job.way <= FASTTRY; job.way++)
+			ask(job);
+	}
+	for (order = 0; order <= NST_ORDER_NOLOCK_MAX; order++) {
+		job.order_plus_1 = order + 1;
 		for (job.way = NOLOCK; job.way <= FASTTRY; job.way++)
 			ask(job);
 	}

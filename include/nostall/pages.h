@@ -58,6 +58,23 @@ NST_API void nst_pages_free(void *ptr);
  */
 NST_API void nst_pages_free_nolock(void *ptr) NST_NONBLOCKING;
 
+/**
+ * nst_pages_stock() - put runs of pages in a CPU's own list ahead of need
+ * @order: 0 to NST_ORDER_NOLOCK_MAX
+ * @n: runs, 1 to 1048576; the CPU's list is made large enough for them
+ * @cpus: a CPU number, NST_CPU_THIS or NST_CPU_ALL
+ *
+ * When it returns 0 each CPU named held at least @n unmovable runs, which that CPU's next @n no-lock
+ * requests of that order find without trying a lock, if nobody else takes them. The worker keeps the
+ * stock up; a larger @n makes it larger, a smaller one changes nothing.
+ *
+ * Context: thread.  Waits: sleeps.  Syscalls: madvise, membarrier.  Locks: takes the locks of the
+ * zone.
+ * Return: 0; -ENOMEM; -EINVAL for an order above NST_ORDER_NOLOCK_MAX, a CPU that is not possible or an
+ * @n out of range.
+ */
+NST_API int nst_pages_stock(unsigned int order, size_t n, int cpus);
+
 #if !defined(NST_NO_MACROS)
 #define nst_pages_alloc(order, mode) (NST_CALLER, (nst_pages_alloc)(order, NST_MODE_REFUSE(mode)))
 #endif

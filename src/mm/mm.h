@@ -113,6 +113,7 @@ struct nst_zone {
 	u8 node, gen;
 	/* Orders of which a no-lock request found too little, and where; hints, the worker clears them. */
 	u32 want, want_cpu;
+	u32 stocked; /* by nst_pages_stock(): a hint for the worker */
 	/* by lock: */
 	struct nst_list free[NST_NR_MOBILITIES][NST_NR_ORDERS];
 	u64 nr_free[NST_NR_MOBILITIES][NST_NR_ORDERS]; /* blocks */
@@ -294,9 +295,18 @@ u32 nst_pcp_batch(unsigned int order);
 /* Context: any. Locks: none. */
 struct nst_page *nst_pcp_take(struct nst_zone *z, unsigned int order, unsigned int mob);
 int nst_pcp_put(struct nst_zone *z, struct nst_page *p, unsigned int order);
-/* Runs of the orders in @want to CPUs' lists that have none: who may not try a lock has no other way. */
-int nst_pcp_fill(struct nst_zone *z, u32 want);
-/* Every stack's pages to the buddy lists. Context: thread. */
+enum nst_pcp_found {
+	NST_PCP_FILLED = 1,
+	NST_PCP_SHORT = 2 /* the zone has not enough for a stock */
+};
+/*
+ * Runs of the orders in @want to CPUs' lists that have none: who may not try a lock has no other way. And
+ * stocks are topped up: those a quarter gone, with @brim all. Context: thread.
+ */
+int nst_pcp_fill(struct nst_zone *z, u32 want, int brim);
+/* @n runs in stack @i (a CPU, or beyond them a stripe), and room for as many. 0 or -ENOMEM. Context: thread. */
+int nst_pcp_stock(struct nst_zone *z, unsigned int order, unsigned int i, u32 n);
+/* The pages of every stack but its stock to the buddy lists. Context: thread. */
 void nst_pcp_drain(struct nst_zone *z);
 
 /* ---- page_alloc.c: front door of pages ---- */

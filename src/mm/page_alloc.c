@@ -35,33 +35,70 @@ NST_ALWAYS_INLINE void put_back(struct nst_page **runs, size_t n, const int wait
 	}
 }
 
+/* A batch from the buddy lists; how many runs. */
+NST_ALWAYS_INLINE size_t batch_of(struct nst_zone *z, unsigned int order, nst_mode_t mode,
+				  struct nst_page **runs, enum nst_null_reason *why, const int wait)
+{
+	int short_of_pages;
+	size_t n;
+
+	if (!nst_lock_or_try(&z->lock, wait)) {
+		*why = NST_NULL_BUSY;
+		return 0;
+	}
+	n = nst_buddy_take_batch_locked(z, order, nst_mode_mobility(mode), nst_zone_floor(z, mode),
+					runs, nst_pcp_batch(order));
+	short_of_pages = z->free_pages < z->low;
+	nst_unlock(&z->lock);
+	if (short_of_pages)
+		nst_zone_want(z, order);
+	if (!n)
+		*why = NST_NULL_WATERMARK;
+	return n;
+}
+
+/* Runs to this CPU's list, as many as it has room for. */
+NST_ALWAYS_INLINE void keep(struct nst_zone *z, unsigned int order, nst_mode_t mode,
+			    struct nst_page **runs, size_t n, const int wait)
+{
+	struct nst_pcs_table *t = &z->pcp[nst_mode_mobility(mode)][nst_pcp_index(order)];
+	size_t kept = n ? nst_pcs_pushn(t, (void **)runs, n) : 0;
+
+	put_back(runs + kept, n - kept, wait);
+}
+
 /* A batch from the buddy lists: one to return, the rest to this CPU's list. */
 NST_ALWAYS_INLINE struct nst_page *from_buddy(struct nst_zone *z, unsigned int order,
 					      nst_mode_t mode, enum nst_null_reason *why,
 					      const int wait)
 {
-	unsigned int mob = nst_mode_mobility(mode);
 	struct nst_page *runs[NST_PCP_BATCH];
-	int i = nst_pcp_index(order), short_of_pages;
-	size_t n, kept;
+	size_t n = batch_of(z, order, mode, runs, why, wait);
 
-	if (!nst_lock_or_try(&z->lock, wait)) {
-		*why = NST_NULL_BUSY;
+	if (!n)
 		return NULL;
-	}
-	n = nst_buddy_take_batch_locked(z, order, mob, nst_zone_floor(z, mode), runs,
-					nst_pcp_batch(order));
-	short_of_pages = z->free_pages < z->low;
-	nst_unlock(&z->lock);
-	if (short_of_pages)
-		nst_zone_want(z, order);
-	if (!n) {
-		*why = NST_NULL_WATERMARK;
-		return NULL;
-	}
-	kept = n > 1 ? nst_pcs_pushn(&z->pcp[mob][i], (void **)&runs[1], n - 1) : 0;
-	put_back(&runs[1 + kept], n - 1 - kept, wait);
+	if (n > 1)
+		keep(z, order, mode, runs + 1, n - 1, wait);
 	return runs[0];
+}
+
+/*
+ * A no-lock caller that finds the lock free brings a batch before this CPU's list is empty: then it has
+ * many tries, and not one, before a busy lock means NULL.
+ */
+static void refill_early(struct nst_zone *z, unsigned int order, nst_mode_t mode)
+{
+	struct nst_pcs_table *t = &z->pcp[nst_mode_mobility(mode)][nst_pcp_index(order)];
+	u32 batch = nst_pcp_batch(order);
+	struct nst_page *runs[NST_PCP_BATCH];
+	enum nst_null_reason why;
+
+	if (!nst_pcs_by_sequence() || nst_pcs_count(t, nst_this_cpu()) >= (batch + 1) / 2)
+		return;
+	if (nst_hint(&z->lock.owner) ||
+	    nst_hint(&z->free_pages) < nst_zone_floor(z, mode) + ((u64)batch << order))
+		return;
+	keep(z, order, mode, runs, batch_of(z, order, mode, runs, &why, 0), 0);
 }
 
 NST_ALWAYS_INLINE struct nst_page *walk_zone(struct nst_zone *z, unsigned int order,
@@ -70,6 +107,8 @@ NST_ALWAYS_INLINE struct nst_page *walk_zone(struct nst_zone *z, unsigned int or
 {
 	struct nst_page *p = from_pcp(z, order, nst_mode_mobility(mode));
 
+	if (p && !wait && !(mode & NST_FASTTRY))
+		refill_early(z, order, mode);
 	if (p)
 		return p;
 	if (mode & NST_FASTTRY) {

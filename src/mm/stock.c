@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * stock.c - objects put in CPUs' own lists ahead of need, and kept there.
+ * stock.c - objects and runs put in CPUs' own lists ahead of need, and kept there.
  *
  * A CPU's stock lies in its stack of full sheaves, made large enough: its capacity beyond the ordinary one
  * says what was asked for, and the worker tops it up: it fills that capacity and never adds to it. Sheaves
  * are filled first, at leisure; then the stack is taken from its CPU for as long as it takes to store
- * their pointers: some microseconds in which a no-lock request there goes on to the barn.
+ * their pointers: some microseconds in which a no-lock request there goes on to the barn. Runs: pcp.c.
  *
  * Locks: takes cache->areas; slab and zone while filling.
  */
@@ -130,45 +130,81 @@ static int stock_stack(struct nst_cache *c, unsigned int i, unsigned int node, s
 	return -12;
 }
 
-static int stock_cpu(struct nst_cache *c, unsigned int cpu, size_t n)
+/* Stack @i of a cache's sheaves, or of an order's runs, gets @n; the node is that of its CPU. */
+typedef int stock_fn(void *of, unsigned int i, unsigned int node, size_t n);
+
+static int stock_cpu(stock_fn *stock, void *of, unsigned int cpu, size_t n)
 {
-	if (nst_cache_ensure_on(c, cpu))
-		return -12;
-	return stock_stack(c, cpu, nst_sys_cpus.node[cpu], n, GROW);
+	return stock(of, cpu, nst_sys_cpus.node[cpu], n);
 }
 
 /* Without sequences a thread looks through every stripe: the stock is spread over them. */
-static int stock_stripes(struct nst_cache *c, size_t n)
+static int stock_stripes(stock_fn *stock, void *of, size_t n)
 {
 	unsigned int i;
-	int err = nst_cache_ensure(c);
+	int err = 0;
 
 	for (i = 0; i < NST_STRIPES && !err; i++)
-		err = stock_stack(c, nst_sys_cpus.nr + i, 0, (n + NST_STRIPES - 1) / NST_STRIPES,
-				  GROW);
+		err = stock(of, nst_sys_cpus.nr + i, 0, (n + NST_STRIPES - 1) / NST_STRIPES);
 	return err;
 }
 
-int nst_stock(struct nst_cache *cache, size_t n, int cpus)
+static int stock_cpus(stock_fn *stock, void *of, size_t n, int cpus)
 {
 	unsigned int cpu;
 	int err = 0;
 
-	if (!cache || n == 0 || n > STOCK_MAX || cpus < NST_CPU_ALL || cpus >= (int)nst_sys_cpus.nr)
+	if (!nst_sys_rseq.usable)
+		return stock_stripes(stock, of, cpus == NST_CPU_ALL ? n * nst_sys_cpus.nr : n);
+	if (cpus == NST_CPU_THIS)
+		return stock_cpu(stock, of, nst_this_cpu(), n);
+	if (cpus >= 0)
+		return stock_cpu(stock, of, (unsigned int)cpus, n);
+	for (cpu = 0; cpu < nst_sys_cpus.nr && !err; cpu++)
+		err = stock_cpu(stock, of, cpu, n);
+	return err;
+}
+
+/* 0, or -EINVAL, or -ENOMEM when the library cannot start. */
+static int stock_enter(size_t n, int cpus)
+{
+	if (n == 0 || n > STOCK_MAX || cpus < NST_CPU_ALL)
 		return -22;
 	if (nst_start())
 		return -12;
 	nst_fork_check();
+	return cpus >= (int)nst_sys_cpus.nr ? -22 : 0;
+}
+
+static int stock_sheaves(void *of, unsigned int i, unsigned int node, size_t n)
+{
+	struct nst_cache *c = of;
+
+	if (nst_sys_rseq.usable ? nst_cache_ensure_on(c, i) : nst_cache_ensure(c))
+		return -12;
+	return stock_stack(c, i, node, n, GROW);
+}
+
+int nst_stock(struct nst_cache *cache, size_t n, int cpus)
+{
+	int err = cache ? stock_enter(n, cpus) : -22;
+
+	if (err)
+		return err;
 	nst_hint_set(&cache->stock, (u32)n);
-	if (!nst_sys_rseq.usable)
-		return stock_stripes(cache, cpus == NST_CPU_ALL ? n * nst_sys_cpus.nr : n);
-	if (cpus == NST_CPU_THIS)
-		return stock_cpu(cache, nst_this_cpu(), n);
-	if (cpus >= 0)
-		return stock_cpu(cache, (unsigned int)cpus, n);
-	for (cpu = 0; cpu < nst_sys_cpus.nr && !err; cpu++)
-		err = stock_cpu(cache, cpu, n);
-	return err;
+	return stock_cpus(stock_sheaves, cache, n, cpus);
+}
+
+static int stock_runs(void *of, unsigned int i, unsigned int node, size_t n)
+{
+	return nst_pcp_stock(&nst_zones[node], *(const unsigned int *)of, i, (u32)n);
+}
+
+int nst_pages_stock(unsigned int order, size_t n, int cpus)
+{
+	int err = order <= NST_ORDER_NOLOCK_MAX ? stock_enter(n, cpus) : -22;
+
+	return err ? err : stock_cpus(stock_runs, &order, n, cpus);
 }
 
 /* Does stack @i want a quarter of its stock or more? @n: how many objects that is, in all. */

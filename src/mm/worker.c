@@ -101,12 +101,18 @@ static int pass_caches(void)
 static int pass_zone(struct nst_zone *z)
 {
 	u32 want = nst_exchange_relaxed(&z->want, 0u); /* a hint */
-	int found = 0;
+	int found = 0, filled;
 
 	if (nst_hint(&z->free_pages) < z->low || want)
 		while (nst_hint(&z->free_pages) < z->high && nst_zone_grow(z, 0) == 0)
 			found = 1;
-	return want ? nst_pcp_fill(z, want) | found : found;
+	if (!want && !nst_hint(&z->stocked))
+		return found;
+	filled = nst_pcp_fill(z, want, 0);
+	found |= filled;
+	while (filled & NST_PCP_SHORT && nst_zone_grow(z, 0) == 0)
+		filled = nst_pcp_fill(z, want, 1);
+	return found;
 }
 
 static int purge(int now)

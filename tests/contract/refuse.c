@@ -62,6 +62,7 @@ static void check_errno_hit(void)
 	LEAVES_ERRNO("nst_pages_alloc_nolock", q = nst_pages_alloc_nolock(0));
 	LEAVES_ERRNO("nst_pages_free_nolock", nst_pages_free_nolock(q));
 	LEAVES_ERRNO("nst_stock", nst_stock(cache, 10, NST_CPU_ALL));
+	LEAVES_ERRNO("nst_pages_stock", nst_pages_stock(1, 10, NST_CPU_ALL));
 	LEAVES_ERRNO("nst_maintain", nst_maintain());
 	LEAVES_ERRNO("nst_scope_exit", nst_scope_exit(nst_scope_enter(NST_SCOPE_NOLOCK)));
 }

@@ -78,6 +78,34 @@ static void check_stock_elsewhere(void)
 	check(alive == 0, "C5 all of it comes back", "%zu alive", alive);
 }
 
+/* The same of runs, of each order; and three quarters again, once the worker or we have topped them up. */
+static void check_pages_stock(unsigned int order)
+{
+	int cpu = cpu_nth(cpu_nth(1) < 0 ? 0 : 1);
+	size_t n = 200 >> order, got[2] = {0, 0};
+	static void *run[2][200];
+
+	check(nst_pages_stock(order, n, cpu) == 0, "C5 runs stocked for one CPU", "order %u",
+	      order);
+	run_on_cpu(0, cpu);
+	for (int round = 0; round < 2; round++) {
+		for (size_t i = 0; i < n; i++) {
+			run[round][i] = nst_pages_alloc(order, NST_FASTTRY);
+			got[round] += run[round][i] != NULL;
+		}
+		/* Nothing to do for one means that the other is at it. */
+		for (int pass = 0; pass < 100 && !nst_maintain(); pass++)
+			usleep(100);
+	}
+	for (size_t i = 0; i < 2 * n; i++)
+		nst_pages_free_nolock(run[i / n][i % n]);
+	run_on_cpu(0, -1);
+	check(got[0] == n, "C5 each run stocked for that CPU is there", "%zu of %zu, order %u",
+	      got[0], n, order);
+	check(got[1] >= n * 3 / 4, "C5 a stock of runs is topped up", "%zu of %zu, order %u",
+	      got[1], n, order);
+}
+
 static void check_bad_cpu(void)
 {
 	struct nst_cache *cache = nst_cache_of_size(64);
@@ -89,6 +117,12 @@ static void check_bad_cpu(void)
 	      "not refused");
 	check(nst_stock(cache, SIZE_MAX, NST_CPU_ALL) == -EINVAL, "C5 stock of SIZE_MAX",
 	      "not refused");
+	check(nst_pages_stock(NST_ORDER_NOLOCK_MAX + 1, 1, NST_CPU_ALL) == -EINVAL &&
+		      nst_pages_stock(0, 0, NST_CPU_ALL) == -EINVAL &&
+		      nst_pages_stock(0, SIZE_MAX, NST_CPU_ALL) == -EINVAL &&
+		      nst_pages_stock(0, 1, 1 << 20) == -EINVAL &&
+		      nst_pages_stock(0, 1, -3) == -EINVAL,
+	      "C5 stock of a bad order, number or CPU", "not refused");
 }
 
 /* ---- short-lived threads ---- */
@@ -187,6 +221,8 @@ int main(int argc, char **argv)
 	check_deadline(120, "C5 in time");
 	check_unused_cpu();
 	check_stock_elsewhere();
+	for (unsigned int order = 0; order <= NST_ORDER_NOLOCK_MAX; order++)
+		check_pages_stock(order);
 	check_bad_cpu();
 	run_on_cpu(0, -1);
 	owner_start();

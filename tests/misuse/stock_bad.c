@@ -16,5 +16,8 @@ int main(void)
 	HOLDS(nst_stock(cache, 10, -3) == -EINVAL);
 	HOLDS(nst_stock(cache, SIZE_MAX, NST_CPU_THIS) == -EINVAL);
 	HOLDS(nst_stock(cache, (1u << 20) + 1, NST_CPU_THIS) == -EINVAL);
+	HOLDS(nst_pages_stock(4, 10, NST_CPU_THIS) == -EINVAL);
+	HOLDS(nst_pages_stock(0, 10, 1 << 20) == -EINVAL);
+	HOLDS(nst_pages_stock(0, (1u << 20) + 1, NST_CPU_ALL) == -EINVAL);
 	return 0;
 }
