@@ -76,7 +76,10 @@ void nst_side_push(void *obj, struct nst_page *head)
 static int follow(void *obj, struct nst_page *p, void **next)
 {
 	u64 *w = words_of(obj, p);
-	u64 link = w[0] ^ nst_mix64(secret() ^ (u64)(uintptr_t)obj);
+	u64 link;
+
+	nst_debug_expose(w);
+	link = w[0] ^ nst_mix64(secret() ^ (u64)(uintptr_t)obj);
 
 	*next = (void *)(uintptr_t)link;
 	if (w[1] == check_of(obj, link)) {

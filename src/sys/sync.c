@@ -24,6 +24,8 @@
 struct nst_lock_counters nst_lock_counters[NST_NR_LOCKS];
 int nst_sys_membarrier_ok;
 
+__extension__ typedef unsigned __int128 u128;
+
 static u64 start_ticks, start_ns;
 
 u64 nst_sys_now_ns(void)
@@ -49,7 +51,7 @@ u64 nst_sys_ticks_to_ns(struct nst_sys_ratio r, u64 ticks)
 {
 	if (!r.ticks)
 		return 0;
-	return (u64)((__extension__(unsigned __int128) ticks * r.ns) / r.ticks);
+	return (u64)((u128)ticks * r.ns / r.ticks);
 }
 
 void nst_sys_futex_wait(u32 *word, u32 old, u64 us)
