@@ -189,7 +189,8 @@ static pid_t vfork_exec(char *const argv[])
 	return pid;
 }
 
-static void check_exec(void)
+/* 0: an emulator runs this program, whose own locks a _Fork() in a handler may leave held in the child. */
+static int check_exec(void)
 {
 	char *const argv[] = {(char[]){"/proc/self/exe"}, (char[]){"--after-exec"}, NULL};
 	unsigned int bad = 0;
@@ -197,8 +198,8 @@ static void check_exec(void)
 	pid_t pid = vfork_exec(argv);
 
 	if (child_wait(pid, 10, &status) == 0 && WIFEXITED(status) && WEXITSTATUS(status) == 98) {
-		printf("# programs of this machine cannot be executed here (an emulator)\n");
-		return;
+		printf("# an emulator: no program of this machine can be executed here\n");
+		return 0;
 	}
 	for (int i = 0; i < 20; i++) {
 		reap(vfork_exec(argv), "C6 vfork and exec", &bad);
@@ -207,6 +208,7 @@ static void check_exec(void)
 		reap(pid, "C6 posix_spawn", &bad);
 	}
 	check(bad == 0, "C6 vfork and exec while others allocate", "%u of 40", bad);
+	return 1;
 }
 
 static int after_exec(void)
@@ -237,8 +239,9 @@ int main(int argc, char **argv)
 		pthread_create(&thread[i], NULL, churn, (void *)(i + 1));
 	check_fork(rounds);
 	check_grandchild();
-	check_exec();
-	check_fork_in_handler(rounds);
+	if (check_exec())
+		check_fork_in_handler(rounds);
+	__atomic_store_n(&t.stop, 1, __ATOMIC_RELEASE);
 	for (int i = 0; i < NR_CHURN; i++)
 		pthread_join(thread[i], NULL);
 	check(owner_errors() == 0 && owner_live() == 0, "C6 nothing handed out twice",
