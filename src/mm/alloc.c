@@ -49,12 +49,22 @@ void *nst_alloc_checked(size_t size, nst_mode_t mode)
 	return nst_size_alloc_slow(size, 1, mode, NST_SITE("nst_alloc"));
 }
 
+/* To its end, not only to @size: nst_realloc() relies on it. */
+static void *alloc_zeroed(size_t size, nst_mode_t mode, struct nst_site site)
+{
+	void *obj = nst_size_pop(size);
+
+	if (nst_unlikely(!obj))
+		return nst_size_alloc_slow(size, 1, mode, site);
+	return __builtin_memset(obj, 0, nst_size_table[nst_size_index(size)]->size);
+}
+
 void *nst_alloc(size_t size, nst_mode_t mode)
 {
 	if (refuse_mode(mode, NST_SITE("nst_alloc")))
 		return NULL;
 	if (mode & NST_ZERO)
-		return nst_size_alloc_slow(size, 1, mode, NST_SITE("nst_alloc"));
+		return alloc_zeroed(size, mode, NST_SITE("nst_alloc"));
 	return nst_alloc_checked(size, mode);
 }
 

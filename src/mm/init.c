@@ -19,6 +19,7 @@ struct nst_mm nst_mm;
 static struct {
 	u32 state; /* 0 not begun, 1 somebody is at it, 2 done, 3 failed */
 	int err;
+	uintptr_t by; /* the thread that is at it */
 } start;
 
 static int init_arena(void)
@@ -118,11 +119,11 @@ int nst_start(void)
 	/* Pairs with: nst_store_release() in nst_start(), of whoever was first. */
 	while (nst_load_acquire(&start.state) < 2) {
 		if (nst_cas_acquire(&start.state, 0u, 1u)) {
+			nst_store_relaxed(&start.by, nst_thread_pointer()); /* for itself */
 			start.err = do_start();
 			if (!start.err) {
 				/* Pairs with: nst_load_acquire() in nst_is_started(). */
 				nst_store_release(&nst_mm.started, 1u);
-				nst_worker_start();
 			} else {
 				nst_warn("no memory to start (error %d): every request gets NULL; "
 					 "allowed: a larger RLIMIT_AS, or the option reserve",
@@ -132,9 +133,10 @@ int nst_start(void)
 			nst_store_release(&start.state, start.err ? 3u : 2u);
 			break;
 		}
-		nst_sys_futex_wait(&start.state, 1, 100);
-		if (++waits > 100000)
+		/* relaxed: it is we, or it is not. We: libc allocated while we started. */
+		if (nst_load_relaxed(&start.by) == nst_thread_pointer() || ++waits > 100000)
 			return -11;
+		nst_sys_futex_wait(&start.state, 1, 100);
 	}
 	return start.err;
 }
@@ -143,6 +145,7 @@ int nst_start(void)
 __attribute__((constructor(101))) static void construct(void)
 {
 	nst_start();
+	nst_worker_allow();
 }
 
 /* ---- how the library runs here ---- */

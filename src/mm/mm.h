@@ -516,7 +516,8 @@ static inline void nst_cache_want(struct nst_cache *c)
 	nst_store_relaxed(&c->want, 1u); /* a hint */
 	nst_worker_flag();
 }
-void nst_worker_start(void);
+/* libc can start threads: constructors run. */
+void nst_worker_allow(void);
 void nst_worker_after_fork(void);
 /* fork() has put libc in order: a worker may be started. */
 void nst_worker_after_libc_fork(void);

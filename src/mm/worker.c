@@ -11,6 +11,7 @@
 #include "mm.h"
 
 #define NO_THREAD 3u   /* worker.running in a child of _Fork(): nobody starts one */
+#define TOO_EARLY 4u   /* and before constructors run, when libc cannot start threads */
 #define BUSY_US 1000u  /* (tune) */
 #define IDLE_US 50000u /* (tune) */
 #define BUSY_FOR_NS 100000000ull
@@ -19,10 +20,10 @@
 
 static struct {
 	u32 flag;      /* a no-lock caller wants it; also the futex it sleeps on */
-	u32 running;   /* 0 none, 1 started, 2 failed */
+	u32 running;   /* 0 none, 1 started, 2 failed, or as above */
 	u32 passing;   /* a pass is under way: nst_maintain() and the worker take turns */
 	u64 purged_at; /* ns */
-} worker;
+} worker = {.running = TOO_EARLY};
 
 const char *nst_worker_state(void)
 {
@@ -30,6 +31,7 @@ const char *nst_worker_state(void)
 		return "off";
 	switch (nst_load_relaxed(&worker.running)) { /* a state to show */
 	case 0:
+	case TOO_EARLY:
 		return "not started";
 	case 1:
 		return "running";
@@ -46,6 +48,8 @@ void nst_worker_flag(void)
 		nst_store_relaxed(&worker.flag, 1u);
 }
 
+static void start_thread(void);
+
 void nst_worker_kick(void)
 {
 	u32 running;
@@ -53,10 +57,10 @@ void nst_worker_kick(void)
 	if (nst_likely(!nst_load_relaxed(&worker.flag))) /* relaxed: the next kick sees it */
 		return;
 	running = nst_load_relaxed(&worker.running); /* relaxed: the start itself is a swap */
-	if (running == NO_THREAD)
+	if (running == NO_THREAD || running == TOO_EARLY)
 		return;
 	if (!running)
-		nst_worker_start();
+		start_thread();
 	else if (nst_exchange_relaxed(&worker.flag, 2u) == 1)
 		nst_sys_futex_wake(&worker.flag);
 }
@@ -199,7 +203,7 @@ static void run(void)
 	}
 }
 
-void nst_worker_start(void)
+static void start_thread(void)
 {
 	if (!nst_option(NST_OPT_worker) || !nst_cas_relaxed(&worker.running, 0u, 1u))
 		return;
@@ -208,6 +212,12 @@ void nst_worker_start(void)
 			 "nst_maintain()");
 		nst_store_relaxed(&worker.running, 2u); /* a state to show */
 	}
+}
+
+void nst_worker_allow(void)
+{
+	if (nst_cas_relaxed(&worker.running, TOO_EARLY, 0u) && nst_is_started())
+		start_thread();
 }
 
 /* The child has no worker. Whether it may start one is not known yet: _Fork() leaves libc's locks as they were. */

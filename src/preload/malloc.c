@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * malloc.c - FLOOR 7: libc's names for memory, served by libnostall.so.0, which this library needs.
+ *
+ *	malloc, calloc, realloc ... -> NST_NORMAL -> the thread's scopes -> errno = ENOMEM on NULL
+ *
+ * In a scope NST_SCOPE_NOLOCK every call here is a no-lock one, in a third party's code as well; NULL
+ * and ENOMEM are its answers. Size 0 is an object of its own, as in glibc. C++ operators come
+ * through malloc.
+ *
+ * Fork: fork.c has it. Signal: as the mode: only inside a no-lock scope. vfork: the child may call
+ * nothing here that malloc's standard does not allow it to.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <malloc.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <unistd.h>
+#define NST_NO_MACROS
+#include <nostall/nostall.h>
+
+#define EXPORT __attribute__((visibility("default")))
+#define likely(x) __builtin_expect(!!(x), 1)
+#define ALIGN_MAX ((size_t)1 << 30)
+
+/* Of C23, and of old: this libc's headers have them not. */
+void free_sized(void *ptr, size_t size);
+void free_aligned_sized(void *ptr, size_t align, size_t size);
+void cfree(void *ptr);
+
+static __attribute__((noinline, cold)) void *no_memory(void)
+{
+	errno = ENOMEM;
+	return NULL;
+}
+
+/* Size 0 gets the smallest object. */
+static size_t at_least_1(size_t size)
+{
+	return size + !size;
+}
+
+static void *or_errno(void *p)
+{
+	return likely(p != NULL) ? p : no_memory();
+}
+
+EXPORT void *malloc(size_t size)
+{
+	return or_errno(nst_alloc_checked(at_least_1(size), NST_NORMAL));
+}
+
+EXPORT void free(void *ptr)
+{
+	nst_free(ptr);
+}
+
+EXPORT void *calloc(size_t nr, size_t size)
+{
+	size_t bytes;
+
+	if (__builtin_mul_overflow(nr, size, &bytes))
+		return no_memory();
+	return or_errno(nst_alloc(at_least_1(bytes), NST_NORMAL | NST_ZERO));
+}
+
+EXPORT void *realloc(void *ptr, size_t size)
+{
+	if (ptr && !size) {
+		nst_free(ptr);
+		return NULL;
+	}
+	return or_errno(nst_realloc(ptr, at_least_1(size), NST_NORMAL));
+}
+
+EXPORT void *reallocarray(void *ptr, size_t nr, size_t size)
+{
+	size_t bytes;
+
+	if (__builtin_mul_overflow(nr, size, &bytes))
+		return no_memory();
+	return realloc(ptr, bytes);
+}
+
+/* An alignment that is none is rounded up, as glibc does for memalign() and aligned_alloc(). */
+static size_t as_alignment(size_t align)
+{
+	size_t power = 1;
+
+	while (power < align && power)
+		power <<= 1;
+	return power;
+}
+
+static void *aligned(size_t align, size_t size)
+{
+	if (align > ALIGN_MAX)
+		return no_memory();
+	return or_errno(nst_alloc_aligned(at_least_1(size), align, NST_NORMAL));
+}
+
+EXPORT void *memalign(size_t align, size_t size)
+{
+	align = as_alignment(align);
+	if (!align) {
+		errno = EINVAL;
+		return NULL;
+	}
+	return aligned(align, size);
+}
+
+EXPORT void *aligned_alloc(size_t align, size_t size)
+{
+	return memalign(align, size);
+}
+
+EXPORT int posix_memalign(void **out, size_t align, size_t size)
+{
+	void *p;
+
+	if (align % sizeof(void *) || align & (align - 1) || !align)
+		return EINVAL;
+	p = align > ALIGN_MAX ? NULL : nst_alloc_aligned(at_least_1(size), align, NST_NORMAL);
+	if (!p)
+		return ENOMEM;
+	*out = p;
+	return 0;
+}
+
+EXPORT void *valloc(size_t size)
+{
+	return aligned(NST_PAGE_SIZE, size);
+}
+
+EXPORT void *pvalloc(size_t size)
+{
+	if (size > PTRDIFF_MAX - NST_PAGE_SIZE)
+		return no_memory();
+	return aligned(NST_PAGE_SIZE,
+		       (at_least_1(size) + NST_PAGE_SIZE - 1) & ~(NST_PAGE_SIZE - 1));
+}
+
+EXPORT void free_sized(void *ptr, size_t size)
+{
+	if (ptr)
+		nst_free_sized(ptr, at_least_1(size));
+}
+
+/* The object may be one of a larger class, for its alignment. */
+EXPORT void free_aligned_sized(void *ptr, size_t align, size_t size)
+{
+	(void)align;
+	(void)size;
+	nst_free(ptr);
+}
+
+EXPORT void cfree(void *ptr)
+{
+	nst_free(ptr);
+}
+
+EXPORT size_t malloc_usable_size(void *ptr)
+{
+	return ptr ? nst_usable_size(ptr) : 0;
+}
+
+/* One pass of the worker's: bounded. @pad has no meaning here: nothing lies at the top of a heap. */
+EXPORT int malloc_trim(size_t pad)
+{
+	(void)pad;
+	return nst_maintain() != 0;
+}
+
+/* No parameter of glibc's has a counterpart; it says 1 as for one that was taken. */
+EXPORT int mallopt(int parameter, int value)
+{
+	(void)parameter;
+	(void)value;
+	return 1;
+}
+
+EXPORT struct mallinfo2 mallinfo2(void)
+{
+	struct mallinfo2 m = {0};
+	struct nst_stats s;
+	unsigned int i;
+
+	if (nst_stats_read(&s, sizeof(s)))
+		return m;
+	for (i = 0; i < s.nr_nodes; i++)
+		m.fordblks += s.zones[i].pages_free * NST_PAGE_SIZE;
+	m.hblks = s.large_mappings;
+	m.hblkhd = s.large_bytes;
+	m.arena = s.resident_bytes - s.large_bytes;
+	m.uordblks = m.arena - m.fordblks;
+	m.keepcost = m.fordblks;
+	return m;
+}
+
+EXPORT struct mallinfo mallinfo(void)
+{
+	struct mallinfo2 m = mallinfo2();
+
+	return (struct mallinfo){
+		.arena = (int)m.arena,
+		.hblks = (int)m.hblks,
+		.hblkhd = (int)m.hblkhd,
+		.uordblks = (int)m.uordblks,
+		.fordblks = (int)m.fordblks,
+		.keepcost = (int)m.keepcost,
+	};
+}
+
+EXPORT void malloc_stats(void)
+{
+	nst_stats_print(STDERR_FILENO);
+}
