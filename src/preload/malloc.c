@@ -25,7 +25,7 @@
 #define likely(x) __builtin_expect(!!(x), 1)
 #define ALIGN_MAX ((size_t)1 << 30)
 
-/* Of C23, and of old: this libc's headers have them not. */
+/* Of the next C standard, and of old: this libc's headers have them not. */
 void free_sized(void *ptr, size_t size);
 void free_aligned_sized(void *ptr, size_t align, size_t size);
 void cfree(void *ptr);
