@@ -287,7 +287,7 @@ enum nst_cache_flags {
 /**
  * nst_cache_create() - a cache of objects of one size
  * @name: for statistics and reports; copied, at most 31 bytes are kept
- * @size: bytes, 1 to 8192
+ * @size: bytes, 1 to 32768
  * @align: bytes, a power of two up to 4096, or 0 for 8
  * @flags: enum nst_cache_flags
  * @ctor: called once for each object when its slab is made, in a thread that may wait; or NULL. A free
@@ -400,7 +400,7 @@ NST_API int nst_stock(struct nst_cache *cache, size_t n, int cpus);
 
 /**
  * nst_cache_of_size() - the cache that serves nst_alloc() of a size
- * @size: bytes, 1 to 8192
+ * @size: bytes, 1 to 32768
  *
  * Context: thread.  Waits: never, once the library is started.  Syscalls: none.  Locks: none.
  * Return: the cache, for nst_stock() and statistics; NULL for other sizes. It belongs to the

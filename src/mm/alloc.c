@@ -114,7 +114,7 @@ static size_t usable(const struct nst_page *p)
 		return nst_cache_number(p->cache)->size;
 	if (p->state == NST_PAGE_LARGE)
 		return p->free[NST_PAGE_BYTES_WORD];
-	return p->state == NST_PAGE_RUN ? NST_PAGE_BYTES << p->order : 0;
+	return p->state == NST_PAGE_RUN ? nst_run_bytes(p) : 0;
 }
 
 size_t nst_usable_size(const void *ptr)
@@ -187,7 +187,7 @@ void *nst_pages_alloc(unsigned int order, nst_mode_t mode)
 		nst_count_null(mode, NST_NULL_SIZE);
 		return NULL;
 	}
-	return nst_run_alloc_slow(order, mode, site);
+	return nst_run_alloc_slow((size_t)1 << order, mode, site);
 }
 
 void nst_pages_free(void *ptr)

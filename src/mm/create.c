@@ -14,24 +14,29 @@ u32 nst_nr_caches;
 
 #define QUARANTINE_NAPS 1000u /* of 100 us */
 
+#define LARGE_SLOT                                                                                 \
+	(8192u + NST_PAGE_BYTES / 2) /* from here a slab has fewer slots, of more pages */
+#define LARGE_ORDER 5u
+
 /*
  * Room of a CPU's main stack: what decides most wins and losses. 252 objects or 256 KiB, whichever is
  * less (tune): more than that of a class is seldom in flight on one CPU.
  */
 static u32 main_cap_for(u32 slot)
 {
-	return (u32)nst_min(252, nst_max(((size_t)256 << 10) / slot, 16));
+	return (u32)nst_min(252, nst_max(((size_t)256 << 10) / slot, slot < LARGE_SLOT ? 16 : 8));
 }
 
-/* The smallest order whose slab wastes at most an eighth and has eight slots, or the largest. */
+/* The smallest order whose slab wastes at most an eighth and has eight slots (large: four), or the largest. */
 static unsigned int order_for(u32 slot)
 {
-	unsigned int order;
+	unsigned int order, most = slot < LARGE_SLOT ? NST_ORDER_NOLOCK_MAX : LARGE_ORDER;
+	u32 least = slot < LARGE_SLOT ? 8 : 4;
 
-	for (order = 0; order < NST_ORDER_NOLOCK_MAX; order++) {
+	for (order = 0; order < most; order++) {
 		u32 bytes = (u32)NST_PAGE_BYTES << order;
 
-		if (bytes / slot >= 8 && bytes % slot <= bytes / 8)
+		if (bytes / slot >= least && bytes % slot <= bytes / 8)
 			break;
 	}
 	return order;

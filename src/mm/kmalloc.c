@@ -3,8 +3,8 @@
  * kmalloc.c - size classes; above them page runs, above those whole mappings.
  *
  *	bytes	1 ... 128	in steps of 16
- *		... 8192	four classes to a doubling: at most a quarter of an object is waste
- *		... 2 MiB	runs of pages
+ *		... 32768	four classes to a doubling: at most a quarter of an object is waste
+ *		... 2 MiB	runs of pages, cut down to as many as it takes
  *		above		mappings (large.c)
  *
  * One table from nst_size_index() to the fast table of the cache; before the library has started every

@@ -64,6 +64,7 @@ struct nst_page {
 	u16 cache;   /* of a slab */
 	u16 on_full; /* slab: on the list of full slabs */
 	u16 inuse;   /* slab: slots handed out */
+	u16 pages;   /* a user's run that was cut down to so many; 0 for all else: 2^order */
 	struct nst_list list;
 	u64 free[4]; /* slab: a bit per slot of 256; large: bytes, link */
 };
@@ -326,13 +327,18 @@ struct nst_page *nst_page_take_waits(unsigned int order, nst_mode_t mode,
 void nst_page_put_nolock(struct nst_page *p);
 /* Context: thread. Waits: short lock. */
 void nst_page_put_waits(struct nst_page *p);
-/* Smallest order of a run of @bytes. */
-static inline unsigned int nst_order_of(size_t bytes)
+static inline size_t nst_pages_of(size_t bytes)
 {
-	return nst_log2_up((bytes + NST_PAGE_BYTES - 1) >> NST_PAGE_SHIFT);
+	return (bytes + NST_PAGE_BYTES - 1) >> NST_PAGE_SHIFT;
 }
 /* A run becomes the caller's: noted, zeroed if asked for. Its address. */
 void *nst_run_start(struct nst_page *p, nst_mode_t mode, struct nst_site site);
+/* All but the first @pages of a run back to the zone. Context: thread. Waits: short lock. */
+void nst_run_cut(struct nst_page *p, size_t pages);
+static inline size_t nst_run_bytes(const struct nst_page *p)
+{
+	return p->pages ? (size_t)p->pages << NST_PAGE_SHIFT : NST_PAGE_BYTES << p->order;
+}
 
 /* ---- slab.c. Locks: need node->slab. ---- */
 
@@ -398,7 +404,7 @@ void *nst_object_start(struct nst_cache *c, void *obj, nst_mode_t mode, struct n
 
 /* ---- kmalloc.c: size classes, runs ---- */
 
-#define NST_CLASS_MAX 8192u /* bytes: the largest size class */
+#define NST_CLASS_MAX 32768u /* bytes: the largest size class */
 /* Where a size is in these tables; what fits no better is in the last. */
 static inline size_t nst_size_index(size_t size)
 {
@@ -434,7 +440,8 @@ extern u64 nst_large_count, nst_large_pages;
 /* @size: bytes to zero for NST_ZERO. Modes that wait for nothing go on in nolock.c. */
 void *nst_cache_alloc_slow(struct nst_cache *c, nst_mode_t mode, struct nst_site site);
 void *nst_size_alloc_slow(size_t size, size_t align, nst_mode_t mode, struct nst_site site);
-void *nst_run_alloc_slow(unsigned int order, nst_mode_t mode, struct nst_site site);
+/* @pages, of a run of the next order; aligned to that. */
+void *nst_run_alloc_slow(size_t pages, nst_mode_t mode, struct nst_site site);
 /* @c: the cache the caller named, or NULL. */
 void nst_free_slow(struct nst_cache *c, void *obj, struct nst_site site);
 

@@ -104,14 +104,14 @@ void *nst_run_alloc_nolock(unsigned int order, nst_mode_t mode, struct nst_site 
 	return nst_run_start(p, mode, site);
 }
 
+nst_static_assert(NST_NOLOCK_MAX <= NST_CLASS_MAX, "every no-lock size is one of a class");
+
 void *nst_size_alloc_nolock_slow(size_t size, nst_mode_t mode, struct nst_site site)
 {
 	if (size - 1 >= NST_NOLOCK_MAX) {
 		nst_count_null(mode, NST_NULL_SIZE);
 		return NULL;
 	}
-	if (size > NST_CLASS_MAX)
-		return nst_run_alloc_nolock(nst_order_of(size), mode, site);
 	if (!started(mode))
 		return NULL;
 	return alloc_nolock(nst_size_table[nst_size_index(size)], mode, site, 1);

@@ -139,7 +139,7 @@ int nst_zone_looks_dry(struct nst_zone *z, unsigned int order, nst_mode_t mode)
 	int i = nst_pcp_index(order);
 	unsigned int m, cpu = nst_this_cpu();
 
-	for (m = 0; m < NST_NR_MOBILITIES; m++)
+	for (m = 0; m < NST_NR_MOBILITIES && i >= 0; m++)
 		if (nst_pcs_by_sequence() ? nst_pcs_count(&z->pcp[m][i], cpu) != 0
 					  : nst_pcs_has_stack(&z->pcp[m][i]))
 			return 0;
@@ -241,6 +241,38 @@ NST_ALWAYS_INLINE int put_buddy(struct nst_zone *z, struct nst_page *p, unsigned
 	return 1;
 }
 
+/* A run that was cut down, in pieces of a power of two, the last first: they merge with what was cut off. */
+NST_ALWAYS_INLINE int put_cut(struct nst_zone *z, struct nst_page *p, const int wait)
+{
+	size_t pages = p->pages;
+
+	if (!nst_lock_or_try(&z->lock, wait))
+		return 0;
+	p->pages = 0;
+	while (pages) {
+		unsigned int order = nst_lowest_bit(pages);
+
+		pages &= pages - 1;
+		nst_buddy_put_locked(z, p + pages, order);
+	}
+	nst_unlock(&z->lock);
+	return 1;
+}
+
+void nst_run_cut(struct nst_page *p, size_t pages)
+{
+	struct nst_zone *z = &nst_zones[nst_page_node(p)];
+	size_t at;
+
+	if (pages == (size_t)1 << p->order)
+		return;
+	p->pages = (u16)pages;
+	nst_lock_wait(&z->lock);
+	for (at = pages; at < (size_t)1 << p->order; at += at & (~at + 1))
+		nst_buddy_put_locked(z, p + at, nst_lowest_bit(at));
+	nst_unlock(&z->lock);
+}
+
 /* 1 if a place was found. */
 NST_ALWAYS_INLINE int put(struct nst_page *p, const int wait)
 {
@@ -248,6 +280,8 @@ NST_ALWAYS_INLINE int put(struct nst_page *p, const int wait)
 	unsigned int order = p->order;
 
 	nst_page_set_state(p, NST_PAGE_PCP);
+	if (nst_unlikely(p->pages))
+		return put_cut(z, p, wait);
 	return nst_pcp_put(z, p, order) || put_buddy(z, p, order, wait);
 }
 
@@ -268,7 +302,7 @@ void *nst_run_start(struct nst_page *p, nst_mode_t mode, struct nst_site site)
 
 	nst_page_set_state(p, NST_PAGE_RUN);
 	if (mode & NST_ZERO)
-		__builtin_memset(addr, 0, NST_PAGE_BYTES << p->order);
+		__builtin_memset(addr, 0, nst_run_bytes(p));
 	if (nst_mm.instrument)
 		nst_debug_alloc(NULL, addr, site);
 	return addr;

@@ -71,9 +71,10 @@ void *nst_cache_alloc_slow(struct nst_cache *c, nst_mode_t mode, struct nst_site
 	return NULL;
 }
 
-void *nst_run_alloc_slow(unsigned int order, nst_mode_t mode, struct nst_site site)
+void *nst_run_alloc_slow(size_t pages, nst_mode_t mode, struct nst_site site)
 {
 	enum nst_null_reason why = NST_NULL_NOMEM;
+	unsigned int order = nst_log2_up(pages);
 	struct nst_page *p;
 
 	mode = nst_mode_in_scope(mode);
@@ -88,6 +89,7 @@ void *nst_run_alloc_slow(unsigned int order, nst_mode_t mode, struct nst_site si
 		nst_count_null(mode, why);
 		return NULL;
 	}
+	nst_run_cut(p, pages);
 	return nst_run_start(p, mode, site);
 }
 
@@ -150,7 +152,7 @@ void *nst_size_alloc_slow(size_t size, size_t align, nst_mode_t mode, struct nst
 	if (c)
 		return nst_cache_alloc_slow(c, mode, site);
 	if (whole <= NST_BLOCK_BYTES)
-		return nst_run_alloc_slow(nst_order_of(whole), mode, site);
+		return nst_run_alloc_slow(nst_pages_of(whole), mode, site);
 	if (mode & NST_MODES_NEVER_WAIT) {
 		nst_count_null(mode, NST_NULL_SIZE);
 		return NULL;
