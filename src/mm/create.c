@@ -145,6 +145,7 @@ struct nst_cache *nst_cache_make(const char *name, size_t size, size_t align, u3
 	__builtin_memset(c, 0, offsetof(struct nst_cache, used));
 	c->id = (u16)id;
 	c->ctor = ctor;
+	c->keeps = (flags & NST_CACHE_NOLOCK) != 0;
 	c->mobility = flags & NST_CACHE_RECLAIMABLE ? NST_MOB_RECLAIMABLE : NST_MOB_UNMOVABLE;
 	nst_lock_init(&c->areas, NST_LOCK_CACHES);
 	set_name(c, name);
@@ -269,12 +270,10 @@ static void free_unused_slabs(struct nst_cache *c, struct nst_cache_node *n)
 	} while (p);
 }
 
-void nst_cache_flush(struct nst_cache *c)
+void nst_cache_drain(struct nst_cache *c)
 {
 	unsigned int i;
 
-	nst_debug_quarantine_flush();
-	nst_side_drain();
 	nst_stray_drain(c);
 	nst_lock_wait(&c->areas);
 	for_each_stack(c, &c->main, flush_stack);
@@ -285,6 +284,13 @@ void nst_cache_flush(struct nst_cache *c)
 		flush_barn(c, c->node[i]);
 		free_unused_slabs(c, c->node[i]);
 	}
+}
+
+static void flush_all(struct nst_cache *c)
+{
+	nst_debug_quarantine_flush();
+	nst_side_drain();
+	nst_cache_drain(c);
 }
 
 /* Slots handed out, over all nodes. */
@@ -313,7 +319,7 @@ static size_t alive_after_flush(struct nst_cache *c)
 	size_t n;
 
 	for (naps = 0;; naps++) {
-		nst_cache_flush(c);
+		flush_all(c);
 		n = alive(c);
 		if (!n || naps == most)
 			return n;

@@ -97,6 +97,7 @@ static void repair_zone(struct nst_zone *z)
 				z->nr_free[m][i] = 0;
 			}
 		}
+		nst_list_init(&z->cold);
 		z->free_pages = 0;
 		abandon(&z->lock);
 	}

@@ -50,6 +50,7 @@ enum nst_mobility { NST_MOB_UNMOVABLE, NST_MOB_RECLAIMABLE, NST_MOB_MOVABLE };
 enum nst_page_state {
 	NST_PAGE_TAIL,
 	NST_PAGE_FREE, /* in a buddy list */
+	NST_PAGE_COLD, /* free and given back to the kernel, while its block is in use */
 	NST_PAGE_PCP,  /* in a per-CPU stack, or on its way */
 	NST_PAGE_RUN,  /* a user's */
 	NST_PAGE_SLAB,
@@ -119,6 +120,7 @@ struct nst_zone {
 	struct nst_list free[NST_NR_MOBILITIES][NST_NR_ORDERS];
 	u64 nr_free[NST_NR_MOBILITIES][NST_NR_ORDERS]; /* blocks */
 	u64 free_pages, lowest_free;		       /* the latter since the worker's last pass */
+	struct nst_list cold;			       /* runs of state PAGE_COLD */
 	u64 taken[NST_NR_MOBILITIES], fallback[NST_NR_MOBILITIES], stolen;
 	u64 min, low, high; /* watermarks, pages; constant */
 	/* by grow: */
@@ -160,6 +162,9 @@ struct nst_cache {
 	u32 align;
 	u32 want;	       /* as in the zone */
 	u32 stock;	       /* per CPU, by nst_stock() */
+	u32 keeps;	       /* NST_CACHE_NOLOCK: its lists are left alone when it is idle */
+	u32 held;	       /* what its lists held when the worker last looked, */
+	u64 held_since;	       /* and since when no more or less, ns; the worker's */
 	struct nst_lock areas; /* serialises who takes or adds stacks */
 	char name[32];
 	u32 used; /* stored last when it is made; the last field, so that it can be kept while the rest is cleared */
@@ -275,7 +280,7 @@ u64 nst_zone_floor(const struct nst_zone *z, nst_mode_t mode);
 int nst_zone_part(const struct nst_zone *z, const struct nst_arena *a, size_t *first, size_t *end);
 /* Make at least a run of @order ready. Context: thread. Waits: sleeps. 0 or -errno. */
 int nst_zone_grow(struct nst_zone *z, unsigned int order);
-/* Give free blocks back; how many. Context: thread. Waits: sleeps. */
+/* Give free blocks and runs back, at most @most of each; how many. Context: thread. Waits: sleeps. */
 unsigned int nst_zone_shrink(struct nst_zone *z, unsigned int most);
 /* Bytes of the zone's open block that are ready already. */
 size_t nst_zone_open_bytes(struct nst_arena *a, size_t block);
@@ -396,8 +401,8 @@ void nst_cache_put_waits(struct nst_cache *c, void *obj, struct nst_site site);
 /* This CPU's stacks (or the stripes), made if there are none; 0 or -errno. Context: thread. */
 int nst_cache_ensure(struct nst_cache *c);
 int nst_cache_ensure_on(struct nst_cache *c, unsigned int cpu);
-/* Every free object to its slab, every unused slab to the zone. Context: thread. */
-void nst_cache_flush(struct nst_cache *c);
+/* Every object of CPUs' lists and barns to its slab, every unused slab to the zone. Context: thread. */
+void nst_cache_drain(struct nst_cache *c);
 void nst_to_slab_waits(struct nst_cache *c, void *obj);
 /* An object becomes the caller's: noted, zeroed if asked for. */
 void *nst_object_start(struct nst_cache *c, void *obj, nst_mode_t mode, struct nst_site site);

@@ -15,6 +15,7 @@
 #define BUSY_US 1000u  /* (tune) */
 #define IDLE_US 50000u /* (tune) */
 #define BUSY_FOR_NS 100000000ull
+#define DECAY_NS 500000000ull /* (tune) */
 #define PURGE_BLOCKS 8u	      /* given back in a pass, at most */
 #define PURGE_NS 100000000ull /* a block must have been idle for this long */
 
@@ -77,7 +78,42 @@ static int fill_barn(struct nst_cache *c)
 	return (int)found;
 }
 
-static int pass_cache(struct nst_cache *c)
+/* What CPUs' lists and barns hold, as one number that is the same while nobody uses them. */
+static u32 held_by(struct nst_cache *c)
+{
+	u32 held = 0;
+	unsigned int i;
+
+	for (i = 0; i < nst_pcs_nr_stacks(&c->main); i++)
+		held = held * 31 + nst_pcs_count(&c->main, i) + (nst_pcs_count(&c->full, i) << 16);
+	for (i = 0; i < nst_sys_cpus.nr_nodes; i++)
+		held = held * 31 + nst_hint(&c->node[i]->nr_full);
+	return held;
+}
+
+/*
+ * A cache that nobody has used for a while gives back what lies in its lists, so that its slabs can become
+ * pages, and those the kernel's, again. Not one that was stocked, or made for no-lock requests.
+ */
+static int decay(struct nst_cache *c, u64 now)
+{
+	u32 held = held_by(c);
+
+	if (c->keeps || c->stock || !held)
+		return 0;
+	if (held != c->held) {
+		c->held = held;
+		c->held_since = now;
+	}
+	if (now - c->held_since < DECAY_NS)
+		return 0;
+	nst_cache_drain(c);
+	c->held = held_by(c);
+	c->held_since = now;
+	return 1;
+}
+
+static int pass_cache(struct nst_cache *c, u64 now)
 {
 	int found = nst_stock_keep(c);
 
@@ -87,18 +123,19 @@ static int pass_cache(struct nst_cache *c)
 	}
 	if (nst_exchange_relaxed(&c->want, 0u)) /* a hint */
 		found |= fill_barn(c);
-	return found;
+	return found | decay(c, now);
 }
 
 /* Destroying a cache waits until no pass is under way, so one seen here stays. */
 static int pass_caches(void)
 {
+	u64 now = nst_sys_now_ns();
 	int found = 0;
 	u32 id;
 
 	for (id = 1; id <= nst_hint(&nst_nr_caches); id++)
 		if (nst_cache_is_used(nst_cache_number(id)))
-			found |= pass_cache(nst_cache_number(id));
+			found |= pass_cache(nst_cache_number(id), now);
 	return found;
 }
 

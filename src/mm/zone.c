@@ -3,7 +3,7 @@
  * zone.c - watermarks, and pageblocks from the kernel and back.
  *
  *	free pages	what happens
- *	> high		the worker gives whole free blocks back, if they were free since its last pass
+ *	> high		the worker gives free blocks and runs back, if they were free since its last pass
  *	< low		the worker makes memory ready, up to high
  *	< min		only who may use the reserve takes any: ATOMIC half of it, NOFAIL all
  *
@@ -14,6 +14,7 @@
 #include "mm.h"
 
 #define STEP_ORDER 6u /* (tune) 256 KiB */
+#define COLD_ORDER 3u /* (tune) 32 KiB: the smallest run that is given back alone */
 #define STEP_PAGES ((size_t)1 << STEP_ORDER)
 
 struct nst_zone nst_zones[NST_NR_NODES];
@@ -27,6 +28,7 @@ void nst_zone_init(struct nst_zone *z, unsigned int node)
 
 	nst_lock_init(&z->lock, NST_LOCK_ZONE);
 	nst_lock_init(&z->grow, NST_LOCK_GROW);
+	nst_list_init(&z->cold);
 	z->node = (u8)node;
 	z->gen = 1;
 	for (m = 0; m < NST_NR_MOBILITIES; m++)
@@ -155,12 +157,53 @@ static int step_locked(struct nst_zone *z, size_t pages)
 	return 0;
 }
 
+/* A run that was given back, of @order or more, ready again; 0 or -ENOMEM. Locks: needs z->grow. */
+static int warm_locked(struct nst_zone *z, unsigned int order)
+{
+	struct nst_list *l, *tmp;
+	struct nst_page *p = NULL;
+	u64 pages;
+	int err;
+
+	nst_lock_wait(&z->lock);
+	nst_list_for_each (l, tmp, &z->cold) {
+		p = nst_container_of(l, struct nst_page, list);
+		if (p->order >= order)
+			break;
+		p = NULL;
+	}
+	if (p)
+		nst_list_del(&p->list);
+	nst_unlock(&z->lock);
+	if (!p)
+		return -12;
+	pages = 1ull << p->order;
+	err = nst_zone_may_add(pages)
+		      ? nst_sys_populate(nst_page_address(p), pages << NST_PAGE_SHIFT)
+		      : -12;
+	if (!err) {
+		nst_resident_add(pages);
+		nst_add_relaxed(&z->ready_pages, pages);
+	}
+	nst_lock_wait(&z->lock);
+	if (err)
+		nst_list_add_tail(&z->cold, &p->list);
+	else
+		nst_buddy_put_locked(z, p, p->order);
+	nst_unlock(&z->lock);
+	return err;
+}
+
 int nst_zone_grow(struct nst_zone *z, unsigned int order)
 {
 	size_t pages = order > STEP_ORDER ? NST_BLOCK_PAGES : STEP_PAGES;
 	int err = -12;
 
 	nst_lock_wait(&z->grow);
+	if (order <= STEP_ORDER && warm_locked(z, order) == 0) {
+		err = 0;
+		goto out_unlock;
+	}
 	/* A whole block is wanted: what is open is finished first, so that no block stays half. */
 	while (z->open_arena && pages == NST_BLOCK_PAGES && z->open_next)
 		if (!nst_zone_may_add(STEP_PAGES) || step_locked(z, STEP_PAGES))
@@ -173,57 +216,83 @@ out_unlock:
 	return err;
 }
 
-/* A free whole block, out of the lists, or NULL. */
-static struct nst_page *take_idle_block(struct nst_zone *z)
+/* A free run of @order, out of the lists, if that many pages were idle; or NULL. */
+static struct nst_page *take_idle(struct nst_zone *z, unsigned int order)
 {
 	struct nst_page *p = NULL;
 	unsigned int m;
 
 	nst_lock_wait(&z->lock);
 	for (m = 0; m < NST_NR_MOBILITIES && !p; m++) {
-		if (z->lowest_free <= z->high + NST_BLOCK_PAGES || !z->nr_free[m][NST_BLOCK_ORDER])
+		if (z->lowest_free <= z->high + (1u << order) || !z->nr_free[m][order])
 			continue;
-		p = nst_buddy_take_locked(z, NST_BLOCK_ORDER, m);
-		z->taken[m] -= NST_BLOCK_PAGES;
+		p = nst_buddy_take_locked(z, order, m);
+		z->taken[m] -= 1u << order;
 	}
 	nst_unlock(&z->lock);
 	return p;
 }
 
-/* 1 if the kernel took it back. */
-static int purge_block(struct nst_zone *z, struct nst_page *p)
+/* The kernel has a whole block back: it may be opened again, here or in a mapping. */
+static void close_block(struct nst_zone *z, struct nst_page *p)
 {
 	struct nst_arena *a = nst_arena_of_page(p);
 	size_t block = (size_t)(p - a->pages) / NST_BLOCK_PAGES;
 
-	if (nst_sys_purge(nst_page_address(p), NST_BLOCK_BYTES)) {
-		nst_add_relaxed(&z->purge_failed, 1);
-		nst_lock_wait(&z->lock);
-		nst_buddy_put_locked(z, p, NST_BLOCK_ORDER);
-		nst_unlock(&z->lock);
-		return 0;
-	}
 	nst_page_set_state(p, NST_PAGE_TAIL);
-	nst_resident_sub(NST_BLOCK_PAGES);
-	nst_sub_relaxed(&z->ready_pages, NST_BLOCK_PAGES);
+	/* Its descriptors too: whoever opens it prepares them. Refused: they stay, and are as good. */
+	nst_sys_purge(&a->pages[block * NST_BLOCK_PAGES], NST_BLOCK_PAGES * sizeof(*p));
 	nst_lock_wait(&z->grow);
 	nst_store_relaxed(&a->block[block], (u8)NST_BLOCK_COLD); /* no live object is in it */
 	z->hint[a - nst_arenas] = nst_min(z->hint[a - nst_arenas], block);
 	nst_unlock(&z->grow);
+}
+
+static void lay_cold(struct nst_zone *z, struct nst_page *p)
+{
+	nst_lock_wait(&z->lock);
+	nst_page_set_state(p, NST_PAGE_COLD);
+	nst_list_add(&z->cold, &p->list);
+	nst_unlock(&z->lock);
+}
+
+/* 1 if the kernel took it back. */
+static int purge(struct nst_zone *z, struct nst_page *p, unsigned int order)
+{
+	u64 pages = 1ull << order;
+
+	if (nst_sys_purge(nst_page_address(p), pages << NST_PAGE_SHIFT)) {
+		nst_add_relaxed(&z->purge_failed, 1);
+		nst_lock_wait(&z->lock);
+		nst_buddy_put_locked(z, p, order);
+		nst_unlock(&z->lock);
+		return 0;
+	}
+	nst_resident_sub(pages);
+	nst_sub_relaxed(&z->ready_pages, pages);
+	if (order == NST_BLOCK_ORDER)
+		close_block(z, p);
+	else
+		lay_cold(z, p);
 	return 1;
 }
 
+/* Whole blocks first; then the runs between what is in use, from the largest down. */
 unsigned int nst_zone_shrink(struct nst_zone *z, unsigned int most)
 {
-	unsigned int n = 0;
+	unsigned int order, n = 0, all = 0;
 	struct nst_page *p;
 
-	while (n < most && (p = take_idle_block(z)) != NULL && purge_block(z, p))
-		n++;
+	for (order = NST_BLOCK_ORDER; order >= COLD_ORDER; order--) {
+		for (n = 0; n < most && (p = take_idle(z, order)) != NULL && purge(z, p, order);
+		     n++)
+			;
+		all += n;
+	}
 	nst_lock_wait(&z->lock);
 	z->lowest_free = z->free_pages;
 	nst_unlock(&z->lock);
-	return n;
+	return all;
 }
 
 size_t nst_zone_open_bytes(struct nst_arena *a, size_t block)

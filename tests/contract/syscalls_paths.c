@@ -408,6 +408,18 @@ static void top_up(void)
 	end();
 }
 
+static void decay(void)
+{
+	struct nst_cache *c = new_cache("idle");
+
+	nst_cache_free(c, nst_cache_alloc(c, NST_NORMAL));
+	nst_maintain();
+	nap_ms(600);
+	begin("decay");
+	nst_maintain();
+	end();
+}
+
 static void maintain(void)
 {
 	nst_maintain();
@@ -531,6 +543,7 @@ const struct path paths[] = {
 	{"destroy", "worker:off", destroy, 0, NULL},
 	{"visit", "worker:off", visit, 0, NULL},
 	{"stock", "worker:off", stock, 0, NULL},
+	{"decay", "worker:off", decay, 0, "clock_gettime madvise"},
 	{"top-up", "worker:off", top_up, 0, "clock_gettime mprotect madvise"},
 	{"maintain", "worker:off", maintain, 0, NULL},
 	{"worker", "", worker, WHOSE_OTHERS, "rseq set_robust_list rt_sigprocmask"},
