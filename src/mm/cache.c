@@ -152,7 +152,7 @@ static size_t slab_waits(struct nst_cache *c, unsigned int node, nst_mode_t mode
 	nst_unlock(&n->slab);
 	if (got)
 		return got;
-	p = nst_page_take_waits(c->order, slab_mode(c, mode), why);
+	p = nst_page_take_waits(node, c->order, slab_mode(c, mode), why);
 	if (!p)
 		return 0;
 	nst_slab_make(c, p);

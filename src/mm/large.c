@@ -76,18 +76,20 @@ static struct nst_page *take_anywhere(size_t nr, size_t align, nst_mode_t mode)
 void *nst_large_alloc(size_t bytes, size_t align, nst_mode_t mode, enum nst_null_reason *why)
 {
 	size_t nr = (bytes + NST_BLOCK_BYTES - 1) / NST_BLOCK_BYTES;
-	u64 pages = (bytes + NST_PAGE_BYTES - 1) >> NST_PAGE_SHIFT;
+	u64 pages = nst_pages_of(bytes), max = nst_option(NST_OPT_max) >> NST_PAGE_SHIFT;
 	struct nst_page *p;
 
 	nst_large_drain();
+	/* What can never be had is told from what cannot be had now: NOFAIL waits for the latter only. */
+	*why = NST_NULL_SIZE;
+	if (nr + 1 > nst_arenas[0].blocks_per_node || (max && pages > max))
+		return NULL;
 	*why = NST_NULL_NOMEM;
 	if (!nst_zone_may_add(pages))
 		return NULL;
 	p = take_anywhere(nr, nst_max(align, NST_BLOCK_BYTES), mode);
-	if (!p) {
-		*why = nr + 1 > nst_arenas[0].blocks_per_node ? NST_NULL_SIZE : NST_NULL_NOMEM;
+	if (!p)
 		return NULL;
-	}
 	p->free[NST_PAGE_BYTES_WORD] = pages << NST_PAGE_SHIFT;
 	p->order = NST_BLOCK_ORDER;
 	nst_page_set_state(p, NST_PAGE_LARGE); /* the address is not known to others yet */

@@ -280,8 +280,11 @@ u64 nst_zone_floor(const struct nst_zone *z, nst_mode_t mode);
 int nst_zone_part(const struct nst_zone *z, const struct nst_arena *a, size_t *first, size_t *end);
 /* Make at least a run of @order ready. Context: thread. Waits: sleeps. 0 or -errno. */
 int nst_zone_grow(struct nst_zone *z, unsigned int order);
-/* Give free blocks and runs back, at most @most of each; how many. Context: thread. Waits: sleeps. */
-unsigned int nst_zone_shrink(struct nst_zone *z, unsigned int most);
+/*
+ * Give idle blocks back, and idle runs between what is in use, the largest first: at most so many of each.
+ * How many went. Context: thread. Waits: sleeps.
+ */
+unsigned int nst_zone_shrink(struct nst_zone *z, unsigned int blocks, unsigned int runs);
 /* Bytes of the zone's open block that are ready already. */
 size_t nst_zone_open_bytes(struct nst_arena *a, size_t block);
 /* 1 if @pages more may become ready under the option max. */
@@ -325,8 +328,8 @@ int nst_zone_looks_dry(struct nst_zone *z, unsigned int order, nst_mode_t mode);
 /* The same of one zone. */
 struct nst_page *nst_zone_take_tries(struct nst_zone *z, unsigned int order, nst_mode_t mode,
 				     enum nst_null_reason *why);
-/* Context: thread. Waits: as the mode says. */
-struct nst_page *nst_page_take_waits(unsigned int order, nst_mode_t mode,
+/* From @node first. Context: thread. Waits: as the mode says. */
+struct nst_page *nst_page_take_waits(unsigned int node, unsigned int order, nst_mode_t mode,
 				     enum nst_null_reason *why);
 /* To the side list if the lock is busy. Context: any. Waits: never. */
 void nst_page_put_nolock(struct nst_page *p);

@@ -118,10 +118,10 @@ NST_ALWAYS_INLINE struct nst_page *walk_zone(struct nst_zone *z, unsigned int or
 	return from_buddy(z, order, mode, why, wait);
 }
 
-NST_ALWAYS_INLINE struct nst_page *walk(unsigned int order, nst_mode_t mode,
+NST_ALWAYS_INLINE struct nst_page *walk(unsigned int first, unsigned int order, nst_mode_t mode,
 					enum nst_null_reason *why, const int wait)
 {
-	unsigned int first = nst_this_node(), i;
+	unsigned int i;
 
 	for (i = 0; i < nst_nodes_for(mode); i++) {
 		struct nst_zone *z = &nst_zones[nst_node_after(first, i)];
@@ -158,7 +158,7 @@ struct nst_page *nst_page_take_tries(unsigned int order, nst_mode_t mode, enum n
 		*why = NST_NULL_SIZE;
 		return NULL;
 	}
-	return walk(order, mode, why, 0);
+	return walk(nst_this_node(), order, mode, why, 0);
 }
 
 /*
@@ -180,9 +180,9 @@ static void ensure_pcp(struct nst_zone *z, unsigned int order, nst_mode_t mode)
 }
 
 /* Memory ready for a mode that may sleep: 0, or -errno when no node has any more. */
-static int grow_somewhere(unsigned int order, nst_mode_t mode)
+static int grow_somewhere(unsigned int first, unsigned int order, nst_mode_t mode)
 {
-	unsigned int first = nst_this_node(), i;
+	unsigned int i;
 
 	for (i = 0; i < nst_nodes_for(mode); i++)
 		if (nst_zone_grow(&nst_zones[nst_node_after(first, i)], order) == 0)
@@ -199,17 +199,18 @@ static void drain_all(void)
 		nst_pcp_drain(&nst_zones[i]);
 }
 
-struct nst_page *nst_page_take_waits(unsigned int order, nst_mode_t mode, enum nst_null_reason *why)
+struct nst_page *nst_page_take_waits(unsigned int node, unsigned int order, nst_mode_t mode,
+				     enum nst_null_reason *why)
 {
-	unsigned int first = nst_this_node(), drained = 0;
+	unsigned int drained = 0;
 	struct nst_page *p;
 
-	ensure_pcp(&nst_zones[first], order, mode);
+	ensure_pcp(&nst_zones[node], order, mode);
 	for (;;) {
-		p = walk(order, mode, why, 1);
+		p = walk(node, order, mode, why, 1);
 		if (p || !nst_mode_row(mode)->sleeps)
 			break;
-		if (grow_somewhere(order, mode) == 0)
+		if (grow_somewhere(node, order, mode) == 0)
 			continue;
 		*why = NST_NULL_NOMEM;
 		if (drained)
@@ -217,7 +218,7 @@ struct nst_page *nst_page_take_waits(unsigned int order, nst_mode_t mode, enum n
 		drain_all();
 		drained = 1;
 	}
-	if (!p || nst_hint(&nst_zones[first].free_pages) < nst_zones[first].low)
+	if (!p || nst_hint(&nst_zones[node].free_pages) < nst_zones[node].low)
 		nst_worker_kick();
 	return p;
 }

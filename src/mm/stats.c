@@ -102,12 +102,13 @@ static void read_locks(struct nst_stats *s)
 
 static void read_zone(struct nst_zone_stats *o, struct nst_zone *z)
 {
+	size_t first, end;
 	unsigned int m, i;
 	u32 a;
 
 	for (a = 0; a < nst_mm.nr_arenas; a++)
-		if (z->node >= nst_arenas[a].first_node)
-			o->pages_reserved += nst_arenas[a].blocks_per_node * NST_BLOCK_PAGES;
+		if (nst_zone_part(z, &nst_arenas[a], &first, &end))
+			o->pages_reserved += (end - first) * NST_BLOCK_PAGES;
 	o->pages_ready = nst_load_relaxed(&z->ready_pages);
 	o->purge_failed = nst_load_relaxed(&z->purge_failed);
 	nst_lock_wait(&z->lock);

@@ -17,6 +17,7 @@
 #define BUSY_FOR_NS 100000000ull
 #define DECAY_NS 500000000ull /* (tune) */
 #define PURGE_BLOCKS 8u	      /* given back in a pass, at most */
+#define PURGE_RUNS 64u
 #define PURGE_NS 100000000ull /* a block must have been idle for this long */
 
 static struct {
@@ -165,7 +166,7 @@ static int purge(int now)
 		return 0;
 	worker.purged_at = ns;
 	for (i = 0; i < nst_sys_cpus.nr_nodes; i++)
-		n += nst_zone_shrink(&nst_zones[i], PURGE_BLOCKS);
+		n += nst_zone_shrink(&nst_zones[i], PURGE_BLOCKS, PURGE_RUNS);
 	return n != 0;
 }
 

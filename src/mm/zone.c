@@ -277,22 +277,27 @@ static int purge(struct nst_zone *z, struct nst_page *p, unsigned int order)
 	return 1;
 }
 
-/* Whole blocks first; then the runs between what is in use, from the largest down. */
-unsigned int nst_zone_shrink(struct nst_zone *z, unsigned int most)
+/* 1 if a run of @order went; 0: none is idle, or the kernel refused it. */
+static int give_back(struct nst_zone *z, unsigned int order)
 {
-	unsigned int order, n = 0, all = 0;
-	struct nst_page *p;
+	struct nst_page *p = take_idle(z, order);
 
-	for (order = NST_BLOCK_ORDER; order >= COLD_ORDER; order--) {
-		for (n = 0; n < most && (p = take_idle(z, order)) != NULL && purge(z, p, order);
-		     n++)
-			;
-		all += n;
-	}
+	return p && purge(z, p, order);
+}
+
+unsigned int nst_zone_shrink(struct nst_zone *z, unsigned int blocks, unsigned int runs)
+{
+	unsigned int order, n = 0, k = 0;
+
+	while (n < blocks && give_back(z, NST_BLOCK_ORDER))
+		n++;
+	for (order = NST_BLOCK_ORDER - 1; order >= COLD_ORDER; order--)
+		while (k < runs && give_back(z, order))
+			k++;
 	nst_lock_wait(&z->lock);
 	z->lowest_free = z->free_pages;
 	nst_unlock(&z->lock);
-	return all;
+	return n + k;
 }
 
 size_t nst_zone_open_bytes(struct nst_arena *a, size_t block)

@@ -30,7 +30,7 @@ static unsigned int nr_slabs;
 static struct nst_page *new_slab(void)
 {
 	enum nst_null_reason why;
-	struct nst_page *p = nst_page_take_waits(cache->order, NST_NORMAL | NST_THISNODE, &why);
+	struct nst_page *p = nst_page_take_waits(0, cache->order, NST_NORMAL | NST_THISNODE, &why);
 
 	if (!p)
 		check_broken("pages of a slab");
@@ -153,7 +153,7 @@ static void check_geometry(const struct nst_cache *c, size_t size, size_t align)
 {
 	u32 bytes = (u32)NST_PAGE_BYTES << c->order;
 	enum nst_null_reason why;
-	struct nst_page *p = nst_page_take_waits(c->order, NST_NORMAL, &why);
+	struct nst_page *p = nst_page_take_waits(0, c->order, NST_NORMAL, &why);
 
 	if (!p)
 		check_broken("a run");
@@ -216,7 +216,7 @@ static void make(void)
 {
 	struct nst_cache *c = nst_cache_create("made", 1000, 0, 0, note_built);
 	enum nst_null_reason why;
-	struct nst_page *p = nst_page_take_waits(c->order, NST_NORMAL, &why);
+	struct nst_page *p = nst_page_take_waits(0, c->order, NST_NORMAL, &why);
 	char *addr = nst_page_address(p);
 	unsigned int bits = 0, pages = 0, i;
 

@@ -282,21 +282,21 @@ static void shrink(void)
 
 	more_blocks(4);
 	take(0); /* for good: a part of some block */
-	nst_zone_shrink(zone, 0);
+	nst_zone_shrink(zone, 0, 0);
 	before = now();
 	requests = taken();
-	n = nst_zone_shrink(zone, 2);
+	n = nst_zone_shrink(zone, 2, 0);
 	check(n == 2 && fell_by(before, 2 * NST_BLOCK_PAGES), "no more blocks go than it may give",
 	      "%u, %llu pages", n, (unsigned long long)(before.ready - zone->ready_pages));
 	audit();
 	before = now();
 	wanted = idle();
-	n = nst_zone_shrink(zone, 1000);
+	n = nst_zone_shrink(zone, 1000, 0);
 	check(n == wanted && wanted > 0 && fell_by(before, n * NST_BLOCK_PAGES),
 	      "all whole blocks go, while a block above the high mark stays",
 	      "%u of %u, %llu pages", n, wanted,
 	      (unsigned long long)(before.ready - zone->ready_pages));
-	check(nst_zone_shrink(zone, 1000) == 0, "and then no more", "more did");
+	check(nst_zone_shrink(zone, 1000, 0) == 0, "and then no more", "more did");
 	check(taken() == requests, "what is given back is nobody's request", "%llu pages more",
 	      (unsigned long long)(taken() - requests));
 	audit();
@@ -308,23 +308,23 @@ static void in_use_since(void)
 	struct counts before;
 	unsigned int n;
 
-	nst_zone_shrink(zone, 0);
+	nst_zone_shrink(zone, 0, 0);
 	before = now();
 	more_blocks(6);
-	check(nst_zone_shrink(zone, 1000) == 0 && rose_by(before, 6 * NST_BLOCK_PAGES),
+	check(nst_zone_shrink(zone, 1000, 0) == 0 && rose_by(before, 6 * NST_BLOCK_PAGES),
 	      "what became ready since the last pass stays", "it went");
 	for (n = 0; n < 64 && zone->free_pages > zone->high + 6 * NST_BLOCK_PAGES; n++)
-		nst_zone_shrink(zone, 1);
+		nst_zone_shrink(zone, 1, 0);
 	for (n = 0; n < 5; n++)
 		p[n] = take(NST_BLOCK_ORDER);
 	for (n = 0; n < 5; n++)
 		put(p[n]);
 	before = now();
-	check(nst_zone_shrink(zone, 1000) == 0 && rose_by(before, 0),
+	check(nst_zone_shrink(zone, 1000, 0) == 0 && rose_by(before, 0),
 	      "what was in use since the last pass stays", "it went");
 	n = idle();
-	check(n > 0 && nst_zone_shrink(zone, 1000) == n, "until it was idle from one to the next",
-	      "not %u blocks went", n);
+	check(n > 0 && nst_zone_shrink(zone, 1000, 0) == n,
+	      "until it was idle from one to the next", "not %u blocks went", n);
 	audit();
 }
 
@@ -340,8 +340,8 @@ static void only_idle(void)
 		written[i] = nst_page_address(p[i]);
 		pattern_fill(written[i], NST_PAGE_BYTES, i + 1);
 	}
-	nst_zone_shrink(zone, 0);
-	check(nst_zone_shrink(zone, 1000) > 0, "idle blocks go", "none went");
+	nst_zone_shrink(zone, 0, 0);
+	check(nst_zone_shrink(zone, 1000, 0) > 0, "idle blocks go", "none went");
 	for (i = 0; i < 4; i++) {
 		check_quiet(nst_page_of(written[i]) == p[i], "a page in use stays where it is",
 			    "number %u", i);
@@ -361,16 +361,16 @@ static void back_and_again(void)
 	size_t lowest;
 
 	more_blocks(4);
-	nst_zone_shrink(zone, 0);
+	nst_zone_shrink(zone, 0, 0);
 	before = now();
 	nst_test_fail[NST_FAIL_PURGE] = 1;
-	n = nst_zone_shrink(zone, 1000);
+	n = nst_zone_shrink(zone, 1000, 0);
 	check(n == 0 && rose_by(before, 0) && zone->purge_failed == failed + 1,
 	      "a block that the kernel refuses is kept, counted, and ends the pass", "%llu counted",
 	      (unsigned long long)(zone->purge_failed - failed));
 	nst_test_fail[NST_FAIL_PURGE] = 0;
 	audit();
-	check(nst_zone_shrink(zone, 1000) > 0, "the next pass tries again", "it does not");
+	check(nst_zone_shrink(zone, 1000, 0) > 0, "the next pass tries again", "it does not");
 	lowest = lowest_cold(&nst_arenas[0]);
 	if (zone->open_arena)
 		check_broken("no block is open");
@@ -405,8 +405,8 @@ static void limit(void)
 	rc = nst_zone_grow(zone, NST_BLOCK_ORDER);
 	check(rc == -12 && nst_resident_pages == max, "a half open block is not finished beyond it",
 	      "%d, %llu pages", rc, (unsigned long long)nst_resident_pages);
-	nst_zone_shrink(zone, 0);
-	check(nst_zone_shrink(zone, 1) == 1 && nst_zone_may_add(NST_BLOCK_PAGES) &&
+	nst_zone_shrink(zone, 0, 0);
+	check(nst_zone_shrink(zone, 1, 0) == 1 && nst_zone_may_add(NST_BLOCK_PAGES) &&
 		      !nst_zone_may_add(NST_BLOCK_PAGES + 1),
 	      "what is given back may be added again", "not exactly");
 	rc = nst_zone_grow(zone, NST_BLOCK_ORDER);
@@ -422,6 +422,54 @@ const char *test_conf(int argc, char **argv)
 	(void)argv;
 	return argc > 1 ? "worker:off,nodes:1,reserve:64M,max:7M"
 			: "worker:off,nodes:1,reserve:64M";
+}
+
+/* Runs between what is in use: given back alone, made ready again before any block is opened. */
+static void cold_runs(void)
+{
+	struct counts before, after;
+	struct nst_page *between;
+	unsigned int n;
+	u64 cold;
+
+	nst_zone_shrink(zone, 0, 0);
+	nst_zone_shrink(zone, 1000, 0);
+	more_blocks(1);
+	between = take(0);
+	nst_zone_shrink(zone, 0, 0);
+	before = now();
+	n = nst_zone_shrink(zone, 0, 1);
+	after = now();
+	check(n == 1 && fell_by(before, before.free - after.free), "one run may go: one goes",
+	      "%u runs, %llu pages", n, (unsigned long long)(before.free - after.free));
+	n += nst_zone_shrink(zone, 0, 1000);
+	after = now();
+	cold = before.free - after.free;
+	check(n > 1 && fell_by(before, cold) && after.free >= zone->high &&
+		      after.free < zone->high + NST_BLOCK_PAGES,
+	      "runs go while more than high is idle", "%u runs, %llu pages, %llu stay", n,
+	      (unsigned long long)cold, (unsigned long long)after.free);
+	check(nst_page_of((char *)nst_page_address(between)) == between,
+	      "what lies between them is found as before", "it is not");
+	nst_lock_wait(&zone->lock);
+	nst_buddy_check(zone);
+	nst_unlock(&zone->lock);
+	size_t lowest = lowest_cold(&nst_arenas[0]);
+	while (n--)
+		if (nst_zone_grow(zone, 0))
+			check_broken("a run made ready again");
+	check(rose_by(before, 0) && lowest_cold(&nst_arenas[0]) == lowest,
+	      "they are ready again before a block is opened", "%llu of %llu pages free",
+	      (unsigned long long)zone->free_pages, (unsigned long long)before.free);
+	put(between);
+	audit();
+	nst_test_fail[NST_FAIL_PURGE] = -1;
+	nst_zone_shrink(zone, 0, 0);
+	before = now();
+	n = nst_zone_shrink(zone, 0, 1000);
+	check(n == 0 && rose_by(before, 0), "a run that the kernel refuses is kept", "%u went", n);
+	nst_test_fail[NST_FAIL_PURGE] = 0;
+	audit();
 }
 
 int main(int argc, char **argv)
@@ -442,6 +490,7 @@ int main(int argc, char **argv)
 	back_and_again();
 	refused(NST_FAIL_COMMIT, "memory that cannot be made writable is refused, then there");
 	refused(NST_FAIL_POPULATE, "memory that cannot be made resident is refused, then there");
+	cold_runs();
 	another_arena();
 	return check_status();
 }
