@@ -184,7 +184,7 @@ void *nst_pages_alloc(unsigned int order, nst_mode_t mode)
 		if (!(mode & NST_MODES_NEVER_WAIT))
 			nst_warn("nst_pages_alloc(%u): order %u; allowed: 0 to %u", order, order,
 				 NST_ORDER_MAX);
-		nst_count_null(mode, NST_NULL_SIZE);
+		nst_count_size(mode);
 		return NULL;
 	}
 	return nst_run_alloc_slow((size_t)1 << order, mode, site);

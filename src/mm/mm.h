@@ -576,6 +576,12 @@ static inline void nst_count_null(nst_mode_t mode, enum nst_null_reason why)
 
 	nst_count(NST_COUNT_NULL + row + why, 1);
 }
+/* A request that is refused for its size before it counts as one. */
+static inline void nst_count_size(nst_mode_t mode)
+{
+	nst_count(NST_COUNT_REQUEST + nst_lowest_bit(mode & NST_MODE_MASK), 1);
+	nst_count_null(mode, NST_NULL_SIZE);
+}
 /* Takes @n from this CPU's no-lock budget: how many of them may be served. Context: any. */
 size_t nst_budget_take(size_t n);
 void nst_budget_refill(void);

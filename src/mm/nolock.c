@@ -109,7 +109,7 @@ nst_static_assert(NST_NOLOCK_MAX <= NST_CLASS_MAX, "every no-lock size is one of
 void *nst_size_alloc_nolock_slow(size_t size, nst_mode_t mode, struct nst_site site)
 {
 	if (size - 1 >= NST_NOLOCK_MAX) {
-		nst_count_null(mode, NST_NULL_SIZE);
+		nst_count_size(mode);
 		return NULL;
 	}
 	if (!started(mode))
@@ -181,7 +181,7 @@ void nst_cache_free_nolock(struct nst_cache *cache, void *ptr)
 void *nst_pages_alloc_nolock(unsigned int order)
 {
 	if (order > NST_ORDER_NOLOCK_MAX) {
-		nst_count_null(NST_NOLOCK, NST_NULL_SIZE);
+		nst_count_size(NST_NOLOCK);
 		return NULL;
 	}
 	return nst_run_alloc_nolock(order, NST_NOLOCK, NST_SITE("nst_pages_alloc_nolock"));

@@ -136,7 +136,7 @@ void *nst_size_alloc_slow(size_t size, size_t align, nst_mode_t mode, struct nst
 	if (mode & NST_MODES_NEVER_WAIT && align <= 16)
 		return nst_size_alloc_nolock_slow(size, mode, site);
 	if (size == 0 || size > PTRDIFF_MAX - align) {
-		nst_count_null(mode, NST_NULL_SIZE);
+		nst_count_size(mode);
 		return NULL;
 	}
 	if (!nst_is_started() && !(mode & NST_MODES_NEVER_WAIT) && nst_start()) {
@@ -154,7 +154,7 @@ void *nst_size_alloc_slow(size_t size, size_t align, nst_mode_t mode, struct nst
 	if (whole <= NST_BLOCK_BYTES)
 		return nst_run_alloc_slow(nst_pages_of(whole), mode, site);
 	if (mode & NST_MODES_NEVER_WAIT) {
-		nst_count_null(mode, NST_NULL_SIZE);
+		nst_count_size(mode);
 		return NULL;
 	}
 	return large_slow(size, align, mode, site);
