@@ -25,6 +25,7 @@ enum nst_fail {
 	NST_FAIL_MEMBARRIER, /* fencing a CPU */
 	NST_FAIL_THREAD,     /* creating the worker */
 	NST_FAIL_TRYLOCK,    /* any try of a lock */
+	NST_FAIL_MOVE,	     /* having pages moved */
 	NST_NR_FAILS
 };
 

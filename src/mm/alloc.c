@@ -144,6 +144,18 @@ static int fits(const struct nst_page *p, size_t size)
 	return size <= c->size && (!c->is_class || nst_size_table[nst_size_index(size)] == c);
 }
 
+/* The contents of @ptr to @to: from one mapping to another page by page, uncopied, in a mode that may wait. */
+static void move_contents(void *to, void *ptr, const struct nst_page *p, size_t bytes,
+			  nst_mode_t mode)
+{
+	size_t whole = nst_round_up(bytes, NST_PAGE_BYTES);
+
+	if (p->state == NST_PAGE_LARGE && bytes > NST_BLOCK_BYTES && nst_mode_row(mode)->kernel &&
+	    nst_page_of(to)->state == NST_PAGE_LARGE && nst_sys_move(ptr, to, whole) == 0)
+		return;
+	__builtin_memcpy(to, ptr, bytes);
+}
+
 void *nst_realloc(void *ptr, size_t size, nst_mode_t mode)
 {
 	struct nst_site site = NST_SITE("nst_realloc");
@@ -161,10 +173,12 @@ void *nst_realloc(void *ptr, size_t size, nst_mode_t mode)
 	have = usable(p);
 	if (fits(p, size))
 		return ptr;
+	if (p->state == NST_PAGE_LARGE && !(mode & NST_ZERO) && nst_large_extend(p, size))
+		return ptr;
 	to = nst_size_alloc_slow(size, 1, mode & ~(nst_mode_t)NST_ZERO, site);
 	if (!to)
 		return NULL;
-	__builtin_memcpy(to, ptr, nst_min(size, have));
+	move_contents(to, ptr, p, nst_min(size, have), mode);
 	if ((mode & NST_ZERO) && size > have)
 		__builtin_memset((char *)to + have, 0, size - have);
 	if (mode & NST_MODES_NEVER_WAIT)

@@ -99,6 +99,19 @@ void *nst_large_alloc(size_t bytes, size_t align, nst_mode_t mode, enum nst_null
 	return nst_page_address(p);
 }
 
+int nst_large_extend(struct nst_page *p, size_t bytes)
+{
+	u64 have = p->free[NST_PAGE_BYTES_WORD] >> NST_PAGE_SHIFT, pages = nst_pages_of(bytes);
+
+	if (pages < have || pages > nst_round_up(have, NST_BLOCK_PAGES) ||
+	    !nst_zone_may_add(pages - have))
+		return 0;
+	p->free[NST_PAGE_BYTES_WORD] = pages << NST_PAGE_SHIFT;
+	nst_add_relaxed(&nst_large_pages, pages - have);
+	nst_resident_add(pages - have);
+	return 1;
+}
+
 void nst_large_free(struct nst_page *p)
 {
 	struct nst_page *head;

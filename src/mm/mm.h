@@ -437,6 +437,8 @@ void nst_kmalloc_publish(void);
 /* ---- large.c: mappings above the largest order ---- */
 
 void *nst_large_alloc(size_t bytes, size_t align, nst_mode_t mode, enum nst_null_reason *why);
+/* 1 if @bytes, more than it has, fit the blocks of a mapping, which is that large then. Its owner's. */
+int nst_large_extend(struct nst_page *p, size_t bytes);
 /* Context: any. Waits: never: queued for the worker. */
 void nst_large_free(struct nst_page *p);
 /* Give queued mappings back; how many. Context: thread. */

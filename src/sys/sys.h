@@ -32,6 +32,11 @@ int nst_sys_populate_read(const void *addr, size_t bytes);
 int nst_sys_purge(void *addr, size_t bytes);
 /* Make the text and data of the module this library lies in resident; data writable. */
 void nst_sys_populate_own_module(void);
+/*
+ * Pages of @from change over to @to, uncopied; @from is as if purged. Both are committed. Refused before
+ * Linux 5.7, and where the kernel has either in several pieces; then nothing has changed.
+ */
+int nst_sys_move(void *from, void *to, size_t bytes);
 /* Reads 0 in a fork child. Returns 0 where the kernel has no such advice. */
 int nst_sys_wipe_on_fork(void *addr, size_t bytes);
 /* Prefer @node's memory for a range. */

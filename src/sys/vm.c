@@ -121,6 +121,18 @@ int nst_sys_purge(void *addr, size_t bytes)
 	return (int)advise(addr, bytes, MADV_DONTNEED);
 }
 
+int nst_sys_move(void *from, void *to, size_t bytes)
+{
+	long at;
+
+	if (nst_test_should_fail(NST_FAIL_MOVE))
+		return -14;
+	at = nst_syscall(SYS_mremap, (long)from, (long)bytes, (long)bytes,
+			 MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, (long)to, 0);
+
+	return at == (long)to ? 0 : -14;
+}
+
 int nst_sys_wipe_on_fork(void *addr, size_t bytes)
 {
 	return (int)advise(addr, bytes, MADV_WIPEONFORK);

@@ -297,6 +297,16 @@ static void large(void)
 	must(kept[0] != NULL);
 }
 
+static void large_move(void)
+{
+	kept[0] = nst_alloc((size_t)8 << 20, NST_NORMAL);
+	must(kept[0] != NULL);
+	begin("large-move");
+	kept[1] = nst_realloc(kept[0], (size_t)64 << 20, NST_NORMAL);
+	end();
+	must(kept[1] != NULL);
+}
+
 static void large_free(void)
 {
 	kept[0] = nst_alloc((size_t)8 << 20, NST_NORMAL);
@@ -536,6 +546,7 @@ const struct path paths[] = {
 	{"metadata", "worker:off", metadata, 0, NULL},
 	{"create", "worker:off", create, 0, NULL},
 	{"large", "worker:off", large, 0, NULL},
+	{"large-move", "worker:off", large_move, 0, NULL},
 	{"large-free", "worker:off", large_free, 0, NULL},
 	{"large-drain", "worker:off", large_drain, 0, "clock_gettime"},
 	{"fetch", "worker:off,max:4M", fetch, 0, NULL},

@@ -29,6 +29,7 @@ static const struct {
 	CALL(mprotect),
 	CALL(mmap),
 	CALL(munmap),
+	CALL(mremap),
 	CALL(mlock),
 	CALL(munlock),
 	CALL(mbind),

@@ -39,6 +39,7 @@ static const char *const kinds[] = {
 	[NST_FAIL_POPULATE] = "populate", [NST_FAIL_PURGE] = "purge",
 	[NST_FAIL_META] = "meta",	  [NST_FAIL_MEMBARRIER] = "membarrier",
 	[NST_FAIL_THREAD] = "thread",	  [NST_FAIL_TRYLOCK] = "trylock",
+	[NST_FAIL_MOVE] = "move",
 };
 
 static struct report *report;
@@ -122,6 +123,21 @@ static void *beside(void *arg)
 	return NULL;
 }
 
+/* In place or moved or not at all, and freed. */
+static void grow_mapping(unsigned char *mapping, size_t bytes)
+{
+	unsigned char *moved;
+
+	if (!mapping)
+		return;
+	mapping[0] = mapping[bytes - 1] = 99;
+	moved = nst_realloc(mapping, bytes * 3, NST_NORETRY);
+	if (moved)
+		mapping = moved;
+	WANT(mapping[0] == 99 && mapping[bytes - 1] == 99 && mapping[1] == 0);
+	nst_free(mapping);
+}
+
 static void large_and_small(void)
 {
 	void *block[24], *mapping[4];
@@ -136,7 +152,7 @@ static void large_and_small(void)
 	for (int i = 0; i < 24; i++)
 		nst_pages_free(block[i]);
 	for (int i = 0; i < 4; i++)
-		nst_free(mapping[i]);
+		grow_mapping(mapping[i], (size_t)(3 + i) << 20);
 	/* The worker may be in the middle of a pass: this call does nothing then. */
 	for (int i = 0; i < 50 && nst_large_count; i++) {
 		nst_maintain();

@@ -301,6 +301,38 @@ static void limit(void)
 	give(p);
 }
 
+/* @from bytes become @to: in place if the blocks hold them, else moved; with the contents and counted. */
+static void resized(size_t from, size_t to, int in_place, const char *name)
+{
+	struct counts before = now();
+	unsigned char *p = nst_alloc(from, NST_NORMAL), *q;
+	size_t same = 0;
+
+	for (size_t i = 0; i < from; i++)
+		p[i] = (unsigned char)(i * 31 >> 4);
+	q = nst_realloc(p, to, NST_NORMAL);
+	check(q && (p == q) == in_place, name, "%p, then %p", (void *)p, (void *)q);
+	check(pattern_check(q, nst_min(from, to), 5) == nst_min(from, to), "what it held is there",
+	      "from %zu to %zu bytes", from, to);
+	nst_large_drain();
+	check(rose_by(before, to > 2 * MIB, to > 2 * MIB ? pages_of(to) : 0) &&
+		      nst_usable_size(q) >= to,
+	      "it counts as what it is now", "from %zu to %zu bytes", from, to);
+	nst_free(q);
+	nst_large_drain();
+}
+
+static void resize(void)
+{
+	resized(3 * MIB, 4 * MIB, 1, "a mapping grows in place to the end of its blocks");
+	resized(3 * MIB, 4 * MIB + 1, 0, "and moves beyond it");
+	resized(5 * MIB + 4097, 11 * MIB, 0, "a large one moves");
+	resized(11 * MIB, 3 * MIB, 0, "and moves when most of it is given up");
+	nst_test_fail[NST_FAIL_MOVE] = -1;
+	resized(5 * MIB + 4097, 11 * MIB, 0, "where the kernel moves no pages they are copied");
+	nst_test_fail[NST_FAIL_MOVE] = 0;
+}
+
 static void storm(struct rng *rng)
 {
 	static struct {
@@ -368,6 +400,7 @@ int main(int argc, char **argv)
 	refused(NST_FAIL_POPULATE, "nor is one that gets no descriptor");
 	too_large();
 	then_blocks();
+	resize();
 	storm(&rng);
 	return check_status();
 }
