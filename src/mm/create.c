@@ -246,7 +246,8 @@ static void flush_barn(struct nst_cache *c, struct nst_cache_node *n)
 	lists[0] = n->full;
 	lists[1] = n->empty;
 	n->full = n->empty = NULL;
-	n->nr_full = n->nr_empty = 0;
+	nst_hint_set(&n->nr_full, 0u);
+	nst_hint_set(&n->nr_empty, 0u);
 	nst_unlock(&n->barn);
 	for (i = 0; i < 2; i++) {
 		while ((s = lists[i]) != NULL) {

@@ -110,10 +110,13 @@ static void room_for_empties_locked(struct nst_cache *c, unsigned int i, u32 nee
 static int stock_stack(struct nst_cache *c, unsigned int i, unsigned int node, size_t n,
 		       enum how how)
 {
-	size_t there = (size_t)nst_pcs_count(&c->full, i) * c->batch;
-	size_t missing = n > there ? n - there : 0;
 	int round, rounds = how == GROW ? GROW_ROUNDS : 1;
+	size_t there, missing;
 
+	nst_lock_wait(&c->areas); /* it is not replaced while it is looked at */
+	there = (size_t)nst_pcs_count(&c->full, i) * c->batch;
+	nst_unlock(&c->areas);
+	missing = n > there ? n - there : 0;
 	for (round = 0; round < rounds; round++) {
 		struct nst_sheaf *chain = filled_chain(c, node, sheaves_for(c, missing));
 

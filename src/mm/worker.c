@@ -85,8 +85,10 @@ static u32 held_by(struct nst_cache *c)
 	u32 held = 0;
 	unsigned int i;
 
+	nst_lock_wait(&c->areas); /* no stack is replaced while it is looked at */
 	for (i = 0; i < nst_pcs_nr_stacks(&c->main); i++)
 		held = held * 31 + nst_pcs_count(&c->main, i) + (nst_pcs_count(&c->full, i) << 16);
+	nst_unlock(&c->areas);
 	for (i = 0; i < nst_sys_cpus.nr_nodes; i++)
 		held = held * 31 + nst_hint(&c->node[i]->nr_full);
 	return held;
@@ -98,9 +100,12 @@ static u32 held_by(struct nst_cache *c)
  */
 static int decay(struct nst_cache *c, u64 now)
 {
-	u32 held = held_by(c);
+	u32 held;
 
-	if (c->keeps || c->stock || !held)
+	if (c->keeps || nst_hint(&c->stock))
+		return 0;
+	held = held_by(c);
+	if (!held)
 		return 0;
 	if (held != c->held) {
 		c->held = held;
