@@ -514,8 +514,10 @@ int nst_start(void);
 void nst_fork_init(void);
 /* On every slow path: is this a child that has not noticed? Context: any. */
 void nst_fork_check(void);
-/* The worker is wanted; wakes it. Context: thread. */
+/* The worker is wanted; wakes it, or starts it in a child. Context: thread. */
 void nst_worker_kick(void);
+/* The same for a free: it starts none. Context: thread. */
+void nst_worker_wake(void);
 /* Sets the flag only. Context: any. */
 void nst_worker_flag(void);
 /* The same, and what for. */

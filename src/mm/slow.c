@@ -181,5 +181,5 @@ void nst_free_slow(struct nst_cache *c, void *obj, struct nst_site site)
 		nst_page_put_waits(p);
 	else
 		nst_large_free(p);
-	nst_worker_kick();
+	nst_worker_wake();
 }

@@ -6,7 +6,9 @@
  * 50 ms; an ordinary slow path that sees the flag wakes it. One pass drains side lists and strays, tops
  * stocks and barns up, grows zones below low to high and gives idle blocks back, a bounded number.
  *
- * Fork: the child has no such thread; the next ordinary slow path starts one. Signal: all are blocked on it.
+ * Fork: the child has no such thread; the next ordinary request on a slow path starts one. A free does
+ * not: libc frees with the lock of its thread stacks held, which starting one takes. Signal: all are
+ * blocked on it.
  */
 #include "mm.h"
 
@@ -52,19 +54,23 @@ void nst_worker_flag(void)
 
 static void start_thread(void);
 
+void nst_worker_wake(void)
+{
+	if (nst_likely(!nst_load_relaxed(&worker.flag))) /* relaxed: the next call sees it */
+		return;
+	/* relaxed: a worker that starts only now looks at the flag before it sleeps */
+	if (nst_load_relaxed(&worker.running) == 1 && nst_exchange_relaxed(&worker.flag, 2u) == 1)
+		nst_sys_futex_wake(&worker.flag);
+}
+
 void nst_worker_kick(void)
 {
-	u32 running;
-
 	if (nst_likely(!nst_load_relaxed(&worker.flag))) /* relaxed: the next kick sees it */
 		return;
-	running = nst_load_relaxed(&worker.running); /* relaxed: the start itself is a swap */
-	if (running == NO_THREAD || running == TOO_EARLY)
-		return;
-	if (!running)
+	if (!nst_load_relaxed(&worker.running)) /* relaxed: the start itself is a swap */
 		start_thread();
-	else if (nst_exchange_relaxed(&worker.flag, 2u) == 1)
-		nst_sys_futex_wake(&worker.flag);
+	else
+		nst_worker_wake();
 }
 
 /* ---- one pass ---- */
