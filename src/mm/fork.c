@@ -8,6 +8,9 @@
  * guarded a structure that may be half changed: its lists are abandoned (leaked, counted) and begun anew.
  * A lock that the child's own thread holds is left: the code it interrupted goes on and lets it go.
  *
+ * Atfork handlers that were registered before ours run between our prepare and the rest of ours. They may
+ * allocate, as with any malloc: to a request of that thread the locks we hold are lent, one at a time.
+ *
  * Per-CPU stacks need nothing: the child sees one cut in program order, and each sequence has one
  * commit. gen tells descriptors of abandoned lists from those of the new ones.
  *
@@ -58,13 +61,13 @@ static void for_each_lock(void (*fn)(struct nst_lock *l))
 static void take_for_fork(struct nst_lock *l)
 {
 	if (!nst_lock_is_mine(l) && nst_lock_wait_us(l, PREPARE_US))
-		l->for_fork = 1;
+		l->for_fork = NST_FORK_HELD;
 }
 
 static void give_after_fork(struct nst_lock *l)
 {
 	if (nst_lock_is_mine(l) && l->for_fork) {
-		l->for_fork = 0;
+		l->for_fork = NST_FORK_NOT;
 		nst_unlock(l);
 	}
 }
@@ -80,7 +83,7 @@ static int lost(struct nst_lock *l)
 
 static void abandon(struct nst_lock *l)
 {
-	l->for_fork = 0;
+	l->for_fork = NST_FORK_NOT;
 	nst_count(NST_COUNT_ABANDONED, 1);
 	nst_store_relaxed(&l->owner, (uintptr_t)0); /* relaxed: as above */
 }

@@ -79,6 +79,22 @@ static void own_thread(void)
 	check(!nst_lock_is_mine(&lock), "and nobody's after", "it is still");
 }
 
+/* As mm/fork.c has it while handlers of the program's run. */
+static void lent_over_fork(void)
+{
+	nst_lock_wait_raw(&lock);
+	lock.for_fork = NST_FORK_HELD;
+	nst_lock_wait_raw(&lock);
+	check(lock.for_fork == NST_FORK_LENT, "held over a fork: its thread is lent it", "state %u",
+	      lock.for_fork);
+	nst_unlock_raw(&lock);
+	check(nst_lock_is_mine(&lock) && lock.for_fork == NST_FORK_HELD, "and gives it back held",
+	      "state %u", lock.for_fork);
+	lock.for_fork = NST_FORK_NOT;
+	nst_unlock_raw(&lock);
+	check(!nst_lock_is_mine(&lock), "until the fork is over", "it is still");
+}
+
 static void *hold(void *arg)
 {
 	nst_lock_wait_raw(&lock);
@@ -174,6 +190,7 @@ int main(void)
 	check_deadline(60, "locks end");
 	exclusion();
 	own_thread();
+	lent_over_fork();
 	waiting();
 	futex();
 	waits_for_itself();
