@@ -20,6 +20,9 @@
 #define MADV_POPULATE_READ 22
 #define MADV_POPULATE_WRITE 23
 #endif
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24
+#endif
 
 static long map(size_t bytes)
 {
@@ -112,13 +115,31 @@ int nst_sys_populate_read(const void *addr, size_t bytes)
 	return (int)advise(addr, bytes, MADV_POPULATE_READ);
 }
 
+/*
+ * The program has locked it, by mlockall(): that refuses the plain advice. Kernels before 5.18 know no
+ * other, so there it is no longer locked afterwards.
+ */
+static long purge_locked(void *addr, size_t bytes)
+{
+	long ret = advise(addr, bytes, MADV_DONTNEED_LOCKED);
+
+	if (ret == -22) {
+		nst_syscall(SYS_munlock, (long)addr, (long)bytes, 0, 0, 0, 0);
+		ret = advise(addr, bytes, MADV_DONTNEED);
+	}
+	return ret;
+}
+
 int nst_sys_purge(void *addr, size_t bytes)
 {
+	long ret;
+
 	if (nst_test_should_fail(NST_FAIL_PURGE))
 		return -12;
 	if (nst_option(NST_OPT_lock))
 		nst_syscall(SYS_munlock, (long)addr, (long)bytes, 0, 0, 0, 0);
-	return (int)advise(addr, bytes, MADV_DONTNEED);
+	ret = advise(addr, bytes, MADV_DONTNEED);
+	return (int)(ret == -22 ? purge_locked(addr, bytes) : ret);
 }
 
 int nst_sys_move(void *from, void *to, size_t bytes)

@@ -59,6 +59,11 @@ int main(void)
 	check(nst_sys_purge(p, BYTES) == 0 && resident(p) == 0, "purged is not resident",
 	      "%u pages", resident(p));
 	check(p[5 * 4096] == 0, "purged reads 0", "%d", p[5 * 4096]);
+	if (mlock(p, BYTES) == 0) {
+		p[5 * 4096] = 1;
+		check(nst_sys_purge(p, BYTES) == 0 && p[5 * 4096] == 0,
+		      "what the program has locked is purged too", "%d", p[5 * 4096]);
+	}
 	check(nst_sys_release(p, BYTES) == 0 && !writable(p), "released is gone", "it is not");
 
 	errno = 77;
