@@ -43,6 +43,7 @@
 #define NST_BLOCK_BYTES ((size_t)2 << 20)
 #define NST_PAGE_SHIFT 12
 #define NST_MAX_ARENAS 8u
+#define NST_ARENA_LEAST (16 * NST_BLOCK_BYTES) /* a node's part of one */
 
 enum nst_mobility { NST_MOB_UNMOVABLE, NST_MOB_RECLAIMABLE, NST_MOB_MOVABLE };
 

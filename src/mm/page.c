@@ -160,7 +160,7 @@ int nst_arena_add(size_t bytes, unsigned int first_node, unsigned int nr_nodes)
 
 	if (n == NST_MAX_ARENAS)
 		return -12;
-	bytes = nst_max(nst_round_down(bytes / nr_nodes, NST_BLOCK_BYTES), 16 * NST_BLOCK_BYTES);
+	bytes = nst_max(nst_round_down(bytes / nr_nodes, NST_BLOCK_BYTES), NST_ARENA_LEAST);
 	a->first_node = first_node;
 	a->blocks_per_node = bytes / NST_BLOCK_BYTES;
 	a->nr_blocks = a->blocks_per_node * nr_nodes + 1;

@@ -103,12 +103,17 @@ static int find_block_locked(struct nst_zone *z, struct nst_arena **arena, size_
 	return -12;
 }
 
+/* As large as the first; under a limit on address space, what of that can still be had. */
 static int add_arena(struct nst_zone *z)
 {
+	size_t bytes = nst_arenas[0].bytes;
 	int err;
 
 	nst_lock_wait(&nst_arenas_lock);
-	err = nst_arena_add(nst_arenas[0].bytes, z->node, 1);
+	do {
+		err = nst_arena_add(bytes, z->node, 1);
+		bytes /= 2;
+	} while (err && bytes >= NST_ARENA_LEAST);
 	nst_unlock(&nst_arenas_lock);
 	return err;
 }
