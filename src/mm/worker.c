@@ -17,6 +17,7 @@
 #define BUSY_US 1000u  /* (tune) */
 #define IDLE_US 50000u /* (tune) */
 #define BUSY_FOR_NS 100000000ull
+#define LOOK_NS 100000000ull  /* (tune) */
 #define DECAY_NS 500000000ull /* (tune) */
 #define PURGE_BLOCKS 8u	      /* given back in a pass, at most */
 #define PURGE_RUNS 64u
@@ -27,6 +28,7 @@ static struct {
 	u32 running;   /* 0 none, 1 started, 2 failed, or as above */
 	u32 passing;   /* a pass is under way: nst_maintain() and the worker take turns */
 	u64 purged_at; /* ns */
+	u64 looked_at; /* for idle caches, ns */
 } worker = {.running = TOO_EARLY};
 
 const char *nst_worker_state(void)
@@ -125,7 +127,7 @@ static int decay(struct nst_cache *c, u64 now)
 	return 1;
 }
 
-static int pass_cache(struct nst_cache *c, u64 now)
+static int pass_cache(struct nst_cache *c, u64 now, int look)
 {
 	int found = nst_stock_keep(c);
 
@@ -135,19 +137,22 @@ static int pass_cache(struct nst_cache *c, u64 now)
 	}
 	if (nst_exchange_relaxed(&c->want, 0u)) /* a hint */
 		found |= fill_barn(c);
-	return found | decay(c, now);
+	return look ? decay(c, now) | found : found;
 }
 
 /* Destroying a cache waits until no pass is under way, so one seen here stays. */
 static int pass_caches(void)
 {
 	u64 now = nst_sys_now_ns();
+	int look = now - worker.looked_at >= LOOK_NS;
 	int found = 0;
 	u32 id;
 
+	if (look)
+		worker.looked_at = now;
 	for (id = 1; id <= nst_hint(&nst_nr_caches); id++)
 		if (nst_cache_is_used(nst_cache_number(id)))
-			found |= pass_cache(nst_cache_number(id), now);
+			found |= pass_cache(nst_cache_number(id), now, look);
 	return found;
 }
 
