@@ -16,7 +16,8 @@ struct nst_thread {
 	 * CPU number reads 0, and what a sequence announces in it nobody reads.
 	 */
 	u8 no_rseq[64];
-	u32 scopes; /* enum nst_scope_bits in force; written by this thread and its handlers */
+	u32 scopes;  /* enum nst_scope_bits in force; written by this thread and its handlers */
+	u32 forking; /* between our prepare handler of fork() and the other two: locks are held */
 	const char *caller; /* file:line of the call, from programs compiled with NST_CALLERS */
 	u64 random;	    /* slab order at debug 1 and up */
 } NST_LINE_ALIGNED;

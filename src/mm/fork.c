@@ -9,7 +9,9 @@
  * A lock that the child's own thread holds is left: the code it interrupted goes on and lets it go.
  *
  * Atfork handlers that were registered before ours run between our prepare and the rest of ours. They may
- * allocate, as with any malloc: to a request of that thread the locks we hold are lent, one at a time.
+ * allocate, as with any malloc. A thread that would wait for a lock there lets all go that it holds for its
+ * fork: others fork at the same time, each may hold what another one wants. What the child then finds
+ * held is abandoned, as after _Fork().
  *
  * Per-CPU stacks need nothing: the child sees one cut in program order, and each sequence has one
  * commit. gen tells descriptors of abandoned lists from those of the new ones.
@@ -61,13 +63,13 @@ static void for_each_lock(void (*fn)(struct nst_lock *l))
 static void take_for_fork(struct nst_lock *l)
 {
 	if (!nst_lock_is_mine(l) && nst_lock_wait_us(l, PREPARE_US))
-		l->for_fork = NST_FORK_HELD;
+		l->for_fork = 1;
 }
 
 static void give_after_fork(struct nst_lock *l)
 {
 	if (nst_lock_is_mine(l) && l->for_fork) {
-		l->for_fork = NST_FORK_NOT;
+		l->for_fork = 0;
 		nst_unlock(l);
 	}
 }
@@ -83,7 +85,7 @@ static int lost(struct nst_lock *l)
 
 static void abandon(struct nst_lock *l)
 {
-	l->for_fork = NST_FORK_NOT;
+	l->for_fork = 0;
 	nst_count(NST_COUNT_ABANDONED, 1);
 	nst_store_relaxed(&l->owner, (uintptr_t)0); /* relaxed: as above */
 }
@@ -183,11 +185,18 @@ void nst_fork_check(void)
 static void prepare(void)
 {
 	for_each_lock(take_for_fork);
+	nst_thread.forking = 1;
+}
+
+static void let_go(void)
+{
+	nst_thread.forking = 0;
+	for_each_lock(give_after_fork);
 }
 
 static void in_parent(void)
 {
-	for_each_lock(give_after_fork);
+	let_go();
 	nst_store_relaxed(&process.cow, 1u); /* a hint to the worker */
 	nst_worker_flag();
 	if (nst_option(NST_OPT_fork_ready))
@@ -197,7 +206,7 @@ static void in_parent(void)
 static void in_child(void)
 {
 	nst_store_relaxed(process.word, (u32)CHILD_UNSEEN); /* also where nothing wiped it */
-	for_each_lock(give_after_fork);
+	let_go();
 	nst_fork_check();
 	nst_worker_after_libc_fork();
 	if (nst_option(NST_OPT_fork_ready))
@@ -208,6 +217,7 @@ void nst_fork_init(void)
 {
 	u32 *word = nst_sys_reserve(NST_PAGE_BYTES, NST_PAGE_BYTES);
 
+	nst_lock_on_wait_in_fork(let_go);
 	nst_sys_trap_fork(prepare, in_parent, in_child);
 	if (!word || nst_sys_commit(word, NST_PAGE_BYTES) ||
 	    nst_sys_populate(word, NST_PAGE_BYTES) || nst_sys_wipe_on_fork(word, NST_PAGE_BYTES))

@@ -105,16 +105,21 @@ int nst_lock_wait_us_raw(struct nst_lock *l, unsigned int us)
 	return 0;
 }
 
+static void (*let_go)(void);
+
+void nst_lock_on_wait_in_fork(void (*fn)(void))
+{
+	let_go = fn;
+}
+
 void nst_lock_wait_raw(struct nst_lock *l)
 {
-	if (nst_lock_is_mine(l)) {
-		/* Else it would wait for ever. */
-		if (l->for_fork != NST_FORK_HELD)
-			nst_corrupt("a request waits for a lock that its own thread holds; allowed "
-				    "in a signal handler: modes and entries that wait for nothing");
-		l->for_fork = NST_FORK_LENT;
-		return;
-	}
+	if (nst_unlikely(nst_thread.forking))
+		let_go();
+	/* It would wait for ever. */
+	if (nst_lock_is_mine(l))
+		nst_corrupt("a request waits for a lock that its own thread holds; allowed in a "
+			    "signal handler: modes and entries that wait for nothing");
 	while (!nst_lock_wait_us_raw(l, 1000000))
 		;
 }

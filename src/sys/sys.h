@@ -71,14 +71,7 @@ struct nst_lock {
 	uintptr_t owner;
 	u64 since;	/* ticks when taken; written by the holder */
 	u32 lock_class; /* enum nst_lock_class */
-	u32 for_fork;	/* enum nst_lock_for_fork; written by the holder */
-};
-
-/* A lock held to keep what it guards whole over a fork (mm/fork.c). */
-enum nst_lock_for_fork {
-	NST_FORK_NOT,
-	NST_FORK_HELD,
-	NST_FORK_LENT /* to a request of the same thread, from an atfork handler of the program's */
+	u32 for_fork;	/* 1: taken to keep it whole over a fork (mm/fork.c) */
 };
 
 /* Holds by class; every field a relaxed counter. */
@@ -90,12 +83,14 @@ extern struct nst_lock_counters nst_lock_counters[NST_NR_LOCKS] NST_HIDDEN;
 
 /*
  * Waits: short lock. A lock that this thread holds already is the end: an ordinary request in a handler.
- * Unless it is held over a fork: then it is lent until its unlock.
+ * Unless it is held over a fork: nst_thread.forking.
  * Raw: unseen by the validator; lockdep.h has the locks that are to be used.
  */
 void nst_lock_wait_raw(struct nst_lock *l);
 /* 1 and held, or 0 after about @us microseconds of waiting. */
 int nst_lock_wait_us_raw(struct nst_lock *l, unsigned int us);
+/* @let_go is called, with nst_thread.forking set, before such a thread waits for any lock. */
+void nst_lock_on_wait_in_fork(void (*let_go)(void));
 
 /* Register for fences; late registration took 14 ms, so the constructor does it. */
 void nst_sys_membarrier_init(void);
@@ -205,10 +200,6 @@ static inline void nst_unlock_raw(struct nst_lock *l)
 	struct nst_lock_counters *c = &nst_lock_counters[l->lock_class];
 	u64 held = nst_ticks() - l->since;
 
-	if (nst_unlikely(l->for_fork == NST_FORK_LENT)) {
-		l->for_fork = NST_FORK_HELD; /* back to mm/fork.c, which lets it go */
-		return;
-	}
 #ifdef NST_TEST
 	nst_test_holding[l->lock_class]--;
 #endif

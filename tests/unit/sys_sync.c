@@ -79,20 +79,25 @@ static void own_thread(void)
 	check(!nst_lock_is_mine(&lock), "and nobody's after", "it is still");
 }
 
-/* As mm/fork.c has it while handlers of the program's run. */
-static void lent_over_fork(void)
+static void let_go(void)
 {
-	nst_lock_wait_raw(&lock);
-	lock.for_fork = NST_FORK_HELD;
-	nst_lock_wait_raw(&lock);
-	check(lock.for_fork == NST_FORK_LENT, "held over a fork: its thread is lent it", "state %u",
-	      lock.for_fork);
+	nst_thread.forking = 0;
 	nst_unlock_raw(&lock);
-	check(nst_lock_is_mine(&lock) && lock.for_fork == NST_FORK_HELD, "and gives it back held",
-	      "state %u", lock.for_fork);
-	lock.for_fork = NST_FORK_NOT;
+}
+
+/* As mm/fork.c has it while handlers of the program's run. */
+static void held_over_fork(void)
+{
+	nst_lock_on_wait_in_fork(let_go);
+	nst_lock_wait_raw(&lock);
+	nst_thread.forking = 1;
+	check(!nst_trylock_raw(&lock) && nst_thread.forking, "held over a fork: a try fails",
+	      "it does not");
+	nst_lock_wait_raw(&lock);
+	check(nst_lock_is_mine(&lock) && !nst_thread.forking, "who would wait lets go first",
+	      "forking %u", nst_thread.forking);
 	nst_unlock_raw(&lock);
-	check(!nst_lock_is_mine(&lock), "until the fork is over", "it is still");
+	check(!nst_lock_is_mine(&lock), "and holds it once", "it is still");
 }
 
 static void *hold(void *arg)
@@ -190,7 +195,7 @@ int main(void)
 	check_deadline(60, "locks end");
 	exclusion();
 	own_thread();
-	lent_over_fork();
+	held_over_fork();
 	waiting();
 	futex();
 	waits_for_itself();
