@@ -28,6 +28,20 @@ extern "C" {
  */
 NST_API const char *nst_version(void);
 
+/**
+ * nst_conf_check() - would NOSTALL_CONF take this?
+ * @conf: "key:value,key:value"
+ * @why: receives one line about the first word that is not understood, terminated; "" if there is none
+ * @len: bytes in @why
+ *
+ * For who sets the variable for another program. It takes no option, and reads no file that conf_file
+ * names.
+ *
+ * Context: any.  Waits: never.  Syscalls: none.  Locks: none.
+ * Return: 0 if all of it is understood; -EINVAL if not, or if @conf is NULL.
+ */
+NST_API int nst_conf_check(const char *conf, char *why, size_t len);
+
 #ifdef __cplusplus
 }
 #endif

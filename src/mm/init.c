@@ -182,3 +182,8 @@ int nst_info(const char *key, char *buf, size_t len)
 	n = key ? info_text(key, buf, len) : (size_t)-1;
 	return n == (size_t)-1 ? -2 : (int)n;
 }
+
+int nst_conf_check(const char *conf, char *why, size_t len)
+{
+	return conf ? nst_option_check(conf, why, len) : -22;
+}

@@ -2,8 +2,9 @@
 /*
  * option.c - NOSTALL_CONF=key:value,key:value and the file it may name (conf_file:PATH).
  *
- * The table is option_table.h. A setuid program reads nothing. What is not understood gives one line that
- * names it and what is allowed; the rest still counts.
+ * The table is option_table.h; two keys take a path and are not in it: conf_file and publish_dir. A
+ * setuid program reads nothing. What is not understood gives one line that names it and what is
+ * allowed; the rest still counts.
  */
 #include <fcntl.h>
 #include "sys.h"
@@ -22,9 +23,16 @@ static struct option options[NST_NR_OPTIONS] = {
 #undef NST_OPTION
 };
 
+static char publish_dir[NST_PUBLISH_DIR_MAX + 1];
+
 u64 nst_option(enum nst_option o)
 {
 	return options[o].value;
+}
+
+const char *nst_option_publish_dir(void)
+{
+	return publish_dir;
 }
 
 struct word {
@@ -126,7 +134,14 @@ static struct option *find(struct word key)
 	return NULL;
 }
 
-static void warn_unknown(struct word key)
+/* ---- what is wrong with a word, as text ---- */
+
+struct text {
+	char *buf;
+	size_t len;
+};
+
+static void say_unknown(struct text *why, struct word key)
 {
 	char buf[64], known[512];
 	size_t n = 0;
@@ -134,30 +149,89 @@ static void warn_unknown(struct word key)
 
 	known[0] = 0;
 	for (i = 0; i < NST_NR_OPTIONS; i++)
-		n += nst_format(known + n, sizeof(known) - n, "%s%s", i ? ", " : "",
-				options[i].name);
-	nst_warn("NOSTALL_CONF: unknown option '%s'; allowed: conf_file, %s",
-		 word_text(key, buf, sizeof(buf)), known);
+		n += nst_format(known + n, sizeof(known) - n, ", %s", options[i].name);
+	nst_format(why->buf, why->len, "unknown option '%s'; allowed: conf_file, publish_dir%s",
+		   word_text(key, buf, sizeof(buf)), known);
 }
 
-static void warn_value(const struct option *o, struct word value)
+static void say_value(struct text *why, const struct option *o, struct word value)
 {
 	char buf[64];
 
 	word_text(value, buf, sizeof(buf));
 	if (o->kind[0] == 'n' && o->kind[1] == 'u')
-		nst_warn("NOSTALL_CONF: %s:%s is out of range; allowed: %llu to %llu", o->name, buf,
-			 (unsigned long long)o->least, (unsigned long long)o->most);
+		nst_format(why->buf, why->len, "%s:%s is out of range; allowed: %llu to %llu",
+			   o->name, buf, (unsigned long long)o->least, (unsigned long long)o->most);
 	else if (o->kind[0] == 'b')
-		nst_warn("NOSTALL_CONF: %s:%s is not a size; allowed: %llu to %llu, with K, M or G",
-			 o->name, buf, (unsigned long long)o->least, (unsigned long long)o->most);
+		nst_format(why->buf, why->len,
+			   "%s:%s is not a size; allowed: %llu to %llu, with K, M or G", o->name,
+			   buf, (unsigned long long)o->least, (unsigned long long)o->most);
 	else
-		nst_warn("NOSTALL_CONF: %s:%s is not known; allowed: %s", o->name, buf, o->kind);
+		nst_format(why->buf, why->len, "%s:%s is not known; allowed: %s", o->name, buf,
+			   o->kind);
 }
 
-static void read_text(const char *s, int depth);
+static int is_dir(struct word value)
+{
+	return value.len && value.len <= NST_PUBLISH_DIR_MAX && value.s[0] == '/';
+}
 
-static void read_conf_file(struct word path, int depth)
+/*
+ * 1 if the word is understood; else @why says what is wrong. An option of the table comes out with its
+ * value, a key with a path as NULL.
+ */
+static int understand(struct word key, struct word value, struct option **o, u64 *v,
+		      struct text *why)
+{
+	*o = NULL;
+	if (word_is(key, "conf_file"))
+		return 1;
+	if (word_is(key, "publish_dir")) {
+		if (is_dir(value))
+			return 1;
+		nst_format(why->buf, why->len,
+			   "publish_dir is not a path that begins with / and has at most %u bytes",
+			   NST_PUBLISH_DIR_MAX);
+		return 0;
+	}
+	*o = find(key);
+	if (!*o)
+		say_unknown(why, key);
+	else if (parse_value(*o, value, v))
+		return 1;
+	else
+		say_value(why, *o, value);
+	return 0;
+}
+
+/* ---- words of a text ---- */
+
+static int is_end(char c)
+{
+	return c == 0 || c == ',' || c == '\n' || c == ' ';
+}
+
+static void for_each_word(const char *s, void (*fn)(struct word key, struct word value, void *arg),
+			  void *arg)
+{
+	while (*s) {
+		struct word key = {s, 0}, value;
+
+		while (!is_end(key.s[key.len]) && key.s[key.len] != ':')
+			key.len++;
+		value.s = key.s + key.len + (key.s[key.len] == ':');
+		value.len = 0;
+		while (!is_end(value.s[value.len]))
+			value.len++;
+		if (key.len && key.s[0] != '#')
+			fn(key, value, arg);
+		s = value.s + value.len + (value.s[value.len] != 0);
+	}
+}
+
+static void set_in_file(struct word key, struct word value, void *arg);
+
+static void read_conf_file(struct word path)
 {
 	char name[256], text[4096];
 	long fd, n = -1;
@@ -175,48 +249,68 @@ static void read_conf_file(struct word path, int depth)
 		return;
 	}
 	text[n] = 0;
-	read_text(text, depth + 1);
+	for_each_word(text, set_in_file, NULL);
 }
 
-static void set(struct word key, struct word value, int depth)
+static void set(struct word key, struct word value, void *arg)
 {
+	char said[480];
+	struct text why = {said, sizeof(said)};
+	struct option *o;
+	u64 v = 0;
+
+	(void)arg;
+	if (!understand(key, value, &o, &v, &why))
+		nst_warn("NOSTALL_CONF: %s", said);
+	else if (o)
+		o->value = v;
+	else if (word_is(key, "conf_file"))
+		read_conf_file(value);
+	else
+		word_text(value, publish_dir, sizeof(publish_dir));
+}
+
+static void set_in_file(struct word key, struct word value, void *arg)
+{
+	char said[480];
+	struct text why = {said, sizeof(said)};
+
+	if (!word_is(key, "conf_file")) {
+		set(key, value, arg);
+		return;
+	}
+	say_unknown(&why, key);
+	nst_warn("NOSTALL_CONF: %s", said);
+}
+
+/* ---- the same without taking any ---- */
+
+struct check {
+	struct text why;
+	int bad;
+};
+
+static void check_word(struct word key, struct word value, void *arg)
+{
+	struct check *c = arg;
 	struct option *o;
 	u64 v;
 
-	if (word_is(key, "conf_file") && depth == 0) {
-		read_conf_file(value, depth);
-		return;
-	}
-	o = find(key);
-	if (!o)
-		warn_unknown(key);
-	else if (parse_value(o, value, &v))
-		o->value = v;
-	else
-		warn_value(o, value);
+	if (!c->bad)
+		c->bad = !understand(key, value, &o, &v, &c->why);
 }
 
-static int is_end(char c)
+int nst_option_check(const char *conf, char *why, size_t len)
 {
-	return c == 0 || c == ',' || c == '\n' || c == ' ';
+	struct check c = {{why, len}, 0};
+
+	if (len)
+		why[0] = 0;
+	for_each_word(conf, check_word, &c);
+	return c.bad ? -22 : 0;
 }
 
-static void read_text(const char *s, int depth)
-{
-	while (*s) {
-		struct word key = {s, 0}, value;
-
-		while (!is_end(key.s[key.len]) && key.s[key.len] != ':')
-			key.len++;
-		value.s = key.s + key.len + (key.s[key.len] == ':');
-		value.len = 0;
-		while (!is_end(value.s[value.len]))
-			value.len++;
-		if (key.len && key.s[0] != '#')
-			set(key, value, depth);
-		s = value.s + value.len + (value.s[value.len] != 0);
-	}
-}
+/* ---- start ---- */
 
 void nst_option_init(void)
 {
@@ -230,7 +324,7 @@ void nst_option_init(void)
 		for (i = 0; name[i] && (*e)[i] == name[i]; i++)
 			;
 		if (!name[i])
-			read_text(*e + i, 0);
+			for_each_word(*e + i, set, NULL);
 	}
 }
 

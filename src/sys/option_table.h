@@ -27,4 +27,6 @@ NST_OPTION(lock, "off|on", 0, 0, 1, "lock ready memory (mlock)")
 NST_OPTION(warn, "off|on", 1, 0, 1, "warnings")
 NST_OPTION(fork_ready, "off|on", 0, 0, 1,
 	   "make copy-on-write pages ready again inside fork(), not at the next nst_maintain()")
+NST_OPTION(publish, "off|on", 1, 0, 1,
+	   "a page of statistics that other processes of the same user may read")
 NST_OPTION(nodes, "number", 0, 0, 8, "test build: pretend this many NUMA nodes")

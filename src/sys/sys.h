@@ -138,6 +138,11 @@ enum nst_option {
 /* Reads NOSTALL_CONF, and the file it names. Unknown keys and bad values warn and are left out. */
 void nst_option_init(void);
 u64 nst_option(enum nst_option o);
+/* publish_dir:PATH; "" if there is none. */
+#define NST_PUBLISH_DIR_MAX 200u
+const char *nst_option_publish_dir(void);
+/* 0 if all of @conf is understood; else -EINVAL, and @why says what is not. Takes nothing. Context: any. */
+int nst_option_check(const char *conf, char *why, size_t len);
 /* "key:value,key:value" of all that differ from the default. */
 size_t nst_option_text(char *buf, size_t len);
 

@@ -157,6 +157,7 @@ static void ask(void)
 	MARKED(nst_mode_may_wait, nst_mode_may_wait(NST_NORMAL));
 	MARKED(nst_mode_may_wake, nst_mode_may_wake(NST_NORMAL));
 	MARKED(nst_version, nst_version());
+	MARKED(nst_conf_check, nst_conf_check("conf_file:/none,debug:9", text, sizeof(text)));
 	MARKED(nst_scope_enter, scope = nst_scope_enter(NST_SCOPE_NORECLAIM));
 	MARKED(nst_scope_exit, nst_scope_exit(scope));
 	MARKED(nst_cache_of_size, nst_cache_of_size(100));

@@ -80,6 +80,59 @@ static void as_text(void)
 	      "cut to the room", "'%s'", little);
 }
 
+/* What would be taken and what not, with nothing taken. */
+static void check_only(void)
+{
+	static const struct {
+		const char *conf, *why;
+	} cases[] = {
+		{"", ""},
+		{"debug:3,max:5M,,worker:off", ""},
+		{"conf_file:/no/such/file", ""},
+		{"publish_dir:/tmp", ""},
+		{"debug:1,debug:4,walk:1", "debug:4 is out of range; allowed: 0 to 3"},
+		{"walk:1", "unknown option 'walk'; allowed: conf_file, publish_dir, debug"},
+		{"debug", "debug: is out of range"},
+		{"max:many", "max:many is not a size"},
+		{"publish:maybe", "publish:maybe is not known; allowed: off|on"},
+		{"publish_dir:here", "publish_dir is not a path that begins with /"},
+	};
+	u64 debug;
+
+	read_conf("debug:2,max:1M");
+	debug = nst_option(NST_OPT_debug);
+	for (size_t i = 0; i < NST_ARRAY_SIZE(cases); i++) {
+		char why[256] = "left over", little[4] = "abc";
+		int wanted = cases[i].why[0] ? -22 : 0;
+		int rc = nst_option_check(cases[i].conf, why, sizeof(why));
+
+		check(rc == wanted && !strncmp(why, cases[i].why, strlen(cases[i].why)) &&
+			      (wanted || !why[0]),
+		      "checked", "%s: %d, '%s'", cases[i].conf, rc, why);
+		check(nst_option_check(cases[i].conf, little, sizeof(little)) == wanted &&
+			      strlen(little) < sizeof(little) &&
+			      nst_option_check(cases[i].conf, NULL, 0) == wanted,
+		      "checked with little room", "%s: '%.4s'", cases[i].conf, little);
+	}
+	check(nst_option(NST_OPT_debug) == debug && !said[0], "nothing is taken and nothing said",
+	      "debug:%llu, '%s'", (unsigned long long)nst_option(NST_OPT_debug), said);
+}
+
+static void a_folder(void)
+{
+	char conf[NST_PUBLISH_DIR_MAX + 64], long_path[NST_PUBLISH_DIR_MAX + 2] = "/";
+
+	read_conf("publish_dir:/tmp/a:b");
+	check(!strcmp(nst_option_publish_dir(), "/tmp/a:b") && !said[0], "publish_dir is taken",
+	      "'%s', '%s'", nst_option_publish_dir(), said);
+	memset(long_path + 1, 'x', NST_PUBLISH_DIR_MAX);
+	snprintf(conf, sizeof(conf), "publish_dir:%s", long_path);
+	refused(conf, NST_OPT_debug, "publish_dir is not a path that begins with /");
+	refused("publish_dir:", NST_OPT_debug, "publish_dir is not a path that begins with /");
+	check(!strcmp(nst_option_publish_dir(), "/tmp/a:b"), "the one before stays", "'%s'",
+	      nst_option_publish_dir());
+}
+
 int main(void)
 {
 	nst_bug_sink = sink;
@@ -102,10 +155,12 @@ int main(void)
 	refused("max:17179869184G", NST_OPT_max, "is not a size");
 	refused("max:1T", NST_OPT_max, "max:1T is not a size");
 	refused("worker:yes", NST_OPT_worker, "worker:yes is not known; allowed: off|on");
-	refused("no_such:1", NST_OPT_debug, "unknown option 'no_such'; allowed: conf_file, debug");
+	refused("no_such:1", NST_OPT_debug, "unknown option 'no_such'; allowed: conf_file, publish_dir, debug");
 	refused("debugger:1", NST_OPT_debug, "unknown option 'debugger'");
 	refused("debu:1", NST_OPT_debug, "unknown option 'debu'");
 	from_file();
 	as_text();
+	check_only();
+	a_folder();
 	return check_status();
 }
