@@ -447,10 +447,11 @@ NST_API void nst_scope_exit(nst_scope_t scope);
  * nst_maintain() - do now what the worker does in the background
  *
  * Drains side lists, refills stocks, makes memory ready up to the high watermark, gives free
- * pageblocks back, and after fork() makes copy-on-write pages ready again. A program that runs with
- * `worker:off` calls it regularly from a thread that may sleep.
+ * pageblocks back, after fork() makes copy-on-write pages ready again, and publishes statistics. A
+ * program that runs with `worker:off` calls it regularly from a thread that may sleep.
  *
- * Context: thread.  Waits: sleeps.  Syscalls: madvise, membarrier.  Locks: takes all, one by one.
+ * Context: thread.  Waits: sleeps.  Syscalls: madvise, membarrier, memfd_create, fstat.
+ * Locks: takes all, one by one.
  * Return: 1 if it found work, else 0.
  */
 NST_API int nst_maintain(void);

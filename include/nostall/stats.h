@@ -146,10 +146,56 @@ NST_API size_t nst_stats_caches(struct nst_cache_stats *out, size_t nr, size_t b
  */
 NST_API int nst_stats_print(int fd);
 
+/*
+ * The statistics page: a snapshot of a process that others of its user may read, which neither stops it
+ * nor asks it: a memfd "nostall-stats", to be found in /proc/PID/fd and mapped for reading, or a file of
+ * the option publish_dir. The worker publishes at most four times a second, and only if something was
+ * counted; nst_maintain() and the process's exit publish at once. A fork child has none of its own before
+ * its first.
+ */
+#define NST_STATS_PAGE_NAME "nostall-stats"
+#define NST_STATS_PAGE_MAGIC UINT64_C(0x73746174736e7374)
+#define NST_STATS_PAGE_VERSION 1u
+#define NST_STATS_PAGE_CACHES 192u
+
+/** struct nst_stats_page - the page; what is up to sequence stays as it is */
+struct nst_stats_page {
+	uint64_t magic;	   /* NST_STATS_PAGE_MAGIC */
+	uint32_t version;  /* NST_STATS_PAGE_VERSION */
+	uint32_t bytes;	   /* sizeof(struct nst_stats_page) of the library */
+	uint64_t pid;	   /* as the process sees it */
+	uint64_t start_ns; /* when counting began; times are of CLOCK_MONOTONIC */
+	char nostall[16];  /* nst_version() */
+	char program[32];  /* what was executed: the last part of its path */
+	uint64_t sequence; /* odd while it is written; 0: nothing was published yet */
+	uint64_t published_ns;
+	uint32_t ended;	    /* 1: the process exits, and this is its last */
+	uint32_t nr_caches; /* that there are */
+	uint32_t nr_rows;   /* of those that have slabs or a stock, the first so many are below */
+	uint32_t reserved;
+	struct nst_stats stats;
+	struct nst_cache_stats caches[NST_STATS_PAGE_CACHES];
+};
+
+/**
+ * nst_stats_page_read() - a consistent copy of a process's statistics page
+ * @page: mapped or read, aligned to 8 bytes
+ * @bytes: how much of it there is
+ * @out: receives it; rows beyond nr_rows read 0
+ *
+ * Bounded: a page that is written each time it is looked at gives -EAGAIN. Nothing in the page is
+ * believed but the counts themselves: names are terminated, nr_rows is in bounds.
+ *
+ * Context: any.  Waits: never.  Syscalls: none.  Locks: none.
+ * Return: 0; -EAGAIN: written right now, or nothing published yet; -EPROTO: of another version of the
+ *	   library, and what stands before sequence is set; -EINVAL: no statistics page.
+ */
+NST_API int nst_stats_page_read(const void *page, size_t bytes, struct nst_stats_page *out);
+
 /**
  * nst_info() - how the library runs in this process, for the tool's doctor
  * @key: "sequences" (x86_64, aarch64 or none), "why_none", "membarrier", "cpus_possible", "nodes",
- *	 "worker", "memory_locked", "reserve_bytes", "options"
+ *	 "worker", "memory_locked", "reserve_bytes", "publish", "options"
  * @buf: receives the text, terminated
  * @len: bytes in @buf
  *

@@ -169,6 +169,8 @@ static size_t info_text(const char *key, char *buf, size_t len)
 		return nst_format(buf, len, "%s", nst_option(NST_OPT_lock) ? "yes" : "no");
 	if (!__builtin_strcmp(key, "reserve_bytes"))
 		return nst_format(buf, len, "%zu", nst_arenas[0].bytes);
+	if (!__builtin_strcmp(key, "publish"))
+		return nst_format(buf, len, "%s", nst_publish_state());
 	if (!__builtin_strcmp(key, "options"))
 		return nst_option_text(buf, len);
 	return (size_t)-1;

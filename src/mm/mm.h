@@ -542,13 +542,31 @@ void nst_worker_after_fork(void);
 /* fork() has put libc in order: a worker may be started. */
 void nst_worker_after_libc_fork(void);
 const char *nst_worker_state(void);
-int nst_maintain_pass(int all);
+enum nst_pass {
+	NST_PASS_PURGE = 1,   /* whatever the clock says */
+	NST_PASS_PUBLISH = 2, /* a request does not: it pays for no statistics */
+	NST_PASS_NOW = 4,     /* and publish at once */
+};
+/* Did it find work? 0 as well when one is under way. Context: thread. Waits: sleeps. */
+int nst_maintain_pass(unsigned int what);
+/* As pause below, for about @us microseconds: 1 and no pass is under way, or 0. */
+int nst_maintain_pause_us(unsigned int us);
 /* Wait until no pass is under way and let none begin until resume. Context: thread. Waits: sleeps. */
 void nst_maintain_pause(void);
 void nst_maintain_resume(void);
 int nst_stock_keep(struct nst_cache *c);
 /* After a fork, if pages are copy-on-write: 1 and they no longer are. Context: thread. Waits: sleeps. */
 int nst_fork_make_ready(void);
+
+/* ---- publish.c: the statistics page. Who calls these has the pass. ---- */
+
+/* At the end of a pass, if something moved and it is time; at once if @now. Context: thread. */
+void nst_publish_pass(int now);
+/* A pass that is under way is to publish, or the next. Context: any. */
+void nst_publish_ask(void);
+/* In a child: the page is the parent's. Context: any. */
+void nst_publish_after_fork(void);
+const char *nst_publish_state(void);
 
 /* ---- stats.c ---- */
 
@@ -574,6 +592,16 @@ int nst_stats_init(void);
 /* Cache number @id: 0, or -ENOENT if there is none. Context: thread. */
 int nst_stats_cache(u32 id, struct nst_cache_stats *out);
 void nst_count(unsigned int what, u64 n);
+/* The same of what goes on in an idle process, too: nothing to publish. */
+void nst_count_idle(unsigned int what);
+/* Has anything moved since somebody settled? A hint. Context: any. */
+void nst_stats_move(void);
+int nst_stats_moved(void);
+void nst_stats_settle(void);
+/* As nst_stats_read(), but waits for no lock longer than 10 ms: 1, or 0 and gives up. Context: thread. */
+int nst_stats_try(struct nst_stats *out);
+/* The same of at most @nr caches that have slabs or a stock: how many, or -1. All there are: *nr_caches. */
+int nst_stats_try_caches(struct nst_cache_stats *out, u32 nr, u32 *nr_caches);
 /* @mode is valid. */
 static inline void nst_count_null(nst_mode_t mode, enum nst_null_reason why)
 {

@@ -36,7 +36,7 @@ static int again(nst_mode_t mode)
 
 	if (!(mode & NST_NOFAIL))
 		return 0;
-	nst_maintain_pass(1);
+	nst_maintain_pass(NST_PASS_PURGE);
 	nst_sys_futex_wait(&never, 0, NOFAIL_NAP_US);
 	return 1;
 }

@@ -12,6 +12,14 @@ struct counts {
 	u32 budget; /* no-lock objects left until the next refill */
 } NST_LINE_ALIGNED;
 
+/* Who publishes waits no longer for a lock: at exit, its holder may never go on. */
+#define PUBLISH_US 10000u
+
+enum patience { WAITS, GIVES_UP };
+
+/* Something was counted since a snapshot was published: a hint, read by all CPUs and seldom written. The start counts. */
+static u32 moved NST_LINE_ALIGNED = 1;
+
 static struct counts early; /* before start, and for a CPU without a line */
 static struct counts *counts = &early;
 static unsigned int nr_counts = 1;
@@ -39,6 +47,28 @@ static struct counts *mine(void)
 void nst_count(unsigned int what, u64 n)
 {
 	nst_add_relaxed(&mine()->n[what], n);
+	nst_stats_move();
+}
+
+void nst_count_idle(unsigned int what)
+{
+	nst_add_relaxed(&mine()->n[what], 1);
+}
+
+void nst_stats_move(void)
+{
+	if (!nst_load_relaxed(&moved)) /* relaxed: a hint either way */
+		nst_store_relaxed(&moved, 1u);
+}
+
+int nst_stats_moved(void)
+{
+	return nst_load_relaxed(&moved) != 0; /* a hint */
+}
+
+void nst_stats_settle(void)
+{
+	nst_store_relaxed(&moved, 0u); /* a hint: what is counted from here on is for the next */
 }
 
 static u64 total(unsigned int what)
@@ -76,6 +106,15 @@ void nst_budget_refill(void)
 
 /* ---- snapshots ---- */
 
+/* 1 and held, or 0. */
+static int lock_to_read(struct nst_lock *l, enum patience how)
+{
+	if (how == GIVES_UP)
+		return !nst_lock_is_mine(l) && nst_lock_wait_us(l, PUBLISH_US);
+	nst_lock_wait(l);
+	return 1;
+}
+
 static void read_locks(struct nst_stats *s)
 {
 	struct nst_sys_ratio ratio = nst_sys_tick_ratio();
@@ -100,7 +139,7 @@ static void read_locks(struct nst_stats *s)
 	}
 }
 
-static void read_zone(struct nst_zone_stats *o, struct nst_zone *z)
+static int read_zone(struct nst_zone_stats *o, struct nst_zone *z, enum patience how)
 {
 	size_t first, end;
 	unsigned int m, i;
@@ -111,7 +150,8 @@ static void read_zone(struct nst_zone_stats *o, struct nst_zone *z)
 			o->pages_reserved += (end - first) * NST_BLOCK_PAGES;
 	o->pages_ready = nst_load_relaxed(&z->ready_pages);
 	o->purge_failed = nst_load_relaxed(&z->purge_failed);
-	nst_lock_wait(&z->lock);
+	if (!lock_to_read(&z->lock, how))
+		return 0;
 	o->pages_free = z->free_pages;
 	o->pages_min = z->min;
 	o->pages_low = z->low;
@@ -124,6 +164,7 @@ static void read_zone(struct nst_zone_stats *o, struct nst_zone *z)
 			o->free_blocks[m][i] = z->nr_free[m][i];
 	}
 	nst_unlock(&z->lock);
+	return 1;
 }
 
 static void read_counts(struct nst_stats *s)
@@ -166,36 +207,49 @@ static u64 restarts(void)
 	return n;
 }
 
+static int read_all(struct nst_stats *s, enum patience how)
+{
+	unsigned int i;
+
+	__builtin_memset(s, 0, sizeof(*s));
+	s->version = NST_STATS_VERSION;
+	s->bytes = sizeof(*s);
+	s->requests_exact = nst_mm.instrument != 0;
+	s->nr_nodes = nst_sys_cpus.nr_nodes;
+	read_counts(s);
+	read_locks(s);
+	s->sequence_restarts = restarts();
+	s->metadata_bytes = nst_meta_bytes();
+	s->resident_bytes =
+		(nst_load_relaxed(&nst_resident_pages) << NST_PAGE_SHIFT) + s->metadata_bytes;
+	s->resident_peak_bytes =
+		(nst_load_relaxed(&nst_resident_peak) << NST_PAGE_SHIFT) + s->metadata_bytes;
+	s->large_mappings = nst_load_relaxed(&nst_large_count);
+	s->large_bytes = nst_load_relaxed(&nst_large_pages) << NST_PAGE_SHIFT;
+	for (i = 0; i < s->nr_nodes; i++)
+		if (!read_zone(&s->zones[i], &nst_zones[i], how))
+			return 0;
+	return 1;
+}
+
 int nst_stats_read(struct nst_stats *out, size_t bytes)
 {
 	struct nst_stats s;
-	unsigned int i;
 
 	if (!out || bytes < 8)
 		return -22;
 	if (nst_start())
 		return -12;
 	nst_fork_check();
-	__builtin_memset(&s, 0, sizeof(s));
-	s.version = NST_STATS_VERSION;
-	s.bytes = sizeof(s);
-	s.requests_exact = nst_mm.instrument != 0;
-	s.nr_nodes = nst_sys_cpus.nr_nodes;
-	read_counts(&s);
-	read_locks(&s);
-	s.sequence_restarts = restarts();
-	s.metadata_bytes = nst_meta_bytes();
-	s.resident_bytes =
-		(nst_load_relaxed(&nst_resident_pages) << NST_PAGE_SHIFT) + s.metadata_bytes;
-	s.resident_peak_bytes =
-		(nst_load_relaxed(&nst_resident_peak) << NST_PAGE_SHIFT) + s.metadata_bytes;
-	s.large_mappings = nst_load_relaxed(&nst_large_count);
-	s.large_bytes = nst_load_relaxed(&nst_large_pages) << NST_PAGE_SHIFT;
-	for (i = 0; i < s.nr_nodes; i++)
-		read_zone(&s.zones[i], &nst_zones[i]);
+	read_all(&s, WAITS);
 	__builtin_memset(out, 0, bytes);
 	__builtin_memcpy(out, &s, nst_min(bytes, sizeof(s)));
 	return 0;
+}
+
+int nst_stats_try(struct nst_stats *out)
+{
+	return read_all(out, GIVES_UP);
 }
 
 /*
@@ -216,7 +270,26 @@ static u64 in_sheaves(const struct nst_pcs_table *t, unsigned int i)
 	return objects;
 }
 
-static void read_cache(struct nst_cache_stats *o, struct nst_cache *c)
+static int read_node(struct nst_cache_stats *o, const struct nst_cache *c, struct nst_cache_node *n,
+		     enum patience how)
+{
+	struct nst_sheaf *s;
+
+	if (!lock_to_read(&n->slab, how))
+		return 0;
+	o->slabs += n->nr_slabs;
+	o->objects += n->nr_slabs * c->slots;
+	o->in_slabs += n->free_slots;
+	nst_unlock(&n->slab);
+	if (!lock_to_read(&n->barn, how))
+		return 0;
+	for (s = n->full; s; s = s->next)
+		o->in_barn += s->count;
+	nst_unlock(&n->barn);
+	return 1;
+}
+
+static int read_cache(struct nst_cache_stats *o, struct nst_cache *c, enum patience how)
 {
 	unsigned int i;
 
@@ -225,24 +298,15 @@ static void read_cache(struct nst_cache_stats *o, struct nst_cache *c)
 	o->object_bytes = c->size;
 	o->slot_bytes = c->slot;
 	o->stocked_per_cpu = c->stock;
-	for (i = 0; i < nst_sys_cpus.nr_nodes; i++) {
-		struct nst_cache_node *n = c->node[i];
-		struct nst_sheaf *s;
-
-		nst_lock_wait(&n->slab);
-		o->slabs += n->nr_slabs;
-		o->objects += n->nr_slabs * c->slots;
-		o->in_slabs += n->free_slots;
-		nst_unlock(&n->slab);
-		nst_lock_wait(&n->barn);
-		for (s = n->full; s; s = s->next)
-			o->in_barn += s->count;
-		nst_unlock(&n->barn);
-	}
-	nst_lock_wait(&c->areas); /* no stack is replaced while it is looked at */
+	for (i = 0; i < nst_sys_cpus.nr_nodes; i++)
+		if (!read_node(o, c, c->node[i], how))
+			return 0;
+	if (!lock_to_read(&c->areas, how)) /* no stack is replaced while it is looked at */
+		return 0;
 	for (i = 0; i < nst_pcs_nr_stacks(&c->main); i++)
 		o->in_cpus += nst_pcs_count(&c->main, i) + in_sheaves(&c->full, i);
 	nst_unlock(&c->areas);
+	return 1;
 }
 
 int nst_stats_cache(u32 id, struct nst_cache_stats *out)
@@ -252,7 +316,7 @@ int nst_stats_cache(u32 id, struct nst_cache_stats *out)
 	nst_lock_wait(&nst_caches_lock);
 	used = nst_cache_is_used(nst_cache_number(id));
 	if (used)
-		read_cache(out, nst_cache_number(id));
+		read_cache(out, nst_cache_number(id), WAITS);
 	nst_unlock(&nst_caches_lock);
 	return used ? 0 : -2;
 }
@@ -272,7 +336,7 @@ size_t nst_stats_caches(struct nst_cache_stats *out, size_t nr, size_t bytes)
 		if (!nst_cache_is_used(nst_cache_number(id)))
 			continue;
 		if (n < nr && out) {
-			read_cache(&s, nst_cache_number(id));
+			read_cache(&s, nst_cache_number(id), WAITS);
 			__builtin_memset((char *)out + n * bytes, 0, bytes);
 			__builtin_memcpy((char *)out + n * bytes, &s, nst_min(bytes, sizeof(s)));
 		}
@@ -280,4 +344,34 @@ size_t nst_stats_caches(struct nst_cache_stats *out, size_t nr, size_t bytes)
 	}
 	nst_unlock(&nst_caches_lock);
 	return n;
+}
+
+/* Those of use only: with the caches list held. */
+static int try_rows_locked(struct nst_cache_stats *out, u32 nr, u32 *nr_caches)
+{
+	u32 id, n = 0;
+
+	for (id = 1; id <= nst_nr_caches; id++) {
+		if (!nst_cache_is_used(nst_cache_number(id)))
+			continue;
+		++*nr_caches;
+		if (n == nr)
+			continue;
+		if (!read_cache(&out[n], nst_cache_number(id), GIVES_UP))
+			return -1;
+		n += out[n].slabs || out[n].stocked_per_cpu;
+	}
+	return (int)n;
+}
+
+int nst_stats_try_caches(struct nst_cache_stats *out, u32 nr, u32 *nr_caches)
+{
+	int rows;
+
+	*nr_caches = 0;
+	if (!lock_to_read(&nst_caches_lock, GIVES_UP))
+		return -1;
+	rows = try_rows_locked(out, nr, nr_caches);
+	nst_unlock(&nst_caches_lock);
+	return rows;
 }

@@ -4,7 +4,8 @@
  *
  * It looks at the flags every millisecond while it found work in the last 100 ms, then backs off to
  * 50 ms; an ordinary slow path that sees the flag wakes it. One pass drains side lists and strays, tops
- * stocks and barns up, grows zones below low to high and gives idle blocks back, a bounded number.
+ * stocks and barns up, grows zones below low to high, gives idle blocks back, a bounded number, and
+ * publishes what was counted.
  *
  * Fork: the child has no such thread; the next ordinary request on a slow path starts one. A free does
  * not: libc frees with the lock of its thread stacks held, which starting one takes. Signal: all are
@@ -198,14 +199,16 @@ static void end_pass(void)
 	nst_store_release(&worker.passing, 0u);
 }
 
-/* @all: purge whatever the clock says. Context: thread. */
-int nst_maintain_pass(int all)
+int nst_maintain_pass(unsigned int what)
 {
 	unsigned int i;
 	int found;
 
-	if (!begin_pass())
+	if (!begin_pass()) {
+		if (what & NST_PASS_NOW)
+			nst_publish_ask();
 		return 0;
+	}
 	nst_store_relaxed(&worker.flag, 0u); /* what is flagged from here on is for the next pass */
 	found = nst_fork_make_ready();
 	found |= nst_side_drain() != 0;
@@ -213,8 +216,12 @@ int nst_maintain_pass(int all)
 	for (i = 0; i < nst_sys_cpus.nr_nodes; i++)
 		found |= pass_zone(&nst_zones[i]);
 	found |= pass_caches();
-	found |= purge(all);
+	found |= purge((what & NST_PASS_PURGE) != 0);
 	nst_budget_refill();
+	if (found)
+		nst_stats_move();
+	if (what & NST_PASS_PUBLISH)
+		nst_publish_pass((what & NST_PASS_NOW) != 0);
 	end_pass();
 	return found;
 }
@@ -223,6 +230,18 @@ void nst_maintain_pause(void)
 {
 	while (!begin_pass())
 		nst_sys_futex_wait(&worker.passing, 1, 100);
+}
+
+int nst_maintain_pause_us(unsigned int us)
+{
+	unsigned int waited;
+
+	for (waited = 0; waited < us; waited += 100) {
+		if (begin_pass())
+			return 1;
+		nst_sys_futex_wait(&worker.passing, 1, 100);
+	}
+	return 0;
 }
 
 void nst_maintain_resume(void)
@@ -235,7 +254,7 @@ int nst_maintain(void)
 	if (nst_start())
 		return 0;
 	nst_fork_check();
-	return nst_maintain_pass(1);
+	return nst_maintain_pass(NST_PASS_PURGE | NST_PASS_PUBLISH | NST_PASS_NOW);
 }
 
 /* ---- the thread ---- */
@@ -249,9 +268,9 @@ static void run(void)
 		u64 us = now - last_work < BUSY_FOR_NS ? BUSY_US : IDLE_US;
 
 		nst_sys_futex_wait(&worker.flag, nst_load_relaxed(&worker.flag), us); /* a nap */
-		nst_count(NST_COUNT_WAKEUP, 1);
-		if (nst_maintain_pass(0)) {
-			nst_count(NST_COUNT_FOUND_WORK, 1);
+		nst_count_idle(NST_COUNT_WAKEUP);
+		if (nst_maintain_pass(NST_PASS_PUBLISH)) {
+			nst_count_idle(NST_COUNT_FOUND_WORK);
 			last_work = nst_sys_now_ns();
 		}
 	}

@@ -42,6 +42,11 @@ void nst_sys_clock_init(void)
 	start_ns = nst_sys_now_ns();
 }
 
+u64 nst_sys_start_ns(void)
+{
+	return start_ns;
+}
+
 struct nst_sys_ratio nst_sys_tick_ratio(void)
 {
 	return (struct nst_sys_ratio){nst_sys_now_ns() - start_ns, nst_ticks() - start_ticks};

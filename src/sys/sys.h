@@ -101,6 +101,8 @@ int nst_sys_fence_cpu(int cpu);
 void nst_sys_futex_wait(u32 *word, u32 old, u64 us);
 void nst_sys_futex_wake(u32 *word);
 u64 nst_sys_now_ns(void);
+/* The same clock when the library started. */
+u64 nst_sys_start_ns(void);
 /* The ratio of nanoseconds to ticks seen since start, and what a number of ticks is by it. */
 struct nst_sys_ratio {
 	u64 ns, ticks;
@@ -146,6 +148,24 @@ int nst_option_check(const char *conf, char *why, size_t len);
 /* "key:value,key:value" of all that differ from the default. */
 size_t nst_option_text(char *buf, size_t len);
 
+/* ---- shared.c: memory that others may look at ---- */
+
+struct nst_sys_shared {
+	void *addr;
+	size_t bytes;
+	u64 dev, ino; /* what fd was when it was made */
+	int fd;
+};
+/*
+ * Memory of 0s that this process alone writes and its user alone reads: a sealed memfd @name or, unless
+ * @dir is "", a file @dir/@name.PID.N. 0, or -errno and *@s untouched.
+ */
+int nst_sys_share(struct nst_sys_shared *s, const char *dir, const char *name, size_t bytes);
+/* Is the descriptor still what it was? The program may have closed it. */
+int nst_sys_shared_is_there(const struct nst_sys_shared *s);
+/* Closes the descriptor if it is; the mapping stays. */
+void nst_sys_shared_close(const struct nst_sys_shared *s);
+
 /* ---- thread.c, console.c ---- */
 
 /* One background thread with all signals blocked; 0 or -errno. */
@@ -155,6 +175,12 @@ void nst_sys_console(const char *line, size_t len, int fatal);
 int nst_sys_write_all(int fd, const char *text, size_t len);
 /* "module+0xoffset" of a code address, from /proc/self/maps. */
 void nst_sys_code_name(const void *addr, char *buf, size_t len);
+u32 nst_sys_pid(void);
+/* The last part of the path that was executed. */
+const char *nst_sys_program(void);
+/* Block every signal of this thread; what was blocked before, for restore. */
+u64 nst_sys_signals_block(void);
+void nst_sys_signals_restore(u64 before);
 int nst_sys_is_setuid(void);
 size_t nst_sys_page_bytes(void);
 u64 nst_sys_random(void);

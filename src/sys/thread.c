@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * thread.c - the background thread, and libc's fork hooks.
+ * thread.c - the background thread, and libc's fork hooks; who this process and thread are.
  *
  * The thread blocks all signals: a program's handlers never run on it. Fork: a child has no such
  * thread; mm starts it anew.
@@ -44,6 +44,35 @@ void nst_sys_trap_fork(void (*prepare)(void), void (*parent)(void), void (*child
 {
 	if (pthread_atfork(prepare, parent, child))
 		nst_warn("pthread_atfork failed: a fork child may lose free memory");
+}
+
+u32 nst_sys_pid(void)
+{
+	return (u32)nst_syscall(SYS_getpid, 0, 0, 0, 0, 0, 0);
+}
+
+const char *nst_sys_program(void)
+{
+	const char *path = (const char *)getauxval(AT_EXECFN), *base = path;
+
+	for (; path && *path; path++)
+		if (*path == '/')
+			base = path + 1;
+	return base ? base : "";
+}
+
+/* The kernel's set of 64 signals, libc's own among them. */
+u64 nst_sys_signals_block(void)
+{
+	u64 all = ~0ull, before = 0;
+
+	nst_syscall(SYS_rt_sigprocmask, SIG_BLOCK, (long)&all, (long)&before, sizeof(all), 0, 0);
+	return before;
+}
+
+void nst_sys_signals_restore(u64 before)
+{
+	nst_syscall(SYS_rt_sigprocmask, SIG_SETMASK, (long)&before, 0, sizeof(before), 0, 0);
 }
 
 int nst_sys_is_setuid(void)

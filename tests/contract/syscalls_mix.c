@@ -147,6 +147,10 @@ static void use_pages(unsigned int which)
 
 static void ask(void)
 {
+	static struct nst_stats_page page = {.magic = NST_STATS_PAGE_MAGIC,
+					     .version = NST_STATS_PAGE_VERSION,
+					     .bytes = sizeof(page)},
+				     out;
 	struct nst_cache_stats caches[4];
 	struct nst_stats stats;
 	nst_scope_t scope;
@@ -164,6 +168,8 @@ static void ask(void)
 	MARKED(nst_info, nst_info("options", text, sizeof(text)));
 	MARKED(nst_stats_read, nst_stats_read(&stats, sizeof(stats)));
 	MARKED(nst_stats_caches, nst_stats_caches(caches, 4, sizeof(caches[0])));
+	page.sequence += 1;
+	MARKED(nst_stats_page_read, nst_stats_page_read(&page, sizeof(page), &out));
 	MARKED(nst_stats_print, nst_stats_print(mix.null_fd));
 }
 

@@ -7,6 +7,7 @@
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -438,11 +439,64 @@ static void maintain(void)
 	end();
 }
 
+/* The first publication is not what an idle worker does. */
 static void worker(void)
 {
+	while (strcmp(nst_publish_state(), "memfd") || nst_stats_moved())
+		nap_ms(10);
+	nap_ms(10);
 	begin("worker");
 	nap_ms(200);
 	end();
+}
+
+/* ---- the statistics page ---- */
+
+static void publish_new(void)
+{
+	begin("publish-new");
+	nst_maintain();
+	end();
+	must(!strcmp(nst_publish_state(), "memfd"));
+}
+
+static void publish(void)
+{
+	nst_maintain();
+	begin("publish");
+	nst_maintain();
+	end();
+}
+
+static void publish_again(void)
+{
+	int fd;
+
+	nst_maintain();
+	for (fd = 3; fd < 100; fd++)
+		close(fd);
+	begin("publish-again");
+	nst_maintain();
+	end();
+}
+
+static void publish_file(void)
+{
+	char path[64];
+
+	begin("publish-file");
+	nst_maintain();
+	end();
+	must(!strcmp(nst_publish_state(), "file"));
+	snprintf(path, sizeof(path), "/tmp/" NST_STATS_PAGE_NAME ".%d.0", (int)getpid());
+	must(!unlink(path));
+}
+
+static void leave(void)
+{
+	nst_maintain();
+	begin("exit");
+	exit(0);
 }
 
 /* ---- fork ---- */
@@ -541,22 +595,28 @@ const struct path paths[] = {
 	{"grow-locked", "worker:off,lock:on", grow_locked, 0, NULL},
 	{"open", "worker:off", open_block, 0, NULL},
 	{"arena", "worker:off,reserve:64M", open_arena, 0, NULL},
-	{"purge", "worker:off,high:64K", purge, 0, "clock_gettime"},
-	{"purge-locked", "worker:off,high:64K,lock:on", purge_locked, 0, "clock_gettime"},
+	{"purge", "worker:off,publish:off,high:64K", purge, 0, "clock_gettime"},
+	{"purge-locked", "worker:off,publish:off,high:64K,lock:on", purge_locked, 0,
+	 "clock_gettime"},
 	{"metadata", "worker:off", metadata, 0, NULL},
 	{"create", "worker:off", create, 0, NULL},
 	{"large", "worker:off", large, 0, NULL},
 	{"large-move", "worker:off", large_move, 0, NULL},
 	{"large-free", "worker:off", large_free, 0, NULL},
-	{"large-drain", "worker:off", large_drain, 0, "clock_gettime"},
+	{"large-drain", "worker:off,publish:off", large_drain, 0, "clock_gettime"},
 	{"fetch", "worker:off,max:4M", fetch, 0, NULL},
 	{"nofail", "worker:off,max:4M", nofail, 0, NULL},
 	{"destroy", "worker:off", destroy, 0, NULL},
 	{"visit", "worker:off", visit, 0, NULL},
 	{"stock", "worker:off", stock, 0, NULL},
-	{"decay", "worker:off", decay, 0, "clock_gettime madvise"},
-	{"top-up", "worker:off", top_up, 0, "clock_gettime mprotect madvise"},
-	{"maintain", "worker:off", maintain, 0, NULL},
+	{"decay", "worker:off,publish:off", decay, 0, "clock_gettime madvise"},
+	{"top-up", "worker:off,publish:off", top_up, 0, "clock_gettime mprotect madvise"},
+	{"maintain", "worker:off,publish:off", maintain, 0, NULL},
+	{"publish-new", "worker:off", publish_new, 0, NULL},
+	{"publish", "worker:off", publish, 0, NULL},
+	{"publish-again", "worker:off", publish_again, 0, NULL},
+	{"publish-file", "worker:off,publish_dir:/tmp", publish_file, 0, NULL},
+	{"exit", "worker:off", leave, 0, "exit_group"},
 	{"worker", "", worker, WHOSE_OTHERS, "rseq set_robust_list rt_sigprocmask"},
 	{"fork", "worker:off", fork_plain, 0, "clone"},
 	{"fork-ready", "worker:off,fork_ready:on", fork_ready, 0, "clone"},

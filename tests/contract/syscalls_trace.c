@@ -62,6 +62,12 @@ static const struct {
 	CALL(set_tid_address),
 	CALL(set_robust_list),
 	CALL(sched_setaffinity),
+	CALL(memfd_create),
+	CALL(fcntl),
+	CALL(fchmod),
+	CALL(fallocate),
+	CALL(fstat),
+	CALL(unlink),
 #undef CALL
 };
 

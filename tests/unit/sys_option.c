@@ -155,7 +155,8 @@ int main(void)
 	refused("max:17179869184G", NST_OPT_max, "is not a size");
 	refused("max:1T", NST_OPT_max, "max:1T is not a size");
 	refused("worker:yes", NST_OPT_worker, "worker:yes is not known; allowed: off|on");
-	refused("no_such:1", NST_OPT_debug, "unknown option 'no_such'; allowed: conf_file, publish_dir, debug");
+	refused("no_such:1", NST_OPT_debug,
+		"unknown option 'no_such'; allowed: conf_file, publish_dir, debug");
 	refused("debugger:1", NST_OPT_debug, "unknown option 'debugger'");
 	refused("debu:1", NST_OPT_debug, "unknown option 'debu'");
 	from_file();
