@@ -66,9 +66,9 @@ static const char *info(const char *key)
 
 static void show_library(void)
 {
-	static const char *const keys[] = {"sequences",	    "why_none",	     "membarrier",
-					   "cpus_possible", "nodes",	     "worker",
-					   "memory_locked", "reserve_bytes", "options"};
+	static const char *const keys[] = {
+		"sequences", "why_none",      "membarrier",    "cpus_possible", "nodes",
+		"worker",    "memory_locked", "reserve_bytes", "publish",	"options"};
 
 	printf("version=%s\n", nst_version());
 	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++)

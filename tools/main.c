@@ -16,6 +16,8 @@ static const struct verb {
 } verbs[] = {
 	{"run", "--profile [OPTION...] -- PROGRAM [ARG...]",
 	 "run an unmodified program with the signal profiler inside", verb_run},
+	{"stat", "[-p PID|NAME] [-i SECONDS] [-n COUNT] [-1] [--json]",
+	 "the counters of running processes, which are neither stopped nor asked", verb_stat},
 	{"doctor", "[--prove]", "how the library runs here, and what could be better", verb_doctor},
 	{"torture", "nolock [--seconds N] [--seed S] [--threads N]",
 	 "allocate in a storm of signals, forks and migrations, and check every object",
@@ -100,5 +102,6 @@ int main(int argc, char **argv)
 		if (!strcmp(name, verbs[i].name))
 			return verbs[i].run(argc - 1, argv + 1);
 	return usage_error(
-		"", "'%s' is not a verb; there are run, doctor, torture, --help, --version", name);
+		"", "'%s' is not a verb; there are run, stat, doctor, torture, --help, --version",
+		name);
 }

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: MIT
+/*
+ * watched.c - a program of the library for `nostall stat` to look at.
+ *
+ *	watched <what> [milliseconds]
+ *
+ * what: busy, idle, closes (all its descriptors, then busy), execs (/bin/sleep after the time), other
+ * (bears a page of another version), garbage (bears one that is none).
+ */
+#define _GNU_SOURCE
+#include <nostall/nostall.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#define NR 2000
+
+static void nap(long ms)
+{
+	struct timespec t = {ms / 1000, ms % 1000 * 1000000};
+
+	nanosleep(&t, NULL);
+}
+
+static void work(void)
+{
+	static void *object[NR];
+
+	for (int i = 0; i < NR; i++)
+		object[i] = nst_alloc(64 + (size_t)(i % 8) * 100, NST_NORMAL);
+	for (int i = 0; i < NR; i++)
+		nst_free(object[i]);
+	nst_free(nst_alloc_nolock(1 << 20)); /* too large: NULL */
+}
+
+static void busy(long ms)
+{
+	for (long done = 0; done < ms; done += 20) {
+		work();
+		nap(20);
+	}
+}
+
+/* What `stat` would take for a page by its name. */
+static void bear(uint64_t magic, uint32_t version)
+{
+	struct nst_stats_page *page = calloc(1, sizeof(*page));
+	int fd = memfd_create(NST_STATS_PAGE_NAME, MFD_CLOEXEC);
+
+	if (!page || fd < 0)
+		exit(90);
+	page->magic = magic;
+	page->version = version;
+	page->bytes = 123;
+	strcpy(page->nostall, "9.8.7");
+	if (write(fd, page, sizeof(*page)) != sizeof(*page))
+		exit(91);
+	free(page);
+}
+
+int main(int argc, char **argv)
+{
+	const char *what = argc > 1 ? argv[1] : "busy";
+	long ms = argc > 2 ? atol(argv[2]) : 1000;
+
+	if (!strcmp(what, "closes"))
+		for (int fd = 3; fd < 256; fd++)
+			close(fd);
+	if (!strcmp(what, "other"))
+		bear(NST_STATS_PAGE_MAGIC, NST_STATS_PAGE_VERSION + 1);
+	if (!strcmp(what, "garbage"))
+		bear(1, 1);
+	if (!strcmp(what, "busy") || !strcmp(what, "closes") || !strcmp(what, "execs"))
+		busy(ms);
+	else
+		nap(ms);
+	if (!strcmp(what, "execs"))
+		execl("/bin/sleep", "sleep", "3", (char *)NULL);
+	return 0;
+}
