@@ -39,6 +39,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/rseq.h>
 #include <ucontext.h>
 #include <unistd.h>
 #include <unwind.h>
@@ -57,15 +58,56 @@ struct walk {
 	uintptr_t frames[PROFILER_DEPTH];
 };
 
-static uintptr_t interrupted_pc(const ucontext_t *uc)
-{
 #if defined(__x86_64__)
-	return (uintptr_t)uc->uc_mcontext.gregs[REG_RIP];
+#define INTERRUPTED_PC(uc) ((uc)->uc_mcontext.gregs[REG_RIP])
+
+/* jmp with 32 or 8 bits */
+static uintptr_t jump_target(const unsigned char *code)
+{
+	int32_t far;
+
+	memcpy(&far, code + 1, sizeof(far));
+	if (code[0] == 0xe9)
+		return (uintptr_t)code + 5 + (uintptr_t)(intptr_t)far;
+	if (code[0] == 0xeb)
+		return (uintptr_t)code + 2 + (uintptr_t)(intptr_t)(int8_t)code[1];
+	return (uintptr_t)code;
+}
 #elif defined(__aarch64__)
-	return (uintptr_t)uc->uc_mcontext.pc;
+#define INTERRUPTED_PC(uc) ((uc)->uc_mcontext.pc)
+
+/* b with 26 bits, counted in instructions */
+static uintptr_t jump_target(const unsigned char *code)
+{
+	uint32_t word;
+
+	memcpy(&word, code, sizeof(word));
+	if (word >> 26 != 5)
+		return (uintptr_t)code;
+	return (uintptr_t)code + (uintptr_t)(((intptr_t)(int32_t)(word << 6)) >> 4);
+}
 #else
 #error "where does this machine keep the interrupted program counter?"
 #endif
+
+/*
+ * A thread that is interrupted in a restartable sequence (the library's fast paths, glibc's and others')
+ * is sent by the kernel to where it starts anew: a jump behind a signature, which no unwind table
+ * knows. The jump is made here, so that the walk begins in the function that it leads to.
+ */
+static uintptr_t leave_abort(ucontext_t *uc)
+{
+	uintptr_t pc = (uintptr_t)INTERRUPTED_PC(uc);
+	uint32_t signature;
+
+	if (pc % 4096 < sizeof(signature) || pc % 4096 > 4096 - 8)
+		return pc; /* what lies beside may not be there */
+	memcpy(&signature, (const void *)(pc - sizeof(signature)), sizeof(signature));
+	if (signature != RSEQ_SIG)
+		return pc;
+	pc = jump_target((const unsigned char *)pc);
+	INTERRUPTED_PC(uc) = (__typeof__(INTERRUPTED_PC(uc)))pc;
+	return pc;
 }
 
 static _Unwind_Reason_Code walk_frame(struct _Unwind_Context *context, void *arg)
@@ -88,9 +130,9 @@ static _Unwind_Reason_Code walk_frame(struct _Unwind_Context *context, void *arg
 	return _URC_NO_REASON;
 }
 
-static void walk_stack(struct walk *w, const ucontext_t *uc)
+static void walk_stack(struct walk *w, ucontext_t *uc)
 {
-	uintptr_t pc = interrupted_pc(uc);
+	uintptr_t pc = leave_abort(uc);
 
 	w->interrupted = pc;
 	w->skipped = w->nr = w->deep = 0;
@@ -104,7 +146,7 @@ static void count(_Atomic uint64_t *counter, unsigned int nr)
 	atomic_fetch_add_explicit(counter, nr, memory_order_relaxed);
 }
 
-static void sample(const ucontext_t *uc)
+static void sample(ucontext_t *uc)
 {
 	unsigned int periods = profiler_tick_periods();
 	struct walk w;
