@@ -11,7 +11,7 @@ build:
 	@PREFIX=$(PREFIX) scripts/configure release
 	@ninja -C build/release --quiet
 
-# The main job: a sampling profiler inside an unmodified program. make run PROG="xz -T2 -k file"
+# The main job: an unmodified program on this malloc, with a sampling profiler inside. make run PROG="xz -T2 -k file"
 run: build
 	@scripts/run $(PROG)
 

@@ -14,8 +14,9 @@ static const struct verb {
 	const char *name, *args, *what;
 	int (*run)(int argc, char **argv);
 } verbs[] = {
-	{"run", "--profile [OPTION...] -- PROGRAM [ARG...]",
-	 "run an unmodified program with the signal profiler inside", verb_run},
+	{"run", "[--profile] [OPTION...] -- PROGRAM [ARG...]",
+	 "run an unmodified program on this malloc, with --profile under the signal profiler",
+	 verb_run},
 	{"stat", "[-p PID|NAME] [-i SECONDS] [-n COUNT] [-1] [--json]",
 	 "the counters of running processes, which are neither stopped nor asked", verb_stat},
 	{"doctor", "[--prove]", "how the library runs here, and what could be better", verb_doctor},

@@ -22,7 +22,7 @@ struct profile {
 	uint64_t signals, idle, cut_deep, cut_leaf, threads, threads_failed;
 	uint64_t nodes, faults, nodes_stocked, node_bytes, period_us;
 	char clock[32], allocator[32];
-	char *command, *stats; /* of the process with the most samples */
+	char *command, *stats; /* of the process with the most samples; stats NULL: not printed */
 	uint64_t command_taken;
 };
 

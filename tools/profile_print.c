@@ -130,7 +130,8 @@ void profile_print(struct profile *p, FILE *out, size_t top)
 	print_totals(p, out);
 	print_functions(p, out, top);
 	print_paths(p, out, top);
-	fprintf(out, "\nsummary of the library in %s\n%s", p->command, p->stats);
+	if (p->stats)
+		fprintf(out, "\nsummary of the library in %s\n%s", p->command, p->stats);
 }
 
 static void print_folded_path(const struct path *path, FILE *out)

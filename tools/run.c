@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT
 /*
- * run.c - `nostall run --profile -- PROGRAM`: the signal profiler inside, the report after.
+ * run.c - `nostall run -- PROGRAM`: a program as it is, on this library's malloc; how it went, after.
  *
- * The program gets LD_PRELOAD, NOSTALL_PROFILE (where to leave its profile) and NOSTALL_CONF with
- * exact statistics; everything else is its own, its standard streams and exit code too. The report
- * goes to standard error or to --output, after the program has ended.
+ * The program gets LD_PRELOAD and NOSTALL_CONF, with --profile NOSTALL_PROFILE too; everything else is
+ * its own, its standard streams and exit code too. What the library counted is left in files by each
+ * process (publish_dir), and so is the profile; the summary goes to standard error or to --output.
  */
 #define _GNU_SOURCE
+#include "preload.h"
 #include "profile.h"
+#include "summary.h"
 #include "target.h"
 #include "tool.h"
 
@@ -23,29 +25,39 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define DIR_MAX 150 /* publish_dir takes 200 */
+
 struct run {
-	int profile, with_malloc, keep;
+	int profile, with_malloc, keep_malloc, keep;
 	long long period_us, stock, top;
-	const char *clock, *output, *folded, *profiler;
-	char dir[PATH_MAX]; /* where profiles are left */
-	char **argv;	    /* of the program */
+	const char *clock, *output, *folded, *profiler, *library;
+	const char *profile_option; /* one that has no meaning without --profile */
+	char *conf;		    /* key:value,... from the command line */
+	char dir[PATH_MAX];	    /* where processes leave what is reported */
+	char malloc_path[PATH_MAX], profiler_path[PATH_MAX]; /* "": not loaded */
+	char **argv;					     /* of the program */
 };
 
 static int help(void)
 {
-	printf("usage: nostall run --profile [OPTION...] -- PROGRAM [ARG...]\n\n"
-	       "  --profile          sample every thread, about once a millisecond of CPU time\n"
+	printf("usage: nostall run [OPTION...] -- PROGRAM [ARG...]\n\n"
+	       "  --conf K:V,...     options of the library, after those in NOSTALL_CONF\n"
+	       "  --output FILE      summary and report go there, not to standard error\n"
+	       "  --library FILE     libnostall-malloc.so, if it is not found beside the tool\n"
+	       "  --profile          also sample every thread, about once a millisecond of CPU time\n"
+	       "\nwith --profile:\n"
 	       "  --period-us N      instead of 997; 20 to 1000000\n"
 	       "  --top N            functions and paths to print; default 12\n"
-	       "  --output FILE      the report goes there, not to standard error\n"
 	       "  --folded FILE      also every path on a line, for flame graphs\n"
 	       "  --keep             leave the raw profiles and say where\n"
 	       "  --stock N          tree nodes put on each CPU ahead; default 32\n"
 	       "  --clock timer      do not use perf events even where they are granted\n"
-	       "  --malloc           malloc in the handler: expect a hang (docs/profiler.md)\n"
+	       "  --keep-malloc      the program keeps the malloc it has\n"
+	       "  --malloc           the same, and malloc in the handler: expect a hang\n"
+	       "                     (docs/profiler.md)\n"
 	       "  --profiler FILE    the profiler's shared object, if it is not found beside the tool\n"
-	       "\nExit code: the program's; 128 + the signal that killed it; 125 not run, 126 cannot\n"
-	       "be executed, 127 not found.\n");
+	       "\nExit code: the program's; 128 + the signal that killed it; 2 the command line or\n"
+	       "--conf is wrong, 125 not run, 126 cannot be executed, 127 not found.\n");
 	return TOOL_OK;
 }
 
@@ -55,22 +67,38 @@ static int number_into(long long *to, const char *option, long long min, long lo
 	return *to < 0 ? TOOL_USAGE : 0;
 }
 
-/* Returns 0, or an exit code plus one where the work is already done (--help). */
-static int option_take(struct run *r, int c)
+/* Before the program starts: the library alone knows what it understands. */
+static int conf_add(struct run *r)
+{
+	char why[512];
+	char *text;
+
+	if (nst_conf_check(optarg, why, sizeof(why)))
+		return usage_error("run", "--conf: %s", why);
+	text = must_print("%s%s%s", r->conf ? r->conf : "", r->conf ? "," : "", optarg);
+	free(r->conf);
+	r->conf = text;
+	return 0;
+}
+
+static int clock_set(struct run *r)
+{
+	r->clock = optarg;
+	if (!strcmp(optarg, "timer") || !strcmp(optarg, "auto"))
+		return 0;
+	return usage_error("run", "--clock: '%s' is not one of auto, timer", optarg);
+}
+
+/* Those that belong to --profile. */
+static int profile_option_take(struct run *r, int c)
 {
 	switch (c) {
-	case 'p':
-		r->profile = 1;
-		return 0;
 	case 'u':
 		return number_into(&r->period_us, "--period-us", 20, 1000000);
 	case 't':
 		return number_into(&r->top, "--top", 1, 1000000);
 	case 's':
 		return number_into(&r->stock, "--stock", 0, 1048576);
-	case 'o':
-		r->output = optarg;
-		return 0;
 	case 'f':
 		r->folded = optarg;
 		return 0;
@@ -78,18 +106,39 @@ static int option_take(struct run *r, int c)
 		r->keep = 1;
 		return 0;
 	case 'm':
-		r->with_malloc = 1;
+		r->with_malloc = r->keep_malloc = 1;
+		return 0;
+	case 'K':
+		r->keep_malloc = 1;
 		return 0;
 	case 'P':
 		r->profiler = optarg;
 		return 0;
 	case 'c':
-		r->clock = optarg;
-		if (!strcmp(optarg, "timer") || !strcmp(optarg, "auto"))
-			return 0;
-		return usage_error("run", "--clock: '%s' is not one of auto, timer", optarg);
+		return clock_set(r);
 	default:
-		return TOOL_USAGE; /* getopt has named it */
+		return TOOL_USAGE;
+	}
+}
+
+/* @name: of the option, without its dashes. */
+static int option_take(struct run *r, int c, const char *name)
+{
+	switch (c) {
+	case 'p':
+		r->profile = 1;
+		return 0;
+	case 'C':
+		return conf_add(r);
+	case 'o':
+		r->output = optarg;
+		return 0;
+	case 'l':
+		r->library = optarg;
+		return 0;
+	default:
+		r->profile_option = name;
+		return profile_option_take(r, c);
 	}
 }
 
@@ -97,6 +146,9 @@ static int options_read(struct run *r, int argc, char **argv)
 {
 	static const struct option options[] = {
 		{"profile", no_argument, NULL, 'p'},
+		{"conf", required_argument, NULL, 'C'},
+		{"library", required_argument, NULL, 'l'},
+		{"keep-malloc", no_argument, NULL, 'K'},
 		{"period-us", required_argument, NULL, 'u'},
 		{"top", required_argument, NULL, 't'},
 		{"output", required_argument, NULL, 'o'},
@@ -109,7 +161,7 @@ static int options_read(struct run *r, int argc, char **argv)
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0},
 	};
-	int c, index;
+	int c, index = 0;
 
 	opterr = 0;
 	while ((c = getopt_long(argc, argv, "+:h", options, &index)) != -1) {
@@ -123,76 +175,44 @@ static int options_read(struct run *r, int argc, char **argv)
 			return usage_error("run", "%s needs a value", argv[optind - 1]);
 		if (c == 'h')
 			exit(help());
-		code = option_take(r, c);
+		code = option_take(r, c, options[index].name);
 		if (code)
 			return code;
 	}
-	if (!r->profile)
-		return usage_error("run", "say what for: --profile");
+	if (!r->profile && r->profile_option)
+		return usage_error("run", "--%s is an option of --profile", r->profile_option);
 	if (optind == argc)
 		return usage_error("run", "no program; put it after `--`");
 	r->argv = argv + optind;
 	return 0;
 }
 
-/* Installed in NOSTALL_LIBDIR; in a build tree, in the same folder as the tool. */
-static int profiler_find(const struct run *r, char *path, size_t len)
+/* ---- the program ---- */
+
+static void env_set(const struct run *r)
 {
-	char self[PATH_MAX];
-	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	char *slash;
+	const char *conf = getenv("NOSTALL_CONF");
+	char *text = must_print("%s%spublish_dir:%s", r->conf ? r->conf : "", r->conf ? "," : "",
+				r->dir);
 
-	if (r->profiler)
-		return realpath(r->profiler, self) && !access(self, R_OK) &&
-		       snprintf(path, len, "%s", self) < (int)len;
-	if (n > 0) {
-		self[n] = '\0';
-		slash = strrchr(self, '/');
-		*slash = '\0';
-		if (snprintf(path, len, "%s/libnostall-profile.so", self) < (int)len &&
-		    !access(path, R_OK))
-			return 1;
-		if (snprintf(path, len, "%s/%s/libnostall-profile.so", self,
-			     NOSTALL_BINDIR_TO_LIBDIR) < (int)len &&
-		    !access(path, R_OK))
-			return 1;
-	}
-	return snprintf(path, len, "%s/libnostall-profile.so", NOSTALL_LIBDIR) < (int)len &&
-	       !access(path, R_OK);
-}
-
-/* Before the variable's own value, or after it. */
-static void env_join(const char *name, const char *first, char separator, const char *second)
-{
-	char *text;
-
-	if (!first || !*first || !second || !*second)
-		text = must_print("%s", first && *first ? first : second);
-	else
-		text = must_print("%s%c%s", first, separator, second);
-	setenv(name, text, 1);
+	env_join("NOSTALL_CONF", conf, ',', text);
+	free(text);
+	env_join("LD_PRELOAD", r->profiler_path, ':', getenv("LD_PRELOAD"));
+	env_join("LD_PRELOAD", r->malloc_path, ':', getenv("LD_PRELOAD"));
+	if (!r->profile)
+		return;
+	text = must_print("dir:%s,period_us:%lld,stock:%lld,malloc:%d,clock:%s", r->dir,
+			  r->period_us, r->stock, r->with_malloc, r->clock);
+	setenv("NOSTALL_PROFILE", text, 1);
 	free(text);
 }
 
-static void env_set(const struct run *r, const char *profiler)
-{
-	const char *conf = getenv("NOSTALL_CONF");
-	char *options = must_print("dir:%s,period_us:%lld,stock:%lld,malloc:%d,clock:%s", r->dir,
-				   r->period_us, r->stock, r->with_malloc, r->clock);
-
-	setenv("NOSTALL_PROFILE", options, 1);
-	free(options);
-	env_join("LD_PRELOAD", profiler, ':', getenv("LD_PRELOAD"));
-	if (!conf || !strstr(conf, "stats:"))
-		env_join("NOSTALL_CONF", conf, ',', "stats:full");
-}
-
 /* In the child: returns only if exec fails, by telling the parent errno through the pipe. */
-static void child(const struct run *r, const char *profiler, int pipe_fd)
+static void child(const struct run *r, int pipe_fd)
 {
 	int err;
 
-	env_set(r, profiler);
+	env_set(r);
 	execvp(r->argv[0], r->argv);
 	err = errno;
 	if (write(pipe_fd, &err, sizeof(err)) < 0)
@@ -216,7 +236,7 @@ static void signals_set(void)
 	signal(SIGHUP, pass_on);
 }
 
-static int start(const struct run *r, const char *profiler)
+static int start(const struct run *r)
 {
 	int fds[2], err = 0;
 
@@ -224,7 +244,7 @@ static int start(const struct run *r, const char *profiler)
 		return errno;
 	child_pid = fork();
 	if (child_pid == 0)
-		child(r, profiler, fds[1]);
+		child(r, fds[1]);
 	close(fds[1]);
 	if (child_pid < 0)
 		err = errno;
@@ -242,6 +262,8 @@ static int wait_exit(int *status)
 	return WIFEXITED(*status) ? WEXITSTATUS(*status) : 128 + WTERMSIG(*status);
 }
 
+/* ---- what is told of it ---- */
+
 static void explain_nothing(int status)
 {
 	if (WIFSIGNALED(status))
@@ -254,6 +276,13 @@ static void explain_nothing(int status)
 				"period, or left without running its destructors\n");
 }
 
+static void explain_no_summary(void)
+{
+	fprintf(stderr,
+		"nostall run: no summary: the program ended in its first moments without running "
+		"its destructors, cleared its environment, or has publish:off\n");
+}
+
 static FILE *output_open(const char *path)
 {
 	FILE *file = path ? fopen(path, "we") : stderr;
@@ -264,24 +293,42 @@ static FILE *output_open(const char *path)
 	return file ? file : stderr;
 }
 
-static void report(const struct run *r, int status)
+static void print_report(const struct run *r, struct profile *profile,
+			 const struct summary *summary)
 {
-	struct profile profile;
-	FILE *out;
+	FILE *out = output_open(r->output);
 
-	if (!profile_read(&profile, r->dir)) {
-		explain_nothing(status);
-		return;
-	}
-	out = output_open(r->output);
-	profile_print(&profile, out, (size_t)r->top);
+	if (profile)
+		profile_print(profile, out, (size_t)r->top);
+	if (profile && summary)
+		fputc('\n', out);
+	if (summary)
+		summary_print(summary, out, r->argv);
 	if (fflush(out) || ferror(out))
 		fprintf(stderr, "nostall run: the report could not be written in full\n");
-	if (r->folded) {
-		out = output_open(r->folded);
-		profile_print_folded(&profile, out);
-		fflush(out);
-	}
+	if (!profile || !r->folded)
+		return;
+	out = output_open(r->folded);
+	profile_print_folded(profile, out);
+	fflush(out);
+}
+
+static void report(const struct run *r, int status)
+{
+	struct summary *summary = must_alloc(sizeof(*summary));
+	struct profile profile;
+	int has_profile = r->profile && profile_read(&profile, r->dir);
+	int has_summary = summary_read(summary, r->dir, child_pid) > 0;
+
+	if (r->profile && !has_profile)
+		explain_nothing(status);
+	if (!has_summary)
+		explain_no_summary();
+	else if (has_profile)
+		profile.stats = NULL; /* the summary says as much, and more */
+	if (has_profile || has_summary)
+		print_report(r, has_profile ? &profile : NULL, has_summary ? summary : NULL);
+	free(summary);
 }
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *where)
@@ -292,9 +339,9 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 	return remove(path);
 }
 
-static int run(struct run *r, const char *profiler)
+static int run(struct run *r)
 {
-	int status = 0, code, err = start(r, profiler);
+	int status = 0, code, err = start(r);
 
 	if (err) {
 		fprintf(stderr, "nostall run: %s: %s\n", r->argv[0], strerror(err));
@@ -306,33 +353,46 @@ static int run(struct run *r, const char *profiler)
 	return code;
 }
 
+/* Its path goes into NOSTALL_CONF and NOSTALL_PROFILE, where commas and spaces have a meaning. */
+static int dir_make(struct run *r)
+{
+	const char *tmp = getenv("TMPDIR");
+
+	if (!tmp || *tmp != '/' || strpbrk(tmp, ", \n") || strlen(tmp) > DIR_MAX)
+		tmp = "/tmp";
+	snprintf(r->dir, sizeof(r->dir), "%s/nostall.XXXXXX", tmp);
+	if (mkdtemp(r->dir))
+		return 0;
+	fprintf(stderr, "nostall run: %s: %s\n", r->dir, strerror(errno));
+	return TOOL_RUN;
+}
+
+static int prepare(struct run *r)
+{
+	char path[PATH_MAX], why[2 * PATH_MAX];
+	int code = target_find(r->argv[0], path, sizeof(path), why, sizeof(why));
+
+	if (code)
+		fprintf(stderr, "nostall run: %s\n", why);
+	if (!code && !r->keep_malloc)
+		code = preload_find("libnostall-malloc.so", r->library, "--library", r->malloc_path,
+				    sizeof(r->malloc_path));
+	if (!code && r->profile)
+		code = preload_find("libnostall-profile.so", r->profiler, "--profiler",
+				    r->profiler_path, sizeof(r->profiler_path));
+	return code ? code : dir_make(r);
+}
+
 int verb_run(int argc, char **argv)
 {
 	struct run r = {.period_us = 997, .stock = 32, .top = 12, .clock = "auto"};
-	char path[PATH_MAX], profiler[PATH_MAX], why[2 * PATH_MAX];
-	const char *tmp = getenv("TMPDIR");
 	int code = options_read(&r, argc, argv);
 
+	if (!code)
+		code = prepare(&r);
 	if (code)
 		return code;
-	code = target_find(r.argv[0], path, sizeof(path), why, sizeof(why));
-	if (code) {
-		fprintf(stderr, "nostall run: %s\n", why);
-		return code;
-	}
-	if (!profiler_find(&r, profiler, sizeof(profiler))) {
-		fprintf(stderr,
-			"nostall run: libnostall-profile.so is not found beside the tool or in "
-			"%s; --profiler FILE names it\n",
-			NOSTALL_LIBDIR);
-		return TOOL_RUN;
-	}
-	snprintf(r.dir, sizeof(r.dir), "%s/nostall.XXXXXX", tmp && *tmp == '/' ? tmp : "/tmp");
-	if (!mkdtemp(r.dir)) {
-		fprintf(stderr, "nostall run: %s: %s\n", r.dir, strerror(errno));
-		return TOOL_RUN;
-	}
-	code = run(&r, profiler);
+	code = run(&r);
 	if (r.keep)
 		fprintf(stderr, "nostall run: raw profiles in %s\n", r.dir);
 	else

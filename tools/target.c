@@ -87,13 +87,13 @@ static int check_elf(int fd, const char *path, struct reason *why)
 		return REFUSE(why, TOOL_NOEXEC, "%s is not a program", path);
 	if (ehdr.e_ident[EI_CLASS] != ELFCLASS64 || ehdr.e_machine != own_machine())
 		return REFUSE(why, TOOL_RUN,
-			      "%s is for another machine (class %d, machine %d): the "
-			      "profiler is not built for it",
+			      "%s is for another machine (class %d, machine %d), for which "
+			      "this library is not built",
 			      path, ehdr.e_ident[EI_CLASS], ehdr.e_machine);
 	if (!has_interpreter(fd, &ehdr))
 		return REFUSE(why, TOOL_RUN,
 			      "%s is statically linked: no dynamic linker runs, so "
-			      "LD_PRELOAD has no effect and nothing can be profiled",
+			      "LD_PRELOAD has no effect",
 			      path);
 	return 0;
 }
