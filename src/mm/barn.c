@@ -155,15 +155,19 @@ void nst_sheaf_put_waits(struct nst_cache *c, struct nst_sheaf *s)
 	nst_sheaf_delete(c, s);
 }
 
-/* Objects [from, to) of @s, which lie on one node, under one hold of its lock. */
-static void flush_to_node(struct nst_cache *c, struct nst_cache_node *n, void **obj, u32 nr)
+/* Those of @nr objects whose slab is on @node, under one hold of its lock; NULL: no object to give back. */
+static void flush_to_node(struct nst_cache *c, unsigned int node, void **obj,
+			  struct nst_page **slab, u32 nr)
 {
+	struct nst_cache_node *n = c->node[node];
 	struct nst_page *gone[NST_SHEAF_MAX];
 	u32 i, nr_gone = 0;
 
 	nst_lock_wait(&n->slab);
 	for (i = 0; i < nr; i++) {
-		gone[nr_gone] = nst_slab_put_locked(c, n, nst_page_of(obj[i]), obj[i]);
+		if (!slab[i] || (nst_sys_cpus.nr_nodes > 1 && nst_page_node(slab[i]) != node))
+			continue;
+		gone[nr_gone] = nst_slab_put_locked(c, n, slab[i], obj[i]);
 		nr_gone += gone[nr_gone] != NULL;
 	}
 	nst_unlock(&n->slab);
@@ -171,31 +175,29 @@ static void flush_to_node(struct nst_cache *c, struct nst_cache_node *n, void **
 		nst_slab_discard_waits(gone[i]);
 }
 
+/* The slab of an object that may go back to @c, or NULL: a larger class served the request, or no free at all. */
+static struct nst_page *slab_to_flush(struct nst_cache *c, void *obj)
+{
+	struct nst_page *p = nst_free_check(c, obj, (struct nst_site){"flush", NULL});
+
+	if (!p || p->cache == c->id)
+		return p;
+	nst_to_slab_waits(nst_cache_number(p->cache), obj);
+	return NULL;
+}
+
+/* The descriptors lie as far apart as the objects do: all are fetched before the first is looked at. */
 void nst_sheaf_flush(struct nst_cache *c, struct nst_sheaf *s)
 {
-	struct nst_site site = {"flush", NULL};
+	struct nst_page *slab[NST_SHEAF_MAX];
 	u32 node, i;
 
-	for (node = 0; node < nst_sys_cpus.nr_nodes; node++) {
-		void *mine[NST_SHEAF_MAX];
-		u32 nr = 0;
-
-		for (i = 0; i < s->count; i++) {
-			struct nst_page *p = nst_page_of(s->obj[i]);
-
-			if ((p ? nst_page_node(p) : 0) != node)
-				continue;
-			p = nst_free_check(c, s->obj[i], site);
-			if (!p)
-				continue;
-			if (p->cache == c->id)
-				mine[nr++] = s->obj[i];
-			else /* a larger class served the request */
-				nst_to_slab_waits(nst_cache_number(p->cache), s->obj[i]);
-		}
-		if (nr)
-			flush_to_node(c, c->node[node], mine, nr);
-	}
+	for (i = 0; i < s->count; i++)
+		__builtin_prefetch(nst_slab_near(s->obj[i], c->order), 1);
+	for (i = 0; i < s->count; i++)
+		slab[i] = slab_to_flush(c, s->obj[i]);
+	for (node = 0; node < nst_sys_cpus.nr_nodes; node++)
+		flush_to_node(c, node, s->obj, slab, s->count);
 	s->count = 0;
 	nst_count(NST_COUNT_FLUSH, 1);
 }

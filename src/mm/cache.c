@@ -57,11 +57,11 @@ NST_ALWAYS_INLINE void put_back(struct nst_cache *c, void **obj, size_t n, const
 /* One object to return, the others to main. */
 NST_ALWAYS_INLINE void *keep_one(struct nst_cache *c, void **obj, size_t n, const int wait)
 {
-	size_t kept = n > 1 ? nst_pcs_pushn(&c->main, obj + 1, n - 1) : 0;
+	size_t kept = n > 1 ? nst_pcs_pushn(&c->main, obj, n - 1) : 0;
 
-	put_back(c, obj + 1 + kept, n - 1 - kept, wait);
+	put_back(c, obj + kept, n - 1 - kept, wait);
 	nst_count(NST_COUNT_REFILL, 1);
-	return obj[0];
+	return obj[n - 1];
 }
 
 static size_t batch_wanted(const struct nst_cache *c)
@@ -215,7 +215,7 @@ static int fill_sheaf(struct nst_cache *c, struct nst_sheaf *s, void *obj)
 /* 1 if its slab took it; a slab that nobody uses any more becomes pages again. */
 NST_ALWAYS_INLINE int to_slab(struct nst_cache *c, void *obj, const int wait)
 {
-	struct nst_page *slab = nst_page_of(obj), *gone;
+	struct nst_page *slab = nst_slab_of(obj, c->order), *gone;
 	struct nst_cache_node *n = c->node[nst_page_node(slab)];
 
 	if (!nst_lock_or_try(&n->slab, wait))

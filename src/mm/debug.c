@@ -208,7 +208,7 @@ static struct nst_page *check_slab(struct nst_cache *c, struct nst_page *p, void
 
 struct nst_page *nst_free_check(struct nst_cache *c, void *obj, struct nst_site site)
 {
-	struct nst_page *p = nst_page_of(obj);
+	struct nst_page *p = c ? nst_slab_of(obj, c->order) : nst_page_of(obj);
 
 	if (c && !nst_cache_is_used(c)) {
 		nst_misuse_destroyed(c, site);

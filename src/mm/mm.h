@@ -253,6 +253,10 @@ static inline unsigned int nst_node_after(unsigned int first, unsigned int i)
 int nst_arena_add(size_t bytes, unsigned int first_node, unsigned int nr_nodes);
 /* Descriptor of the run, slab or mapping that @addr lies in, any part of it; NULL if it is not ours. */
 struct nst_page *nst_page_of(const void *addr);
+/* The same, sooner if that is a slab of @order, as it most likely is. */
+struct nst_page *nst_slab_of(const void *addr, unsigned int order);
+/* Where the descriptor would be then, to fetch it ahead; NULL if @addr is not ours. */
+struct nst_page *nst_slab_near(const void *addr, unsigned int order);
 struct nst_arena *nst_arena_of(const void *addr);
 struct nst_arena *nst_arena_of_page(const struct nst_page *p);
 void *nst_page_address(const struct nst_page *p);
@@ -351,6 +355,7 @@ static inline size_t nst_run_bytes(const struct nst_page *p)
 
 /* ---- slab.c. Locks: need node->slab. ---- */
 
+/* How many of @nr, those of the lowest addresses last: stacks give what came last first. */
 size_t nst_slab_take_locked(struct nst_cache *c, struct nst_cache_node *n, void **out, size_t nr);
 /* The slab if it became unused and should go, for the caller to free without the lock; else NULL. */
 struct nst_page *nst_slab_put_locked(struct nst_cache *c, struct nst_cache_node *n,
@@ -521,6 +526,8 @@ void nst_worker_kick(void);
 void nst_worker_wake(void);
 /* Sets the flag only. Context: any. */
 void nst_worker_flag(void);
+/* Who cannot wake it is on a slow path: it is to look often. Context: any. */
+void nst_worker_listen(void);
 /* The same, and what for. */
 static inline void nst_zone_want(struct nst_zone *z, unsigned int order)
 {

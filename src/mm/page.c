@@ -64,6 +64,11 @@ static struct nst_page *large_head(struct nst_arena *a, size_t block)
 	return &a->pages[block * NST_BLOCK_PAGES];
 }
 
+static int is_split(u8 block_state)
+{
+	return block_state == NST_BLOCK_OPEN || block_state == NST_BLOCK_READY;
+}
+
 struct nst_page *nst_page_of(const void *addr)
 {
 	struct nst_arena *a = arena_with((uintptr_t)addr);
@@ -78,7 +83,7 @@ struct nst_page *nst_page_of(const void *addr)
 	state = nst_load_relaxed(&a->block[block]); /* relaxed: a live object's block is settled */
 	if (state == NST_BLOCK_LARGE || state == NST_BLOCK_LARGE_TAIL)
 		return large_head(a, block);
-	if (state != NST_BLOCK_OPEN && state != NST_BLOCK_READY)
+	if (!is_split(state))
 		return NULL;
 	for (order = 0; order <= NST_BLOCK_ORDER; order++) {
 		struct nst_page *p = &a->pages[page & ~(((size_t)1 << order) - 1)];
@@ -87,6 +92,25 @@ struct nst_page *nst_page_of(const void *addr)
 			return nst_load_relaxed(&p->order) >= order ? p : NULL; /* as state */
 	}
 	return NULL;
+}
+
+struct nst_page *nst_slab_near(const void *addr, unsigned int order)
+{
+	struct nst_arena *a = arena_with((uintptr_t)addr);
+	size_t run = (size_t)1 << order;
+
+	return a ? &a->pages[((uintptr_t)addr - a->base) >> NST_PAGE_SHIFT & ~(run - 1)] : NULL;
+}
+
+struct nst_page *nst_slab_of(const void *addr, unsigned int order)
+{
+	struct nst_arena *a = arena_with((uintptr_t)addr);
+	struct nst_page *p = nst_slab_near(addr, order);
+
+	if (p && is_split(nst_load_relaxed(&a->block[(size_t)(p - a->pages) / NST_BLOCK_PAGES])) &&
+	    nst_page_state(p) == NST_PAGE_SLAB && nst_load_relaxed(&p->order) == order)
+		return p; /* relaxed: as state */
+	return nst_page_of(addr);
 }
 
 static size_t whole_pages(size_t bytes)

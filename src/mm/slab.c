@@ -74,7 +74,8 @@ void nst_slab_discard_waits(struct nst_page *p)
 
 int nst_slab_slot(const struct nst_cache *c, const struct nst_page *slab, const void *obj)
 {
-	size_t offset = (size_t)((const char *)obj - (const char *)nst_page_address(slab));
+	/* A slab is aligned to its size (M2). */
+	size_t offset = (uintptr_t)obj & ((NST_PAGE_BYTES << slab->order) - 1);
 	u32 slot = (u32)((u64)offset * c->magic >> 32);
 
 	return slot < c->slots && (size_t)slot * c->slot == offset ? (int)slot : -1;
@@ -131,6 +132,19 @@ static size_t take_from(struct nst_cache *c, struct nst_page *slab, void **out, 
 	return n;
 }
 
+/* So that a program gets neighbours in the order of their addresses. */
+static void reverse(void **obj, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n / 2; i++) {
+		void *other = obj[n - 1 - i];
+
+		obj[n - 1 - i] = obj[i];
+		obj[i] = other;
+	}
+}
+
 size_t nst_slab_take_locked(struct nst_cache *c, struct nst_cache_node *n, void **out, size_t nr)
 {
 	size_t got = 0;
@@ -154,6 +168,7 @@ size_t nst_slab_take_locked(struct nst_cache *c, struct nst_cache_node *n, void 
 		}
 	}
 	nst_hint_set(&n->free_slots, n->free_slots - got);
+	reverse(out, got);
 	return got;
 }
 

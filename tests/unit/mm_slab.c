@@ -372,19 +372,19 @@ static void unused(struct rng *rng)
 
 /* ---- in which order ---- */
 
-/* How often a slot of the slab comes before a lower one, all taken at once. */
-static unsigned int descents(size_t first, size_t n)
+/* How often a slot of the slab comes before a higher one, all taken at once. */
+static unsigned int ascents(size_t first, size_t n)
 {
-	unsigned int down = 0;
+	unsigned int up = 0;
 
 	for (size_t i = first + 1; i < first + n; i++)
-		down += object[i] < object[i - 1];
-	return down;
+		up += object[i] > object[i - 1];
+	return up;
 }
 
 static void order(struct rng *rng)
 {
-	unsigned int down, same = 0;
+	unsigned int up, same = 0;
 	size_t n;
 
 	begin(100, 2);
@@ -393,15 +393,16 @@ static void order(struct rng *rng)
 		check_broken("two slabs");
 	for (size_t i = 0; i < 2 * n; i++)
 		note(object[i], 1);
-	down = descents(0, n) + descents(n, n);
+	up = ascents(0, n) + ascents(n, n);
 	for (size_t i = 0; i < n; i++)
 		same += nst_slab_slot(cache, nst_page_of(object[i]), object[i]) ==
 			nst_slab_slot(cache, nst_page_of(object[n + i]), object[n + i]);
 	if (nst_mm.debug)
-		check(down > 0 && same < n, "with debug the next slot cannot be guessed",
-		      "%u descents, %u of %zu places alike", down, same, n);
+		check(up > 0 && same < n, "with debug the next slot cannot be guessed",
+		      "%u ascents, %u of %zu places alike", up, same, n);
 	else
-		check(down == 0, "the lowest free slot is next", "%u descents", down);
+		check(up == 0, "the lowest free slot is last, where stacks take from", "%u ascents",
+		      up);
 	put_all(rng, 2 * n);
 	nst_cache_destroy(cache);
 }
