@@ -15,6 +15,7 @@
 static int admitted(nst_mode_t mode)
 {
 	nst_count(NST_COUNT_REQUEST + nst_lowest_bit(mode & NST_MODE_MASK), 1);
+	nst_worker_listen();
 	if (nst_budget_take(1))
 		return 1;
 	nst_count_null(mode, NST_NULL_BUDGET);
@@ -124,6 +125,7 @@ void nst_free_nolock_slow(struct nst_cache *c, void *obj, struct nst_site site)
 	if (!obj)
 		return;
 	nst_fork_check();
+	nst_worker_listen();
 	p = nst_free_admit(c, &obj, site);
 	if (!p)
 		return;

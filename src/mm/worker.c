@@ -2,8 +2,9 @@
 /*
  * worker.c - the background thread: it does for no-lock callers what they may not do.
  *
- * It looks at the flags every millisecond while it found work in the last 100 ms, then backs off to
- * 50 ms; an ordinary slow path that sees the flag wakes it. One pass drains side lists and strays, tops
+ * It looks at the flags every millisecond while no-lock callers, who cannot wake it, were on a slow path
+ * in the last 100 ms; every 10 ms while it found work in that time, else every 50 ms. An ordinary slow
+ * path that sees the flag wakes it. One pass drains side lists and strays, tops
  * stocks and barns up, grows zones below low to high, gives idle blocks back, a bounded number, and
  * publishes what was counted.
  *
@@ -13,11 +14,12 @@
  */
 #include "mm.h"
 
-#define NO_THREAD 3u   /* worker.running in a child of _Fork(): nobody starts one */
-#define TOO_EARLY 4u   /* and before constructors run, when libc cannot start threads */
-#define BUSY_US 1000u  /* (tune) */
-#define IDLE_US 50000u /* (tune) */
-#define BUSY_FOR_NS 100000000ull
+#define NO_THREAD 3u	/* worker.running in a child of _Fork(): nobody starts one */
+#define TOO_EARLY 4u	/* and before constructors run, when libc cannot start threads */
+#define NOLOCK_US 1000u /* (tune) */
+#define BUSY_US 10000u	/* (tune) */
+#define IDLE_US 50000u	/* (tune) */
+#define RECENT_NS 100000000ull
 #define LOOK_NS 100000000ull  /* (tune) */
 #define DECAY_NS 500000000ull /* (tune) */
 #define PURGE_BLOCKS 8u	      /* given back in a pass, at most */
@@ -26,6 +28,7 @@
 
 static struct {
 	u32 flag;      /* a no-lock caller wants it; also the futex it sleeps on */
+	u32 unheard;   /* a no-lock caller was on a slow path: a hint */
 	u32 running;   /* 0 none, 1 started, 2 failed, or as above */
 	u32 passing;   /* a pass is under way: nst_maintain() and the worker take turns */
 	u64 purged_at; /* ns */
@@ -53,6 +56,12 @@ void nst_worker_flag(void)
 {
 	if (!nst_load_relaxed(&worker.flag)) /* relaxed: a hint either way */
 		nst_store_relaxed(&worker.flag, 1u);
+}
+
+void nst_worker_listen(void)
+{
+	if (!nst_load_relaxed(&worker.unheard)) /* relaxed: a hint either way */
+		nst_store_relaxed(&worker.unheard, 1u);
 }
 
 static void start_thread(void);
@@ -261,13 +270,17 @@ int nst_maintain(void)
 
 static void run(void)
 {
-	u64 last_work = nst_sys_now_ns();
+	u64 last_work = nst_sys_now_ns(), last_heard = last_work;
 
 	for (;;) {
 		u64 now = nst_sys_now_ns();
-		u64 us = now - last_work < BUSY_FOR_NS ? BUSY_US : IDLE_US;
+		u64 us = now - last_heard < RECENT_NS  ? NOLOCK_US
+			 : now - last_work < RECENT_NS ? BUSY_US
+						       : IDLE_US;
 
 		nst_sys_futex_wait(&worker.flag, nst_load_relaxed(&worker.flag), us); /* a nap */
+		if (nst_exchange_relaxed(&worker.unheard, 0u))			      /* a hint */
+			last_heard = nst_sys_now_ns();
 		nst_count_idle(NST_COUNT_WAKEUP);
 		if (nst_maintain_pass(NST_PASS_PUBLISH)) {
 			nst_count_idle(NST_COUNT_FOUND_WORK);
