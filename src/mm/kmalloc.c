@@ -3,7 +3,9 @@
  * kmalloc.c - size classes; above them page runs, above those whole mappings.
  *
  *	bytes	1 ... 128	in steps of 16
- *		... 32768	four classes to a doubling: at most a quarter of an object is waste
+ *		... 1024	four classes to a doubling: at most a fifth of an object is waste
+ *		... 8192	eight: the waste of these is what shows, and a page and its header fit well
+ *		... 32768	four
  *		... 2 MiB	runs of pages, cut down to as many as it takes
  *		above		mappings (large.c)
  *
@@ -19,9 +21,9 @@ struct nst_cache *nst_size_table[NST_CLASS_MAX / 16 + 1];
 
 static size_t next_class_size(size_t size)
 {
-	if (size < 128)
-		return size + 16;
-	return size + ((size_t)1 << (nst_log2(size) - 2));
+	unsigned int shift = size >= 1024 && size < 8192 ? 3 : 2;
+
+	return size < 128 ? size + 16 : size + ((size_t)1 << (nst_log2(size) - shift));
 }
 
 int nst_kmalloc_init(void)
