@@ -47,12 +47,9 @@ struct bench_peer {
 	const char *preload; /* path, NULL for glibc */
 };
 
-/*
- * glibc and those of the Debian packages that are there, in @out; says which are missing.
- * Returns how many.
- */
+/* glibc and those of BENCH_PEERS (NAME=PATH:NAME=PATH, as scripts/bench made it), in @out. Returns how many. */
 size_t bench_peers(struct bench_peer *out, size_t room);
-#define BENCH_MAX_PEERS 4
+#define BENCH_MAX_PEERS 10
 
 struct bench_child {
 	pid_t pid;

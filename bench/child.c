@@ -16,38 +16,23 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Where Debian puts the peers; BENCH_LIBDIR overrides the directory. */
-#if defined(__x86_64__)
-#define LIBDIR "/usr/lib/x86_64-linux-gnu"
-#elif defined(__aarch64__)
-#define LIBDIR "/usr/lib/aarch64-linux-gnu"
-#else
-#define LIBDIR "/usr/lib"
-#endif
-
-static const struct {
-	const char *name, *file, *package;
-} known[] = {
-	{"jemalloc", "libjemalloc.so.2", "libjemalloc2"},
-	{"mimalloc", "libmimalloc.so.2", "libmimalloc2.0"},
-	{"tcmalloc", "libtcmalloc_minimal.so.4", "libtcmalloc-minimal4"},
-};
-
 size_t bench_peers(struct bench_peer *out, size_t room)
 {
-	static char paths[BENCH_COUNT(known)][PATH_MAX];
-	const char *dir = getenv("BENCH_LIBDIR");
-	size_t i, n = 0;
+	const char *given = getenv("BENCH_PEERS");
+	char *list = given ? strdup(given) : NULL, *save = NULL, *name, *equals;
+	size_t n = 0;
 
 	out[n++] = (struct bench_peer){"glibc", NULL};
-	for (i = 0; i < BENCH_COUNT(known) && n < room; i++) {
-		snprintf(paths[i], PATH_MAX, "%s/%s", dir ? dir : LIBDIR, known[i].file);
-		if (access(paths[i], R_OK) == 0)
-			out[n++] = (struct bench_peer){known[i].name, paths[i]};
-		else
-			printf("# %s is missing: package %s (scripts/setup bench)\n", known[i].name,
-			       known[i].package);
+	for (name = list ? strtok_r(list, ":", &save) : NULL; name && n < room;
+	     name = strtok_r(NULL, ":", &save)) {
+		equals = strchr(name, '=');
+		if (!equals)
+			continue;
+		*equals = '\0';
+		out[n++] = (struct bench_peer){name, equals + 1};
 	}
+	if (name)
+		printf("# %s and what follows it: more peers than fit\n", name);
 	return n;
 }
 

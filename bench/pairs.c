@@ -14,7 +14,7 @@
 #include <string.h>
 
 #define MAX_SAMPLES 256
-#define MAX_CHILDREN 8
+#define MAX_CHILDREN (BENCH_MAX_PEERS + 4)
 
 enum child_kind { ALONE, THREADS, NST, NST_STOCKED, DRAINED };
 
@@ -33,7 +33,7 @@ static struct child_setup {
 } children[MAX_CHILDREN];
 static unsigned int nr_children;
 
-#define MAX_ROWS 24
+#define MAX_ROWS (2 * BENCH_MAX_PEERS + 12)
 static struct row rows[MAX_ROWS];
 static unsigned int nr_rows;
 
