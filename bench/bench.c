@@ -194,6 +194,16 @@ uint64_t bench_hist_quantile(const struct bench_hist *h, double q)
 	return h->worst;
 }
 
+uint64_t bench_hist_below(const struct bench_hist *h, unsigned int log2)
+{
+	uint64_t n = 0;
+	unsigned int i;
+
+	for (i = 0; i < hist_bucket(1ull << log2); i++)
+		n += h->bucket[i];
+	return n;
+}
+
 long bench_steal_ticks(int cpu)
 {
 	FILE *f = fopen("/proc/stat", "r");

@@ -90,6 +90,8 @@ struct bench_hist {
 void bench_hist_add(struct bench_hist *h, uint64_t ns);
 void bench_hist_merge(struct bench_hist *h, const struct bench_hist *other);
 uint64_t bench_hist_quantile(const struct bench_hist *h, double q);
+/* How many were shorter than 2^@log2 ns; @log2 from 4 on. */
+uint64_t bench_hist_below(const struct bench_hist *h, unsigned int log2);
 
 /* ---- numbers of the system ---- */
 

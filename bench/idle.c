@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * idle.c - what does the library cost a program that hardly uses it? Start and memory of a hello-world
- * without it, linked with it, and with one allocation.
+ * without it, linked with it, with one allocation, and with its malloc preloaded.
  *
  * Runs alternate. Start: from fork to the end of the program, wall and CPU time. Memory: the program's own
  * VmRSS as it ends, and 200 ms later, when the worker has done what it wants to do; private is what no
@@ -25,6 +25,7 @@ extern char **environ;
 
 struct program {
 	const char *name, *exe, *arg;
+	int preloaded; /* with the library that BENCH_OURS names */
 	double wall_ms[MAX_RUNS], cpu_ms[MAX_RUNS], over_ms[MAX_RUNS];
 	double rss_kib[MAX_RUNS], private_kib[MAX_RUNS], later_rss_kib[MAX_RUNS],
 		later_private_kib[MAX_RUNS];
@@ -36,6 +37,7 @@ static struct program programs[] = {
 	{.name = "linked with the library", .exe = "hello_nst", .arg = "none"},
 	{.name = "and one nst_alloc", .exe = "hello_nst", .arg = "one"},
 	{.name = "linked, worker:off", .exe = "hello_nst", .arg = "none-off"},
+	{.name = "alone, malloc preloaded", .exe = "hello", .arg = "none", .preloaded = 1},
 };
 
 static void path_of(const char *exe, char *path)
@@ -70,8 +72,11 @@ static int run_once(const struct program *p, const char *when, double *wall_ms, 
 	posix_spawn_file_actions_init(&actions);
 	posix_spawn_file_actions_adddup2(&actions, out[1], 1);
 	setenv("NOSTALL_CONF", strstr(p->arg, "off") ? "worker:off" : "", 1);
+	if (p->preloaded)
+		setenv("LD_PRELOAD", getenv("BENCH_OURS"), 1);
 	start = bench_ns();
 	status = posix_spawn(&pid, path, &actions, NULL, argv, environ);
+	unsetenv("LD_PRELOAD");
 	posix_spawn_file_actions_destroy(&actions);
 	close(out[1]);
 	if (status == 0)
@@ -97,6 +102,8 @@ static void round_robin(size_t runs, const char *when)
 			struct program *p = &programs[k];
 			double wall, cpu, rss, private;
 
+			if (p->preloaded && !getenv("BENCH_OURS"))
+				continue;
 			if (run_once(p, when, &wall, &cpu, &rss, &private))
 				continue;
 			if (strcmp(when, "later") == 0) {
@@ -126,6 +133,8 @@ int main(void)
 	for (k = 0; k < BENCH_COUNT(programs); k++) {
 		struct program *p = &programs[k];
 
+		if (!p->n)
+			continue;
 		printf("  %-26s %8.3f %8.3f %8.3f %8.3f %9.3f %9.0f %9.0f %9.0f %9.0f\n", p->name,
 		       bench_quantile(p->wall_ms, p->n, 0.5),
 		       bench_quantile(p->wall_ms, p->n, 0.75), bench_quantile(p->wall_ms, p->n, 1),
