@@ -21,13 +21,26 @@
 #include "check.h"
 #include "trap.h"
 
+/* By the address of its argument a nap of ours is told from the sleep of anybody else. */
+static struct timespec nap_until;
+
 void trap_syscalls(enum trap_allow allow)
 {
+	uint32_t sigreturn =
+		allow == TRAP_ALLOW_SIGRETURN ? SECCOMP_RET_ALLOW : SECCOMP_RET_KILL_PROCESS;
+	uint32_t nap = allow == TRAP_ALLOW_NAP ? SECCOMP_RET_ALLOW : SECCOMP_RET_KILL_PROCESS;
+	uint64_t until = (uintptr_t)&nap_until;
+	uint32_t request = offsetof(struct seccomp_data, args[2]);
 	struct sock_filter filter[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_rt_sigreturn, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, allow == TRAP_ALLOW_SIGRETURN ? SECCOMP_RET_ALLOW
-									: SECCOMP_RET_KILL_PROCESS),
+		BPF_STMT(BPF_RET | BPF_K, sigreturn),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clock_nanosleep, 0, 5),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, request),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)until, 0, 3),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, request + 4),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)(until >> 32), 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, nap),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
 	};
 	struct sock_fprog prog = {sizeof(filter) / sizeof(filter[0]), filter};
@@ -36,6 +49,12 @@ void trap_syscalls(enum trap_allow allow)
 		check_skip("PR_SET_NO_NEW_PRIVS is refused: %s", strerror(errno));
 	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog))
 		check_skip("seccomp filters are refused: %s", strerror(errno));
+}
+
+void trap_nap(const struct timespec *until)
+{
+	nap_until = *until;
+	clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &nap_until, NULL);
 }
 
 void *shared_memory_of(size_t bytes, int fd_number)

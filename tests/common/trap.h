@@ -2,22 +2,26 @@
 /*
  * trap.h - what turns a broken promise into a dead process: a thread that may make no system call.
  *
- * The filter is this thread's alone and stands until it dies: it reports by memory and then spins
- * until the process is killed. A call that is not allowed kills the process with SIGSYS.
+ * The filter is this thread's alone and stands until it dies: it reports by memory and then spins, or
+ * naps, until the process is killed. A call that is not allowed kills the process with SIGSYS.
  */
 #ifndef TEST_TRAP_H
 #define TEST_TRAP_H
 
 #include <stddef.h>
 #include <sys/types.h>
+#include <time.h>
 
 enum trap_allow {
 	TRAP_ALLOW_NONE,
 	TRAP_ALLOW_SIGRETURN, /* for a thread that takes signals */
+	TRAP_ALLOW_NAP,	      /* for one that waits for its next period: trap_nap() alone */
 };
 
 /* From here on a system call of this thread kills the process. */
 void trap_syscalls(enum trap_allow allow);
+/* Sleeps until @until of CLOCK_MONOTONIC. One thread at a time. */
+void trap_nap(const struct timespec *until);
 
 /* Zeroed memory that survives fork and, by number, exec. */
 void *shared_memory(size_t bytes, int fd_number);
