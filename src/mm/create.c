@@ -103,11 +103,15 @@ static void forget(struct nst_cache *c)
 	nst_store_relaxed(&c->used, 0u); /* nobody may use it now */
 }
 
-/* The page of @p, in memory that is committed. */
-static int make_resident(void *p)
+/* The page of @c. What is writable counts (RLIMIT_DATA), so it is made so step by step. */
+static int make_resident(struct nst_cache *c)
 {
-	return nst_sys_populate((void *)nst_round_down((uintptr_t)p, NST_PAGE_BYTES),
-				NST_PAGE_BYTES);
+	size_t at = (size_t)((char *)c - nst_mm.caches);
+	char *page = nst_mm.caches + nst_round_down(at, NST_PAGE_BYTES);
+
+	if (at % NST_CACHES_STEP == 0 && nst_sys_commit(page, NST_CACHES_STEP))
+		return -12;
+	return nst_sys_populate(page, NST_PAGE_BYTES);
 }
 
 /* Locks: needs nst_caches_lock. */

@@ -24,11 +24,11 @@ static struct {
 
 static int init_arena(void)
 {
-	size_t bytes = nst_option(NST_OPT_reserve);
+	size_t bytes = nst_option(NST_OPT_reserve), usual = nst_sys_reserve_default(RAM_MULTIPLE);
 	unsigned int nodes = nst_sys_cpus.nr_nodes;
 
 	if (!bytes)
-		bytes = nst_sys_reserve_default(RAM_MULTIPLE);
+		bytes = usual;
 	/* Less than was wanted is better than none: a limit may be in force that cannot be read. */
 	for (bytes = nst_max(bytes, LEAST_ARENA); bytes >= LEAST_ARENA; bytes /= 2)
 		if (nst_arena_add(bytes, 0, nodes) == 0)
@@ -53,7 +53,8 @@ static int init_caches(void)
 	size_t bytes = (size_t)NST_MAX_CACHES << NST_CACHE_SHIFT;
 	char *caches = nst_sys_reserve(bytes, NST_PAGE_BYTES);
 
-	if (!caches || nst_sys_commit(caches, bytes) || nst_sys_populate(caches, NST_PAGE_BYTES))
+	if (!caches || nst_sys_commit(caches, NST_CACHES_STEP) ||
+	    nst_sys_populate(caches, NST_PAGE_BYTES))
 		return -12;
 	nst_mm.caches = caches;
 	return nst_kmalloc_init();

@@ -138,6 +138,7 @@ static int give_back(struct nst_page *p)
 		nst_add_relaxed(&z->purge_failed, 1);
 		return 0;
 	}
+	nst_sys_uncommit((void *)(a->base + block * NST_BLOCK_BYTES), nr * NST_BLOCK_BYTES);
 	nst_lock_wait(&z->grow);
 	nst_page_set_state(p, NST_PAGE_TAIL);
 	while (nr--)

@@ -173,6 +173,7 @@ struct nst_cache {
 #define NST_CACHE_SHIFT 9
 nst_static_assert(sizeof(struct nst_cache) <= (1 << NST_CACHE_SHIFT), "caches lie 512 bytes apart");
 #define NST_MAX_CACHES 65536u
+#define NST_CACHES_STEP 65536u /* bytes of them made writable at once */
 
 static inline int nst_cache_is_used(const struct nst_cache *c)
 {

@@ -247,6 +247,7 @@ static void close_block(struct nst_zone *z, struct nst_page *p)
 	nst_page_set_state(p, NST_PAGE_TAIL);
 	/* Its descriptors too: whoever opens it prepares them. Refused: they stay, and are as good. */
 	nst_sys_purge(&a->pages[block * NST_BLOCK_PAGES], NST_BLOCK_PAGES * sizeof(*p));
+	nst_sys_uncommit((void *)(a->base + block * NST_BLOCK_BYTES), NST_BLOCK_BYTES);
 	nst_lock_wait(&z->grow);
 	nst_store_relaxed(&a->block[block], (u8)NST_BLOCK_COLD); /* no live object is in it */
 	z->hint[a - nst_arenas] = nst_min(z->hint[a - nst_arenas], block);

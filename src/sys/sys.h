@@ -30,6 +30,8 @@ int nst_sys_populate(void *addr, size_t bytes);
 int nst_sys_populate_read(const void *addr, size_t bytes);
 /* Give the pages back and keep the address space; the next touch reads 0. */
 int nst_sys_purge(void *addr, size_t bytes);
+/* What was purged counts no longer, where RLIMIT_DATA counts what is writable; else nothing. To be committed again. */
+void nst_sys_uncommit(void *addr, size_t bytes);
 /* Make the text and data of the module this library lies in resident; data writable. */
 void nst_sys_populate_own_module(void);
 /*
@@ -41,7 +43,7 @@ int nst_sys_move(void *from, void *to, size_t bytes);
 int nst_sys_wipe_on_fork(void *addr, size_t bytes);
 /* Prefer @node's memory for a range. */
 int nst_sys_bind_node(void *addr, size_t bytes, unsigned int node);
-/* The least of RAM times @ram_multiple and RLIMIT_AS / 8. */
+/* The least of RAM times @ram_multiple, RLIMIT_DATA and RLIMIT_AS / 8. To be called at start: it looks at the limits. */
 size_t nst_sys_reserve_default(unsigned int ram_multiple);
 
 /* ---- rseq.c: this thread's rseq area ---- */

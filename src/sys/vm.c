@@ -2,7 +2,7 @@
 /*
  * vm.c - reserve, commit, make ready, purge and release address space.
  *
- *	reserved (PROT_NONE) --commit--> writable --populate--> ready --purge--> writable
+ *	reserved (PROT_NONE) --commit--> writable --populate--> ready --purge--> writable --uncommit--> reserved
  *
  * Fork: ready pages become copy-on-write on both sides; populate makes them ready again.
  */
@@ -70,6 +70,15 @@ int nst_sys_commit(void *addr, size_t bytes)
 		return -12;
 	return (int)nst_syscall(SYS_mprotect, (long)addr, (long)bytes, PROT_READ | PROT_WRITE, 0, 0,
 				0);
+}
+
+/* RLIMIT_DATA, when the library started. It counts what is writable, resident or not. */
+static u32 data_is_limited;
+
+void nst_sys_uncommit(void *addr, size_t bytes)
+{
+	if (data_is_limited)
+		nst_syscall(SYS_mprotect, (long)addr, (long)bytes, PROT_NONE, 0, 0, 0);
 }
 
 /* Kernels before 5.14 have no MADV_POPULATE_WRITE: touch each page, by a write that changes nothing. */
@@ -167,18 +176,25 @@ int nst_sys_bind_node(void *addr, size_t bytes, unsigned int node)
 				0);
 }
 
-size_t nst_sys_reserve_default(unsigned int ram_multiple)
+/* SIZE_MAX: there is none. */
+static size_t limit_of(int resource)
 {
 	struct rlimit limit = {RLIM_INFINITY, RLIM_INFINITY};
-	struct sysinfo info = {0};
-	size_t bytes = (size_t)1 << 36;
 
+	nst_syscall(SYS_prlimit64, 0, resource, 0, (long)&limit, 0, 0);
+	return (size_t)limit.rlim_cur;
+}
+
+/* The map of an arena is writable and 1/1024 of its size: under RLIMIT_DATA it must not be all there is. */
+size_t nst_sys_reserve_default(unsigned int ram_multiple)
+{
+	struct sysinfo info = {0};
+	size_t bytes = (size_t)1 << 36, data = limit_of(RLIMIT_DATA);
+
+	data_is_limited = data != SIZE_MAX;
 	if (nst_syscall(SYS_sysinfo, (long)&info, 0, 0, 0, 0, 0) == 0)
 		bytes = (size_t)info.totalram * info.mem_unit * ram_multiple;
-	nst_syscall(SYS_prlimit64, 0, RLIMIT_AS, 0, (long)&limit, 0, 0);
-	if (limit.rlim_cur != RLIM_INFINITY)
-		bytes = nst_min(bytes, (size_t)limit.rlim_cur / 8);
-	return bytes;
+	return nst_min(nst_min(bytes, data), limit_of(RLIMIT_AS) / 8);
 }
 
 /* ---- our own module: a no-lock call may fault on neither its text nor its data ---- */

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * limits.c - a program under a limit gets NULL and ENOMEM, and goes on: RLIMIT_AS set before it started
- * or by itself, and mlockall(), after which no memory may be lost.
+ * limits.c - a program under a limit gets NULL and ENOMEM, and goes on: RLIMIT_AS, RLIMIT_DATA or the
+ * library's own max, there before it started, or RLIMIT_AS set by itself; and mlockall(), after which no
+ * memory may be lost.
  *
  *	limits			each, as a child of its own
- *	limits below		what the child does: RLIMIT_AS was there before it
+ *	limits below|small	what the child does: the limit was there before it
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -24,48 +25,15 @@
 #define MIB ((size_t)1 << 20)
 #define LIMIT (300 * MIB)
 #define LEAST (64 * MIB)
+#define SMALL (24 * MIB)
+#define TRIES 500 /* 10 ms apart */
 
 static void *thread(void *arg)
 {
 	return malloc(arg ? 1000 : 0);
 }
 
-/* What a program does when it has heard ENOMEM and freed some. */
-static int goes_on(void)
-{
-	struct rng rng = {1};
-	FILE *f = fopen("/proc/self/status", "r");
-	char line[256];
-	int lines = 0;
-
-	while (f && fgets(line, sizeof(line), f))
-		lines++;
-	if (f)
-		fclose(f);
-	return lines > 10 && churn(&rng, 5000) == 0;
-}
-
-/* Allocates objects of @size until NULL, or @most bytes; frees them. How many bytes; *@err as of the NULL. */
-static size_t use_up(size_t size, size_t most, int *err)
-{
-	void **list = NULL, **p = NULL;
-	size_t bytes = 0;
-
-	errno = 0;
-	while (bytes < most && (p = malloc(size)) != NULL) {
-		*p = list;
-		list = p;
-		bytes += size;
-	}
-	*err = p ? 0 : errno;
-	while ((p = list) != NULL) {
-		list = *p;
-		free(p);
-	}
-	return bytes;
-}
-
-/* ---- RLIMIT_AS, before ---- */
+/* ---- a limit, before ---- */
 
 static int below(void)
 {
@@ -85,27 +53,46 @@ static int below(void)
 		check(goes_on(), "and the program goes on", "it does not");
 	}
 	check(!malloc(2 * LIMIT) && errno == ENOMEM, "nor does one object get more", "it does");
-	check(pthread_create(&t, NULL, thread, &err) == 0 && pthread_join(t, NULL) == 0,
-	      "threads can be made", "they cannot");
+	/* What was freed is the kernel's again when the worker has seen it. */
+	for (i = 0; i < TRIES && pthread_create(&t, NULL, thread, &err); i++)
+		usleep(10000);
+	check(i < TRIES && pthread_join(t, NULL) == 0, "threads can be made", "they cannot");
 	return check_status();
 }
 
-static void before(char **argv)
+/* Little, and all of it used up. */
+static int small(void)
 {
-	struct rlimit limit = {LIMIT, LIMIT};
-	int status = 0;
+	int err;
+	size_t bytes = use_up(1000, SMALL, &err);
+
+	check(bytes >= SMALL / 4 && err == ENOMEM, "a quarter is served, then ENOMEM",
+	      "%zu bytes, errno %d", bytes, err);
+	check(goes_on(), "and the program goes on", "it does not");
+	return check_status();
+}
+
+/* @resource, or the option max where it is negative. */
+static void before(char **argv, const char *name, const char *what, int resource, size_t bytes)
+{
+	struct rlimit limit = {bytes, bytes};
+	int status = 0, got;
 	pid_t pid;
 
+	printf("# %s\n", name);
 	fflush(stdout);
 	pid = fork();
 	if (!pid) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-		setrlimit(RLIMIT_AS, &limit);
-		execl("/proc/self/exe", argv[0], "below", (char *)NULL);
+		if (resource < 0)
+			setenv("NOSTALL_CONF", "max:200M", 1);
+		else if (setrlimit((__rlimit_resource_t)resource, &limit))
+			_exit(97);
+		execl("/proc/self/exe", argv[0], what, (char *)NULL);
 		_exit(98);
 	}
-	check(child_wait(pid, 30, &status) == 0 && !status, "RLIMIT_AS before the start", "%s",
-	      child_status(status));
+	got = child_wait(pid, 30, &status);
+	check(got == 0 && !status, name, "%s", child_status(status));
 }
 
 /* ---- RLIMIT_AS, by itself ---- */
@@ -193,8 +180,11 @@ int main(int argc, char **argv)
 {
 	demand_preload();
 	if (argc > 1)
-		return below();
-	before(argv);
+		return strcmp(argv[1], "small") ? below() : small();
+	before(argv, "RLIMIT_AS before the start", "below", RLIMIT_AS, LIMIT);
+	before(argv, "RLIMIT_DATA before the start", "below", RLIMIT_DATA, LIMIT);
+	before(argv, "RLIMIT_DATA of little", "small", RLIMIT_DATA, SMALL);
+	before(argv, "max:200M", "below", -1, 0);
 	child("RLIMIT_AS of its own: the program goes on", by_itself);
 	child("mlockall(): no memory is lost", locked);
 	return check_status();

@@ -22,4 +22,9 @@ int is_ours(const void *ptr);
  */
 unsigned int churn(struct rng *rng, unsigned int steps);
 
+/* Allocates objects of @size until NULL, or @most bytes; frees them. How many bytes; *@err as of the NULL. */
+size_t use_up(size_t size, size_t most, int *err);
+/* What a program does when it has heard ENOMEM and freed some: 1 if it can. */
+int goes_on(void);
+
 #endif

@@ -7,10 +7,12 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include "sys/sys.h"
 #include "common/check.h"
 
 #define BYTES ((size_t)1 << 20)
+#define DATA_BYTES ((size_t)64 << 20)
 #define PAGES (BYTES / 4096)
 
 static sigjmp_buf after;
@@ -41,6 +43,28 @@ static unsigned int resident(void *p)
 	return n;
 }
 
+/* Where RLIMIT_DATA counts what is writable. */
+static void uncommitted(char *p)
+{
+	struct rlimit before, data;
+
+	getrlimit(RLIMIT_DATA, &before);
+	data = before;
+	if (data.rlim_cur == RLIM_INFINITY) {
+		nst_sys_uncommit(p, BYTES);
+		check(writable(p), "without RLIMIT_DATA it stays writable", "it does not");
+	}
+	data.rlim_cur = DATA_BYTES;
+	setrlimit(RLIMIT_DATA, &data);
+	check(nst_sys_reserve_default(4) <= DATA_BYTES, "no more is reserved than RLIMIT_DATA",
+	      "%zu bytes", nst_sys_reserve_default(4));
+	setrlimit(RLIMIT_DATA, &before);
+	nst_sys_uncommit(p, BYTES);
+	check(!writable(p), "and what is uncommitted is not writable", "it is");
+	check(nst_sys_commit(p, BYTES) == 0 && writable(p), "until it is committed again",
+	      "it is not");
+}
+
 int main(void)
 {
 	struct sigaction sa = {.sa_handler = fault, .sa_flags = SA_NODEFER};
@@ -64,6 +88,7 @@ int main(void)
 		check(nst_sys_purge(p, BYTES) == 0 && p[5 * 4096] == 0,
 		      "what the program has locked is purged too", "%d", p[5 * 4096]);
 	}
+	uncommitted(p);
 	check(nst_sys_release(p, BYTES) == 0 && !writable(p), "released is gone", "it is not");
 
 	errno = 77;
