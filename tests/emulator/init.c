@@ -34,8 +34,11 @@ static struct {
 /* /tmp is part of the archive's own memory: this tree may lie in it. */
 static void mount_all(void)
 {
-	static const char *const kinds[][2] = {
-		{"proc", "/proc"}, {"sysfs", "/sys"}, {"devtmpfs", "/dev"}, {"tmpfs", "/dev/shm"}};
+	static const char *const kinds[][2] = {{"proc", "/proc"},
+					       {"sysfs", "/sys"},
+					       {"devtmpfs", "/dev"},
+					       {"tmpfs", "/dev/shm"},
+					       {"cgroup2", "/sys/fs/cgroup"}};
 
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
 		mkdir(kinds[i][1], 0755);
