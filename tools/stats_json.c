@@ -26,6 +26,7 @@ const struct stats_field stats_memory[] = {
 	FIELD(resident_peak_bytes),
 	FIELD(metadata_bytes),
 	FIELD(large_bytes),
+	FIELD(large_kept_bytes),
 };
 const struct stats_field stats_slow[] = {
 	FIELD(refills),

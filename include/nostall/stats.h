@@ -93,9 +93,10 @@ struct nst_stats {
 	uint64_t worker_wakeups;    /* times the worker ran */
 	uint64_t worker_found_work;
 	uint64_t abandoned_after_fork; /* structures whose lock a lost thread held */
-	uint64_t resident_bytes;       /* ready pages, large mappings and metadata */
+	uint64_t resident_bytes;       /* ready pages, large mappings, those laid by, metadata */
 	uint64_t resident_peak_bytes;
 	uint64_t large_mappings, large_bytes;
+	uint64_t large_kept_bytes; /* of mappings that were freed, laid by for the next; at most */
 	uint64_t metadata_bytes;
 	struct nst_lock_stats locks[NST_NR_LOCKS];
 	struct nst_zone_stats zones[NST_STATS_NODES];

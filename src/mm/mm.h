@@ -89,12 +89,15 @@ static inline enum nst_page_state nst_page_state(const struct nst_page *p)
 
 enum nst_block_state {
 	NST_BLOCK_NONE, /* PROT_NONE */
-	NST_BLOCK_COLD, /* writable, not resident */
+	NST_BLOCK_COLD, /* was used before, not resident */
+	NST_BLOCK_KEPT, /* of a mapping that was freed: as it was left */
+	NST_BLOCK_KEPT_LONG,
 	NST_BLOCK_OPEN, /* being made ready step by step */
 	NST_BLOCK_READY,
 	NST_BLOCK_LARGE, /* first of a mapping */
 	NST_BLOCK_LARGE_TAIL,
 	NST_BLOCK_GUARD
+#define NST_BLOCK_FREE_LAST NST_BLOCK_KEPT_LONG /* up to here: belongs to nobody */
 };
 
 /** struct nst_arena - a stretch of address space with arrays beside it; never released */
@@ -128,6 +131,7 @@ struct nst_zone {
 	struct nst_arena *open_arena;
 	size_t open_block, open_next; /* page of the block to make ready next */
 	size_t hint[NST_MAX_ARENAS];  /* no block below it is free to open */
+	size_t kept;		      /* blocks of mappings that were freed */
 	u64 purge_failed;
 	u64 ready_pages; /* relaxed counter */
 	/* by sequences: */
@@ -448,8 +452,12 @@ void *nst_large_alloc(size_t bytes, size_t align, nst_mode_t mode, enum nst_null
 int nst_large_extend(struct nst_page *p, size_t bytes);
 /* Context: any. Waits: never: queued for the worker. */
 void nst_large_free(struct nst_page *p);
-/* Give queued mappings back; how many. Context: thread. */
+/* Lay queued mappings by, or give them back; how many. Context: thread. */
 unsigned int nst_large_drain(void);
+/* Give those back that were laid by before the last call, a bounded number of blocks; all if @all. How many. */
+unsigned int nst_large_age(struct nst_zone *z, int all);
+/* Block @b, which is free, gets a new use: 1 if it holds what it held. Locks: needs z->grow. */
+int nst_large_unkeep_locked(struct nst_zone *z, const struct nst_arena *a, size_t b);
 extern u64 nst_large_count, nst_large_pages;
 
 /* ---- slow.c: what an ordinary entry does once its fast path has failed ---- */

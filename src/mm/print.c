@@ -64,8 +64,9 @@ static void print_memory(struct out *o, const struct nst_stats *s)
 
 	line(o, "resident_bytes=%llu resident_peak_bytes=%llu metadata_bytes=%llu",
 	     ull(s->resident_bytes), ull(s->resident_peak_bytes), ull(s->metadata_bytes));
-	line(o, "large_mappings=%llu large_bytes=%llu slabs_made=%llu slabs_freed=%llu",
-	     ull(s->large_mappings), ull(s->large_bytes), ull(s->slabs_made), ull(s->slabs_freed));
+	line(o, "large_mappings=%llu large_bytes=%llu large_kept_bytes=%llu",
+	     ull(s->large_mappings), ull(s->large_bytes), ull(s->large_kept_bytes));
+	line(o, "slabs_made=%llu slabs_freed=%llu", ull(s->slabs_made), ull(s->slabs_freed));
 	for (i = 0; i < s->nr_nodes; i++) {
 		const struct nst_zone_stats *z = &s->zones[i];
 

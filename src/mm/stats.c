@@ -207,6 +207,16 @@ static u64 restarts(void)
 	return n;
 }
 
+static u64 kept_bytes(void)
+{
+	u64 blocks = 0;
+	unsigned int i;
+
+	for (i = 0; i < nst_sys_cpus.nr_nodes; i++)
+		blocks += nst_hint(&nst_zones[i].kept);
+	return blocks * NST_BLOCK_BYTES;
+}
+
 static int read_all(struct nst_stats *s, enum patience how)
 {
 	unsigned int i;
@@ -220,8 +230,9 @@ static int read_all(struct nst_stats *s, enum patience how)
 	read_locks(s);
 	s->sequence_restarts = restarts();
 	s->metadata_bytes = nst_meta_bytes();
-	s->resident_bytes =
-		(nst_load_relaxed(&nst_resident_pages) << NST_PAGE_SHIFT) + s->metadata_bytes;
+	s->large_kept_bytes = kept_bytes();
+	s->resident_bytes = (nst_load_relaxed(&nst_resident_pages) << NST_PAGE_SHIFT) +
+			    s->large_kept_bytes + s->metadata_bytes;
 	s->resident_peak_bytes =
 		(nst_load_relaxed(&nst_resident_peak) << NST_PAGE_SHIFT) + s->metadata_bytes;
 	s->large_mappings = nst_load_relaxed(&nst_large_count);

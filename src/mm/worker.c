@@ -192,7 +192,8 @@ static int purge(int now)
 		return 0;
 	worker.purged_at = ns;
 	for (i = 0; i < nst_sys_cpus.nr_nodes; i++)
-		n += nst_zone_shrink(&nst_zones[i], PURGE_BLOCKS, PURGE_RUNS);
+		n += nst_large_age(&nst_zones[i], now) +
+		     nst_zone_shrink(&nst_zones[i], PURGE_BLOCKS, PURGE_RUNS);
 	return n != 0;
 }
 

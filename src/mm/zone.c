@@ -91,7 +91,7 @@ static int find_block_locked(struct nst_zone *z, struct nst_arena **arena, size_
 		if (!nst_zone_part(z, a, &b, &end))
 			continue;
 		for (b = nst_max(b, z->hint[i]); b < end; b++) {
-			if (a->block[b] > NST_BLOCK_COLD)
+			if (a->block[b] > NST_BLOCK_FREE_LAST)
 				continue;
 			z->hint[i] = b;
 			*arena = a;
@@ -131,6 +131,7 @@ static int open_block_locked(struct nst_zone *z)
 	/* A cold block may have been the inside of a mapping, which has no descriptors: prepared always. */
 	if (nst_sys_commit(addr, NST_BLOCK_BYTES) || nst_block_prepare(a, block))
 		return -12;
+	nst_large_unkeep_locked(z, a, block);
 	a->block_mob[block] = NST_MOB_MOVABLE;
 	/* relaxed: read by nst_page_of() for addresses handed out later */
 	nst_store_relaxed(&a->block[block], (u8)NST_BLOCK_OPEN);

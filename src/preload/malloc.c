@@ -192,6 +192,7 @@ EXPORT struct mallinfo2 mallinfo2(void)
 		return m;
 	for (i = 0; i < s.nr_nodes; i++)
 		m.fordblks += s.zones[i].pages_free * NST_PAGE_SIZE;
+	m.fordblks += s.large_kept_bytes;
 	m.hblks = s.large_mappings;
 	m.hblkhd = s.large_bytes;
 	m.arena = s.resident_bytes - s.large_bytes;

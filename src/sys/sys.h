@@ -32,6 +32,7 @@ int nst_sys_populate_read(const void *addr, size_t bytes);
 int nst_sys_purge(void *addr, size_t bytes);
 /* What was purged counts no longer, where RLIMIT_DATA counts what is writable; else nothing. To be committed again. */
 void nst_sys_uncommit(void *addr, size_t bytes);
+int nst_sys_data_is_limited(void);
 /* Make the text and data of the module this library lies in resident; data writable. */
 void nst_sys_populate_own_module(void);
 /*

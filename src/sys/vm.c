@@ -75,6 +75,11 @@ int nst_sys_commit(void *addr, size_t bytes)
 /* RLIMIT_DATA, when the library started. It counts what is writable, resident or not. */
 static u32 data_is_limited;
 
+int nst_sys_data_is_limited(void)
+{
+	return (int)data_is_limited;
+}
+
 void nst_sys_uncommit(void *addr, size_t bytes)
 {
 	if (data_is_limited)

@@ -6,6 +6,7 @@
  */
 #define _GNU_SOURCE
 #include <string.h>
+#include <sys/mman.h>
 #include "mm/mm.h"
 #include "common/check.h"
 #include "common/pattern.h"
@@ -60,11 +61,11 @@ static void *get(size_t bytes, size_t align)
 	return p;
 }
 
-/* Freed and given back. */
+/* Freed and drained. */
 static void give(void *p)
 {
 	nst_large_free(nst_page_of(p));
-	check_quiet(nst_large_drain() == 1, "what is freed is given back by a drain", "%p", p);
+	check_quiet(nst_large_drain() == 1, "what is freed is laid by by a drain", "%p", p);
 }
 
 /* Every block of a mapping says so, and every address in it leads to its one descriptor. */
@@ -113,7 +114,7 @@ static void sizes(void)
 		check_quiet(rose_by(before, 0, 0), "given back, nothing is counted",
 			    "%zu bytes: %llu pages", size[i],
 			    (unsigned long long)(nst_large_pages - before.pages));
-		check_quiet(!nst_page_of(p) && arena->block[block_of(last)] == NST_BLOCK_COLD,
+		check_quiet(!nst_page_of(p) && arena->block[block_of(last)] == NST_BLOCK_KEPT,
 			    "and its addresses are nobody's", "%zu bytes", size[i]);
 		check_quiet(arena->pages[block_of(p) * NST_BLOCK_PAGES].state == NST_PAGE_TAIL,
 			    "nor is its descriptor", "%zu bytes", size[i]);
@@ -181,14 +182,14 @@ static void placement(void)
 static void queue(void)
 {
 	struct counts start = now(), before;
-	char *a = get(4 * MIB, 1), *b = get(2 * MIB + 1, 1), *again;
+	char *a = get(34 * MIB, 1), *b = get(2 * MIB + 1, 1), *again;
 	u64 failed = zone->purge_failed;
 	unsigned int n;
 
 	before = now();
 	memset(a, 1, 8192);
 	nst_large_free(nst_page_of(a));
-	nst_large_free(nst_page_of(b));
+	nst_large_free(nst_page_of(b)); /* of which the drain lays this one by */
 	check(rose_by(before, 0, 0) && nst_page_state(nst_page_of(a)) == NST_PAGE_LARGE_FREED,
 	      "what is freed waits, and is known to be freed", "state %u", nst_page_of(a)->state);
 	nst_test_fail[NST_FAIL_PURGE] = 1;
@@ -201,15 +202,78 @@ static void queue(void)
 	check(n == 1 && rose_by(start, 0, 0), "and goes with the next drain", "%llu mappings",
 	      (unsigned long long)nst_large_count);
 	check(nst_large_drain() == 0, "and then none is left", "one is");
-	again = get(4 * MIB, 1);
+	again = get(34 * MIB, 1);
 	check(again == a && !again[0] && !again[4096] && !again[8191],
 	      "blocks given back serve again, and read 0", "%p, not %p: %d", (void *)again,
 	      (void *)a, again[0]);
 	nst_large_free(nst_page_of(again));
-	b = get(4 * MIB, 1);
-	check(b == a && rose_by(start, 1, 1024), "an allocation drains what waits first",
+	b = get(34 * MIB, 1);
+	check(b == a && rose_by(start, 1, 34 * 256), "an allocation drains what waits first",
 	      "%p, not %p", (void *)b, (void *)a);
 	give(b);
+}
+
+/* What the kernel has of @bytes at @p: pages that are not resident. */
+static size_t absent(void *p, size_t bytes)
+{
+	unsigned char in[1024];
+	size_t n = 0;
+
+	if (bytes / 4096 > sizeof(in) || mincore(p, bytes, in))
+		check_broken("mincore");
+	for (size_t i = 0; i < bytes / 4096; i++)
+		n += !(in[i] & 1);
+	return n;
+}
+
+static void age_all(void)
+{
+	while (zone->kept)
+		nst_large_age(zone, 1);
+}
+
+static void kept(void)
+{
+	struct counts start = now();
+	enum nst_null_reason why;
+	char *a, *b;
+	u64 failed;
+
+	age_all();
+	a = get(4 * MIB, 1);
+	memset(a, 7, 4 * MIB);
+	give(a);
+	check(zone->kept == 2 && !absent(a, 4 * MIB) && rose_by(start, 0, 0),
+	      "a mapping that is freed is laid by as it is", "%zu blocks, %zu pages gone",
+	      zone->kept, absent(a, 4 * MIB));
+	b = get(3 * MIB, 1);
+	check(b == a && b[0] == 7 && !zone->kept, "and serves the next", "%p, then %p, holds %d",
+	      (void *)a, (void *)b, b[0]);
+	give(b);
+	b = nst_large_alloc(4 * MIB, 1, NST_NORMAL | NST_ZERO, &why);
+	check(b == a && !b[0] && !b[4 * MIB - 1], "zeroed where that was asked", "%d", b[0]);
+	memset(b, 7, 4 * MIB);
+	give(b);
+	nst_test_fail[NST_FAIL_PURGE] = 1;
+	b = nst_large_alloc(4 * MIB, 1, NST_NORMAL | NST_ZERO, &why);
+	check(b == a && !b[0] && !b[4 * MIB - 1], "by hand if the kernel refuses", "%d", b[0]);
+	give(b);
+
+	check(nst_large_age(zone, 0) == 0 && zone->kept == 2 && !absent(a, 4 * MIB),
+	      "one look later it is there", "%zu", zone->kept);
+	failed = zone->purge_failed;
+	nst_test_fail[NST_FAIL_PURGE] = 1;
+	check(nst_large_age(zone, 0) == 0 && zone->kept == 2 && zone->purge_failed == failed + 1,
+	      "what the kernel refuses stays, counted", "%zu, %llu", zone->kept,
+	      (unsigned long long)(zone->purge_failed - failed));
+	check(nst_large_age(zone, 0) == 2 && !zone->kept && absent(a, 4 * MIB) == 1024 &&
+		      arena->block[block_of(a)] == NST_BLOCK_COLD,
+	      "two looks later the kernel has it", "%zu kept, %zu pages gone", zone->kept,
+	      absent(a, 4 * MIB));
+
+	a = get(32 * MIB + 1, 1);
+	give(a);
+	check(!zone->kept, "more than 32 MiB is given back at once", "%zu blocks", zone->kept);
 }
 
 static void refused(enum nst_fail what, const char *name)
@@ -397,6 +461,7 @@ int main(int argc, char **argv)
 	alignments();
 	placement();
 	queue();
+	kept();
 	refused(NST_FAIL_COMMIT, "memory that cannot be made writable is no mapping");
 	refused(NST_FAIL_POPULATE, "nor is one that gets no descriptor");
 	too_large();
