@@ -29,6 +29,7 @@
 
 struct run {
 	int profile, with_malloc, keep_malloc, keep;
+	int aside; /* the program is run as it is, and nothing reported */
 	long long period_us, stock, top;
 	const char *clock, *output, *folded, *profiler, *library;
 	const char *profile_option; /* one that has no meaning without --profile */
@@ -212,7 +213,8 @@ static void child(const struct run *r, int pipe_fd)
 {
 	int err;
 
-	env_set(r);
+	if (!r->aside)
+		env_set(r);
 	execvp(r->argv[0], r->argv);
 	err = errno;
 	if (write(pipe_fd, &err, sizeof(err)) < 0)
@@ -349,7 +351,8 @@ static int run(struct run *r)
 	}
 	signals_set();
 	code = wait_exit(&status);
-	report(r, status);
+	if (!r->aside)
+		report(r, status);
 	return code;
 }
 
@@ -372,8 +375,12 @@ static int prepare(struct run *r)
 	char path[PATH_MAX], why[2 * PATH_MAX];
 	int code = target_find(r->argv[0], path, sizeof(path), why, sizeof(why));
 
+	r->aside = code == TARGET_ASIDE;
 	if (code)
-		fprintf(stderr, "nostall run: %s\n", why);
+		fprintf(stderr, "nostall run: %s%s\n", why,
+			r->aside ? ": stepping aside, it runs without this library" : "");
+	if (r->aside)
+		return 0;
 	if (!code && !r->keep_malloc)
 		code = preload_find("libnostall-malloc.so", r->library, "--library", r->malloc_path,
 				    sizeof(r->malloc_path));
@@ -393,6 +400,8 @@ int verb_run(int argc, char **argv)
 	if (code)
 		return code;
 	code = run(&r);
+	if (r.aside)
+		return code;
 	if (r.keep)
 		fprintf(stderr, "nostall run: raw profiles in %s\n", r.dir);
 	else

@@ -7,6 +7,7 @@
  */
 #define _GNU_SOURCE
 #include "target.h"
+#include "brings.h"
 #include "tool.h"
 
 #include <elf.h>
@@ -80,6 +81,7 @@ static int own_machine(void)
 
 static int check_elf(int fd, const char *path, struct reason *why)
 {
+	const char *brings;
 	Elf64_Ehdr ehdr;
 
 	if (pread(fd, &ehdr, sizeof(ehdr), 0) != sizeof(ehdr) ||
@@ -95,6 +97,9 @@ static int check_elf(int fd, const char *path, struct reason *why)
 			      "%s is statically linked: no dynamic linker runs, so "
 			      "LD_PRELOAD has no effect",
 			      path);
+	brings = brings_malloc(fd, &ehdr);
+	if (brings)
+		return REFUSE(why, TARGET_ASIDE, "%s %s", path, brings);
 	return 0;
 }
 

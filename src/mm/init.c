@@ -149,6 +149,17 @@ __attribute__((constructor(101))) static void construct(void)
 	nst_worker_allow();
 }
 
+/*
+ * Whoever contains this file tells so by a note: a program that is linked to the static library. The
+ * malloc preload looks for it (preload/aside.c), `nostall run` too.
+ */
+__asm__(".pushsection .note.nostall,\"a\",%note\n"
+	".balign 4\n"
+	".long 8, 0, 0\n" /* of the name, of what follows it, a type */
+	".asciz \"" NST_NOTE_NAME "\"\n"
+	".popsection\n");
+nst_static_assert(sizeof(NST_NOTE_NAME) == 8, "the note says so");
+
 /* ---- how the library runs here ---- */
 
 static size_t info_text(const char *key, char *buf, size_t len)

@@ -15,6 +15,8 @@
 #include <nostall/stats.h>
 
 #define NST_PAGE_BYTES ((size_t)4096)
+/* Of the ELF note by which a program is known that contains the library. */
+#define NST_NOTE_NAME "nostall"
 
 /* ---- vm.c: address space ---- */
 
@@ -46,6 +48,19 @@ int nst_sys_wipe_on_fork(void *addr, size_t bytes);
 int nst_sys_bind_node(void *addr, size_t bytes, unsigned int node);
 /* The least of RAM times @ram_multiple, RLIMIT_DATA and RLIMIT_AS / 8. To be called at start: it looks at the limits. */
 size_t nst_sys_reserve_default(unsigned int ram_multiple);
+
+/* ---- again.c: the process from its start, for the malloc preload. It calls nothing of libc's. ---- */
+
+struct nst_sys_again {
+	char **argv, **env;
+	char path[4096];
+};
+/* As it was executed, without our libraries in LD_PRELOAD: 0; -errno if that is not known or possible. */
+int nst_sys_again_prepare(struct nst_sys_again *a);
+/* Returns if the kernel refuses. */
+void nst_sys_again(const struct nst_sys_again *a);
+/* The parts, at most 8, are one text on standard error. */
+void nst_sys_say_early(const char *const *part, unsigned int nr);
 
 /* ---- rseq.c: this thread's rseq area ---- */
 
