@@ -23,7 +23,8 @@
 
 #define NR_CHURN 3
 #define NR_FORKERS 4u
-#define FORKS_EACH 50u
+#define FORKS_EACH 20u
+#define SHORT_LIVES 920u
 #define WAIT_SECONDS 20
 
 extern char **environ;
@@ -43,22 +44,43 @@ static void *churner(void *arg)
 	return NULL;
 }
 
+/* With little memory: each fork costs a copy of all that is written afterwards. */
+static void *small_churner(void *arg)
+{
+	struct rng rng = {seed + (uintptr_t)arg};
+	unsigned char *obj[64] = {NULL};
+	unsigned int i;
+
+	while (!__atomic_load_n(&stop, __ATOMIC_ACQUIRE)) {
+		i = rng_below(&rng, 64);
+		if (obj[i] && *obj[i] != i)
+			__atomic_fetch_add(&wrong, 1, __ATOMIC_RELAXED);
+		free(obj[i]);
+		obj[i] = malloc(rng_size(&rng, 1, 4000));
+		if (obj[i])
+			*obj[i] = (unsigned char)i;
+	}
+	for (i = 0; i < 64; i++)
+		free(obj[i]);
+	return NULL;
+}
+
 static pthread_t churners[NR_CHURN];
 
-static void churn_begin(void)
+static void churn_begin(void *(*life)(void *))
 {
 	uintptr_t i;
 
 	stop = 0;
 	wrong = 0;
 	for (i = 0; i < NR_CHURN; i++)
-		if (pthread_create(&churners[i], NULL, churner, (void *)i))
+		if (pthread_create(&churners[i], NULL, life, (void *)i))
 			check_broken("pthread_create");
 }
 
 static void churn_end(const char *name)
 {
-	int i;
+	uintptr_t i;
 
 	__atomic_store_n(&stop, 1, __ATOMIC_RELEASE);
 	for (i = 0; i < NR_CHURN; i++)
@@ -133,15 +155,48 @@ static void storm(void)
 	pthread_t threads[NR_FORKERS];
 	uintptr_t i;
 
-	churn_begin();
+	churn_begin(churner);
 	for (i = 0; i < NR_FORKERS; i++)
 		if (pthread_create(&threads[i], NULL, forker, (void *)i))
 			check_broken("pthread_create");
 	for (i = 0; i < NR_FORKERS; i++)
 		pthread_join(threads[i], NULL);
 	churn_end("and their parent's threads too");
-	check(bad_children == 0, "200 children of four threads allocate, thread and end",
+	check(bad_children == 0, "80 children of four threads allocate, thread and end",
 	      "%u did not", bad_children);
+}
+
+/* ---- many, one after the other ---- */
+
+/* Without a thread of its own. Every tenth has a child, before it has allocated anything. */
+static int short_life(unsigned int nr)
+{
+	struct rng rng = {seed * 5 + nr};
+	int status = 0;
+	pid_t pid = nr % 10 ? -1 : begin_child();
+
+	if (!pid)
+		_exit(short_life(nr + 1));
+	if (pid > 0 && (child_wait(pid, WAIT_SECONDS, &status) || status))
+		return 12;
+	return churn(&rng, 200) ? 11 : 0;
+}
+
+static void short_lives(void)
+{
+	unsigned int i, good = 0;
+
+	churn_begin(small_churner);
+	for (i = 0; i < SHORT_LIVES; i++) {
+		int status = 0;
+		pid_t pid = begin_child();
+
+		if (!pid)
+			_exit(short_life(i));
+		good += child_wait(pid, WAIT_SECONDS, &status) == 0 && !status;
+	}
+	churn_end("and so do the threads of who forks 920 times");
+	check(good == SHORT_LIVES, "920 children allocate, some fork, and end", "%u did", good);
 }
 
 /* ---- atfork handlers ---- */
@@ -204,7 +259,7 @@ static void programs(void)
 {
 	int i, vforks = 0, spawns = 0, systems = 0, pipes = 0;
 
-	churn_begin();
+	churn_begin(churner);
 	for (i = 0; i < 20; i++)
 		vforks += run_true();
 	for (i = 0; i < 20; i++)
@@ -225,8 +280,9 @@ int main(int argc, char **argv)
 {
 	demand_preload();
 	seed = seed_of(argc, argv);
-	check_deadline(80, "children end");
+	check_deadline(200, "children end");
 	handlers();
+	short_lives();
 	storm();
 	programs();
 	return check_status();
