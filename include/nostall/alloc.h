@@ -456,6 +456,20 @@ NST_API void nst_scope_exit(nst_scope_t scope);
  */
 NST_API int nst_maintain(void);
 
+/**
+ * nst_span_fit() - give back address space for which a limit leaves no room
+ *
+ * The library reserves addresses ahead, a multiple of RAM, which cost no memory but count against
+ * RLIMIT_AS. Under such a limit it keeps those it uses, and reserves more as it needs them. It sees a
+ * limit when it starts; a program that sets one later calls this. libnostall-malloc.so does so in
+ * setrlimit() and prlimit().
+ *
+ * Context: thread.  Waits: sleeps.  Syscalls: prlimit64, madvise, munmap.
+ * Locks: takes grow, caches, meta, one by one.
+ * Return: 0, or -12 (ENOMEM) if the library could not start.
+ */
+NST_API int nst_span_fit(void);
+
 /* ---- checks at compile time, call sites in reports ---- */
 
 /* For calls whose mode is a valid constant without NST_ZERO: the check has been done already. */

@@ -114,6 +114,54 @@ static int make_resident(struct nst_cache *c)
 	return nst_sys_populate(page, NST_PAGE_BYTES);
 }
 
+/* ---- numbers ---- */
+
+#define ROOM_STEP (((size_t)1 << 20) >> NST_CACHE_SHIFT)
+static size_t room; /* cache numbers for which there is address space; by nst_caches_lock */
+
+static int reserve_room_at(size_t number, size_t nr)
+{
+	void *at = nst_mm.caches + (number << NST_CACHE_SHIFT);
+
+	return nst_sys_reserve_at(at, nr << NST_CACHE_SHIFT);
+}
+
+int nst_cache_room_init(void)
+{
+	size_t bytes;
+
+	room = nst_span_limited ? ROOM_STEP : NST_MAX_CACHES;
+	bytes = room << NST_CACHE_SHIFT;
+	nst_mm.caches = nst_sys_reserve(bytes, NST_PAGE_BYTES);
+	if (!nst_mm.caches || nst_sys_commit(nst_mm.caches, NST_CACHES_STEP))
+		return -12;
+	return nst_sys_populate(nst_mm.caches, NST_PAGE_BYTES);
+}
+
+/* Not where it is only just enough: what is cut may be somebody else's when it is wanted. */
+void nst_cache_room_cut(void)
+{
+	size_t keep;
+
+	nst_lock_wait(&nst_caches_lock);
+	keep = nst_round_up((size_t)nst_nr_caches + ROOM_STEP, ROOM_STEP);
+	if (keep < room && nst_sys_release(nst_mm.caches + (keep << NST_CACHE_SHIFT),
+					   (room - keep) << NST_CACHE_SHIFT) == 0)
+		room = keep;
+	nst_unlock(&nst_caches_lock);
+}
+
+/* Locks: needs nst_caches_lock. */
+static int room_for_one_locked(void)
+{
+	if (nst_nr_caches + 1 < room)
+		return 1;
+	if (room + ROOM_STEP > NST_MAX_CACHES || reserve_room_at(room, ROOM_STEP))
+		return 0;
+	room += ROOM_STEP;
+	return 1;
+}
+
 /* Locks: needs nst_caches_lock. */
 static struct nst_cache *free_number_locked(void)
 {
@@ -122,7 +170,7 @@ static struct nst_cache *free_number_locked(void)
 	for (i = 1; i <= nst_nr_caches; i++)
 		if (!nst_cache_is_used(nst_cache_number(i)))
 			return nst_cache_number(i);
-	if (nst_nr_caches + 1 == NST_MAX_CACHES)
+	if (!room_for_one_locked())
 		return NULL;
 	if (make_resident(nst_cache_number(i)))
 		return NULL;

@@ -232,20 +232,19 @@ void nst_fork_init(void)
 static void ready_block(struct nst_arena *a, size_t block, u8 state)
 {
 	size_t bytes = state == NST_BLOCK_OPEN ? nst_zone_open_bytes(a, block) : NST_BLOCK_BYTES;
+	uintptr_t map = nst_round_down((uintptr_t)&a->map[block * NST_BLOCK_PAGES], NST_PAGE_BYTES);
 
 	nst_sys_populate((void *)(a->base + block * NST_BLOCK_BYTES), bytes);
 	nst_sys_populate(&a->pages[block * NST_BLOCK_PAGES],
 			 NST_BLOCK_PAGES * sizeof(struct nst_page));
+	nst_sys_populate((void *)map, NST_PAGE_BYTES);
 	if (nst_mm.debug)
 		nst_sys_populate((char *)a->live + block * (NST_BLOCK_BYTES / 16 / 8),
 				 NST_BLOCK_BYTES / 16 / 8);
 }
 
-static void ready_map(struct nst_arena *a, size_t blocks)
+static void ready_by_block(struct nst_arena *a, size_t blocks)
 {
-	size_t bytes = nst_round_up(blocks * NST_BLOCK_PAGES * sizeof(u32), NST_PAGE_BYTES);
-
-	nst_sys_populate(a->map, bytes);
 	/* A no-lock request that takes a block over for its mobility writes block_mob. */
 	nst_sys_populate(a->block, nst_round_up(blocks, NST_PAGE_BYTES));
 	nst_sys_populate(a->block_mob, nst_round_up(blocks, NST_PAGE_BYTES));
@@ -269,7 +268,7 @@ int nst_fork_make_ready(void)
 			last = block + 1;
 			ready_block(&nst_arenas[i], block, state);
 		}
-		ready_map(&nst_arenas[i], last);
+		ready_by_block(&nst_arenas[i], last);
 	}
 	nst_meta_make_ready();
 	nst_sys_populate(nst_mm.caches, nst_round_up(((size_t)nst_nr_caches + 1) << NST_CACHE_SHIFT,

@@ -26,13 +26,16 @@ static int init_arena(void)
 {
 	size_t bytes = nst_option(NST_OPT_reserve), usual = nst_sys_reserve_default(RAM_MULTIPLE);
 	unsigned int nodes = nst_sys_cpus.nr_nodes;
+	size_t limit = nst_sys_limit_bytes();
 
 	if (!bytes)
 		bytes = usual;
+	nst_span_limited = bytes > limit / 8;
 	/* Less than was wanted is better than none: a limit may be in force that cannot be read. */
-	for (bytes = nst_max(bytes, LEAST_ARENA); bytes >= LEAST_ARENA; bytes /= 2)
+	for (bytes = nst_max(bytes, LEAST_ARENA); bytes >= LEAST_ARENA;
+	     bytes = nst_min(bytes / 2, limit / 8))
 		if (nst_arena_add(bytes, 0, nodes) == 0)
-			return nst_percpu_init(bytes);
+			return nst_percpu_init(nst_span_limited ? 0 : bytes);
 	return -12;
 }
 
@@ -46,18 +49,6 @@ static int init_zones(void)
 			return -12;
 	}
 	return 0;
-}
-
-static int init_caches(void)
-{
-	size_t bytes = (size_t)NST_MAX_CACHES << NST_CACHE_SHIFT;
-	char *caches = nst_sys_reserve(bytes, NST_PAGE_BYTES);
-
-	if (!caches || nst_sys_commit(caches, NST_CACHES_STEP) ||
-	    nst_sys_populate(caches, NST_PAGE_BYTES))
-		return -12;
-	nst_mm.caches = caches;
-	return nst_kmalloc_init();
 }
 
 static void find_instruments(void)
@@ -101,7 +92,7 @@ static int do_start(void)
 	nst_mm.no_stacks = nst_pcs_fast_none();
 	nst_kmalloc_hide();
 	nst_sys_rseq_init(nst_option(NST_OPT_sequences) != 0, nst_option(NST_OPT_cid) != 0);
-	if (init_zones() || init_caches())
+	if (init_zones() || nst_cache_room_init() || nst_kmalloc_init())
 		return -12;
 	nst_kmalloc_publish();
 	nst_mm.map = nst_arenas[0].map;

@@ -22,6 +22,11 @@
 u64 nst_large_count, nst_large_pages;
 static struct nst_page *freed; /* CAS push, exchange take */
 
+static int is_free(u8 state)
+{
+	return state <= NST_BLOCK_FREE_LAST || state == NST_BLOCK_HOLE;
+}
+
 /* Highest run of @nr blocks that are free and aligned; the block number or 0. Locks: needs z->grow. */
 static size_t find_run_locked(struct nst_arena *a, size_t first, size_t end, size_t nr,
 			      size_t align)
@@ -29,7 +34,7 @@ static size_t find_run_locked(struct nst_arena *a, size_t first, size_t end, siz
 	size_t b, run = 0;
 
 	for (b = end; b-- > first;) {
-		run = a->block[b] <= NST_BLOCK_FREE_LAST ? run + 1 : 0;
+		run = is_free(a->block[b]) ? run + 1 : 0;
 		if (run >= nr && ((a->base + b * NST_BLOCK_BYTES) & (align - 1)) == 0)
 			return b;
 	}
@@ -71,6 +76,27 @@ static int take_run_locked(struct nst_zone *z, struct nst_arena *a, size_t block
 	return dirty;
 }
 
+/* The highest run that can be had; the block number or 0. *@dirty as take_run_locked(). Locks: needs z->grow. */
+static size_t take_highest_locked(struct nst_zone *z, struct nst_arena *a, size_t nr, size_t align,
+				  int *dirty)
+{
+	size_t first, end, block;
+	int err;
+
+	if (!nst_zone_part(z, a, &first, &end))
+		return 0;
+	while ((block = find_run_locked(a, first, end, nr, align)) != 0) {
+		err = nst_span_mend_locked(z, a, block, nr);
+		*dirty = err ? err : take_run_locked(z, a, block, nr);
+		if (*dirty >= 0)
+			return block;
+		if (err != -17)
+			break;
+		end = block + nr - 1; /* somebody else has addresses of a hole in it */
+	}
+	return 0;
+}
+
 static struct nst_page *take_from_zone(struct nst_zone *z, size_t nr, size_t align, int *dirty)
 {
 	struct nst_page *p = NULL;
@@ -79,13 +105,9 @@ static struct nst_page *take_from_zone(struct nst_zone *z, size_t nr, size_t ali
 	nst_lock_wait(&z->grow);
 	for (i = 0; i < nst_mm.nr_arenas && !p; i++) {
 		struct nst_arena *a = &nst_arenas[i];
-		size_t first, end, block;
+		size_t block = take_highest_locked(z, a, nr, align, dirty);
 
-		if (!nst_zone_part(z, a, &first, &end))
-			continue;
-		block = find_run_locked(a, first, end, nr, align);
-		*dirty = block ? take_run_locked(z, a, block, nr) : -12;
-		if (*dirty >= 0)
+		if (block)
 			p = &a->pages[block * NST_BLOCK_PAGES];
 	}
 	nst_unlock(&z->grow);
@@ -122,9 +144,12 @@ void *nst_large_alloc(size_t bytes, size_t align, nst_mode_t mode, enum nst_null
 	if (nr + 1 > nst_arenas[0].blocks_per_node || (max && pages > max))
 		return NULL;
 	*why = NST_NULL_NOMEM;
-	if (!nst_zone_may_add(pages))
+	if (!nst_zone_may_add(pages) && !(nst_span_reclaim() && nst_zone_may_add(pages)))
 		return NULL;
 	p = take_anywhere(nr, nst_max(align, NST_BLOCK_BYTES), mode, &dirty);
+	/* Free blocks that wait for the worker may be all that a limit leaves. */
+	if (!p && nst_span_reclaim())
+		p = take_anywhere(nr, nst_max(align, NST_BLOCK_BYTES), mode, &dirty);
 	if (!p)
 		return NULL;
 	if (dirty && mode & NST_ZERO)
@@ -197,7 +222,8 @@ static void set_free_locked(struct nst_zone *z, struct nst_arena *a, size_t bloc
 static int may_keep(const struct nst_zone *z, size_t nr)
 {
 	return nr <= KEEP_MOST && nst_hint(&z->kept) + nr <= KEPT_MOST &&
-	       !nst_option(NST_OPT_max) && !nst_sys_data_is_limited();
+	       !nst_option(NST_OPT_max) && !nst_sys_data_is_limited() &&
+	       !nst_hint(&nst_span_limited);
 }
 
 /* 1 if the blocks are free then: laid by, or the kernel's. */
@@ -215,6 +241,8 @@ static int put_away(struct nst_page *p)
 	nst_page_set_state(p, NST_PAGE_TAIL);
 	set_free_locked(z, a, block, nr, keep ? NST_BLOCK_KEPT : NST_BLOCK_COLD);
 	nst_hint_set(&z->kept, z->kept + (keep ? nr : 0));
+	if (nst_hint(&nst_span_limited))
+		nst_span_cut_locked(a, nst_round_down(block, 2ul), nst_round_up(block + nr, 2ul));
 	nst_unlock(&z->grow);
 	nst_sub_relaxed(&nst_large_count, 1);
 	nst_sub_relaxed(&nst_large_pages, pages);

@@ -96,7 +96,8 @@ enum nst_block_state {
 	NST_BLOCK_READY,
 	NST_BLOCK_LARGE, /* first of a mapping */
 	NST_BLOCK_LARGE_TAIL,
-	NST_BLOCK_GUARD
+	NST_BLOCK_GUARD,
+	NST_BLOCK_HOLE /* not mapped: span.c */
 #define NST_BLOCK_FREE_LAST NST_BLOCK_KEPT_LONG /* up to here: belongs to nobody */
 };
 
@@ -403,6 +404,9 @@ void nst_stray_drain(struct nst_cache *c);
 
 extern struct nst_lock nst_caches_lock; /* creation and destruction */
 extern u32 nst_nr_caches;		/* numbers ever used: 1 to this */
+/* Start: address space for cache numbers; 0 or -errno. And back, of those that are far from used. */
+int nst_cache_room_init(void);
+void nst_cache_room_cut(void);
 struct nst_cache *nst_cache_make(const char *name, size_t size, size_t align, u32 flags,
 				 void (*ctor)(void *obj));
 void *nst_cache_alloc_tries(struct nst_cache *c, nst_mode_t mode, enum nst_null_reason *why);
@@ -444,6 +448,19 @@ NST_ALWAYS_INLINE void *nst_size_pop(size_t size)
 int nst_kmalloc_init(void);
 void nst_kmalloc_hide(void);
 void nst_kmalloc_publish(void);
+
+/* ---- span.c: address space under a limit ---- */
+
+extern u32 nst_span_limited; /* there are holes, or were; a hint after start */
+/* Free pairs of blocks become holes. Locks: need z->grow. */
+void nst_span_cut_locked(struct nst_arena *a, size_t first, size_t end);
+/* The holes of a row, or the lowest pair of the zone: none any more. 0; -EEXIST: another row; -ENOMEM. */
+int nst_span_mend_locked(struct nst_zone *z, struct nst_arena *a, size_t block, size_t nr);
+int nst_span_mend_any_locked(struct nst_zone *z);
+/* If it is limited, the free blocks of a zone. Context: thread. */
+void nst_span_cut_zone(struct nst_zone *z);
+/* Under a limit of any kind every free block and mapping to the kernel at once: 1; else 0. Context: thread. */
+int nst_span_reclaim(void);
 
 /* ---- large.c: mappings above the largest order ---- */
 

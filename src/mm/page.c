@@ -151,35 +151,90 @@ static void set_guards(struct nst_arena *a)
 	a->block[a->nr_blocks - 1] = NST_BLOCK_GUARD;
 }
 
+/* The arrays by page: descriptors, live bits, map. */
+static size_t by_page_bytes(const struct nst_arena *a)
+{
+	size_t nr_pages = a->nr_blocks * NST_BLOCK_PAGES;
+
+	return whole_pages(nr_pages * sizeof(struct nst_page)) + whole_pages(a->bytes / 16 / 8) +
+	       whole_pages(nr_pages * sizeof(u32));
+}
+
+static void lay_by_page(struct nst_arena *a, char *at)
+{
+	size_t pages = whole_pages(a->nr_blocks * NST_BLOCK_PAGES * sizeof(struct nst_page));
+
+	a->pages = (struct nst_page *)(void *)at;
+	a->live = (u64 *)(void *)(at + pages);
+	a->map = (u32 *)(void *)(at + pages + whole_pages(a->bytes / 16 / 8));
+}
+
+static void lay_by_block(struct nst_arena *a, char *at)
+{
+	a->block = (u8 *)at;
+	a->block_mob = a->block + whole_pages(a->nr_blocks);
+}
+
 /* All arrays in one reservation beside the memory, so that one refusal undoes all. */
 static int reserve_arrays(struct nst_arena *a)
 {
-	size_t nr_pages = a->nr_blocks * NST_BLOCK_PAGES;
-	size_t pages = whole_pages(nr_pages * sizeof(struct nst_page));
-	size_t map = whole_pages(nr_pages * sizeof(u32));
-	size_t block = whole_pages(a->nr_blocks);
-	size_t live = whole_pages(a->bytes / 16 / 8);
-	char *at = nst_sys_reserve(pages + live + map + 2 * block, NST_PAGE_BYTES);
+	size_t by_page = by_page_bytes(a), by_block = 2 * whole_pages(a->nr_blocks);
+	char *at = nst_sys_reserve(by_page + by_block, NST_PAGE_BYTES);
 
 	if (!at)
 		return -12;
-	a->pages = (struct nst_page *)(void *)at;
-	a->live = (u64 *)(void *)(at + pages);
-	a->map = (u32 *)(void *)(at + pages + live);
-	a->block = (u8 *)(at + pages + live + map);
-	a->block_mob = a->block + block;
-	if (nst_sys_commit(a->map, map + 2 * block) == 0 &&
+	lay_by_page(a, at);
+	lay_by_block(a, at + by_page);
+	if (nst_sys_commit(a->map, (size_t)(at + by_page + by_block - (char *)a->map)) == 0 &&
 	    nst_sys_populate(a->map, NST_PAGE_BYTES) == 0)
 		return 0;
-	nst_sys_release(at, pages + live + map + 2 * block);
+	nst_sys_release(at, by_page + by_block);
 	return -12;
+}
+
+static int reserve_all(struct nst_arena *a)
+{
+	void *base = nst_sys_reserve(a->bytes, NST_BLOCK_BYTES);
+	u32 i;
+
+	a->base = (uintptr_t)base;
+	/* Not where another has holes. */
+	for (i = 0; base && &nst_arenas[i] != a; i++)
+		if (a->base - nst_arenas[i].base < nst_arenas[i].bytes ||
+		    nst_arenas[i].base - a->base < a->bytes)
+			goto out_release;
+	if (base && reserve_arrays(a) == 0)
+		return 0;
+out_release:
+	if (base)
+		nst_sys_release(base, a->bytes);
+	return -12;
+}
+
+/* Under a limit: all of it a hole, but the arrays by block. */
+static int claim_all(struct nst_arena *a)
+{
+	size_t by_block = 2 * whole_pages(a->nr_blocks);
+	char *base = nst_sys_claim(a->bytes + by_page_bytes(a), NST_BLOCK_BYTES);
+	char *at = base ? nst_sys_reserve(by_block, NST_PAGE_BYTES) : NULL;
+
+	if (!at)
+		return -12;
+	if (nst_sys_commit(at, by_block)) {
+		nst_sys_release(at, by_block);
+		return -12;
+	}
+	a->base = (uintptr_t)base;
+	lay_by_page(a, base + a->bytes);
+	lay_by_block(a, at);
+	__builtin_memset(a->block, NST_BLOCK_HOLE, a->nr_blocks);
+	return 0;
 }
 
 int nst_arena_add(size_t bytes, unsigned int first_node, unsigned int nr_nodes)
 {
 	u32 n = nst_mm.nr_arenas;
 	struct nst_arena *a = &nst_arenas[n];
-	void *base;
 	unsigned int i;
 
 	if (n == NST_MAX_ARENAS)
@@ -189,12 +244,7 @@ int nst_arena_add(size_t bytes, unsigned int first_node, unsigned int nr_nodes)
 	a->blocks_per_node = bytes / NST_BLOCK_BYTES;
 	a->nr_blocks = a->blocks_per_node * nr_nodes + 1;
 	a->bytes = a->nr_blocks * NST_BLOCK_BYTES;
-	base = nst_sys_reserve(a->bytes, NST_BLOCK_BYTES);
-	if (!base)
-		return -12;
-	a->base = (uintptr_t)base;
-	if (reserve_arrays(a)) {
-		nst_sys_release(base, a->bytes);
+	if ((n || !nst_span_limited || claim_all(a)) && reserve_all(a)) {
 		a->base = 0;
 		a->bytes = 0;
 		return -12;

@@ -193,7 +193,9 @@ static int purge(int now)
 	worker.purged_at = ns;
 	for (i = 0; i < nst_sys_cpus.nr_nodes; i++)
 		n += nst_large_age(&nst_zones[i], now) +
-		     nst_zone_shrink(&nst_zones[i], PURGE_BLOCKS, PURGE_RUNS);
+		     nst_zone_shrink(&nst_zones[i],
+				     PURGE_BLOCKS * (nst_hint(&nst_span_limited) ? 8 : 1),
+				     PURGE_RUNS);
 	return n != 0;
 }
 

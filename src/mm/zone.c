@@ -125,7 +125,8 @@ static int open_block_locked(struct nst_zone *z)
 	size_t block;
 	void *addr;
 
-	if (find_block_locked(z, &a, &block) && (add_arena(z) || find_block_locked(z, &a, &block)))
+	if (find_block_locked(z, &a, &block) &&
+	    ((nst_span_mend_any_locked(z) && add_arena(z)) || find_block_locked(z, &a, &block)))
 		return -12;
 	addr = (void *)(a->base + block * NST_BLOCK_BYTES);
 	/* A cold block may have been the inside of a mapping, which has no descriptors: prepared always. */
@@ -301,6 +302,8 @@ unsigned int nst_zone_shrink(struct nst_zone *z, unsigned int blocks, unsigned i
 	for (order = NST_BLOCK_ORDER - 1; order >= COLD_ORDER; order--)
 		while (k < runs && give_back(z, order))
 			k++;
+	if (n)
+		nst_span_cut_zone(z);
 	nst_lock_wait(&z->lock);
 	z->lowest_free = z->free_pages;
 	nst_unlock(&z->lock);

@@ -14,6 +14,7 @@
 
 #define META_STEP ((size_t)64 << 10)
 #define META_GUARD ((size_t)1 << 16)
+#define META_LEAST ((size_t)4 << 20)
 #define NR_CLASSES 40
 
 nst_static_assert(sizeof(struct nst_pcs) == 16, "the sequences know this layout");
@@ -67,12 +68,34 @@ struct nst_lock *nst_meta_lock(void)
 	return &meta.lock;
 }
 
+/* Behind what is reserved, if nobody has been given that: room for @bytes more. Locks: needs meta.lock. */
+static int extend_locked(size_t bytes)
+{
+	bytes = nst_max(bytes, (size_t)1 << 20);
+	if (nst_sys_reserve_at(meta.end + META_GUARD, bytes))
+		return -12;
+	meta.end += bytes;
+	return 0;
+}
+
+void nst_meta_cut(void)
+{
+	char *end;
+
+	nst_lock_wait(&meta.lock);
+	/* Room to become twice what it is. */
+	end = meta.ready + nst_max((size_t)(meta.ready - meta.start), META_LEAST / 2);
+	if (end < meta.end && nst_sys_release(end + META_GUARD, (size_t)(meta.end - end)) == 0)
+		meta.end = end;
+	nst_unlock(&meta.lock);
+}
+
 /* Context: thread. Locks: needs meta.lock. */
 static int grow_locked(size_t bytes)
 {
 	size_t step = nst_round_up(bytes, META_STEP);
 
-	if ((size_t)(meta.end - meta.ready) < step)
+	if ((size_t)(meta.end - meta.ready) < step && extend_locked(step))
 		return -12;
 	if (nst_sys_commit(meta.ready, step) || nst_sys_populate(meta.ready, step))
 		return -12;
@@ -146,9 +169,11 @@ static struct nst_pcs **new_table(void)
 
 int nst_percpu_init(size_t arena_bytes)
 {
-	size_t bytes = nst_min(nst_max(arena_bytes / 16, (size_t)64 << 20), (size_t)4 << 30);
-	char *base = nst_sys_reserve(bytes + 2 * META_GUARD, NST_PAGE_BYTES);
+	size_t bytes = arena_bytes ? nst_max(arena_bytes / 16, (size_t)64 << 20) : META_LEAST;
+	char *base;
 
+	bytes = nst_min(bytes, (size_t)4 << 30);
+	base = nst_sys_reserve(bytes + 2 * META_GUARD, NST_PAGE_BYTES);
 	if (!base)
 		return -12;
 	meta.next = base + META_GUARD;

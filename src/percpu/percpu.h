@@ -56,12 +56,14 @@ static inline struct nst_stripe *nst_pcs_stripes(const struct nst_pcs_table *t)
 /* Always empty, always full: entries for CPUs never used and for threads without rseq. */
 extern struct nst_pcs nst_pcs_none NST_HIDDEN;
 
-/* Start: after options, CPUs and rseq are known; 0 or -errno. @arena_bytes scales the reservation. */
+/* Start: after options, CPUs and rseq are known; 0 or -errno. @arena_bytes scales the reservation; 0: the least. */
 int nst_percpu_init(size_t arena_bytes);
 /* The library's own memory: zeroed, resident, aligned to 64 bytes; never a user's. Context: thread. */
 void *nst_meta_alloc(size_t bytes);
 void nst_meta_free(void *p, size_t bytes);
 u64 nst_meta_bytes(void);
+/* Address space of it that is not used back, but for a little. Context: thread. */
+void nst_meta_cut(void);
 /* After a fork: resident and writable again. Context: thread. */
 void nst_meta_make_ready(void);
 

@@ -19,7 +19,7 @@ NST_OPTION(nolock_budget, "number", 0, 0, 1u << 30,
 NST_OPTION(stats, "on|full", 0, 0, 1, "full: count requests on the fast path as well")
 NST_OPTION(misuse, "abort|continue", 0, 0, 1, "after the line that reports a misuse")
 NST_OPTION(reserve, "bytes", 0, 0, 1ull << 46,
-	   "address space for memory; 0: least of 4 x RAM, RLIMIT_DATA, RLIMIT_AS / 8")
+	   "address space; 0: 4 x RAM or RLIMIT_DATA; under RLIMIT_AS as much as is used")
 NST_OPTION(max, "bytes", 0, 0, 1ull << 46, "most memory made ready; 0: no limit")
 NST_OPTION(high, "bytes", 1u << 20, 1u << 16, 1ull << 40,
 	   "free ready memory the worker keeps up per node; low is half, min a quarter")

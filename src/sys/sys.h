@@ -46,7 +46,13 @@ int nst_sys_move(void *from, void *to, size_t bytes);
 int nst_sys_wipe_on_fork(void *addr, size_t bytes);
 /* Prefer @node's memory for a range. */
 int nst_sys_bind_node(void *addr, size_t bytes, unsigned int node);
-/* The least of RAM times @ram_multiple, RLIMIT_DATA and RLIMIT_AS / 8. To be called at start: it looks at the limits. */
+/* The same at @addr. 0; -EEXIST if somebody has any of it; -ENOMEM. */
+int nst_sys_reserve_at(void *addr, size_t bytes);
+/* Addresses that nobody has, nor we: what is wanted of them is to be reserved. NULL: none are known. */
+void *nst_sys_claim(size_t bytes, size_t align);
+/* RLIMIT_AS; SIZE_MAX if there is none. */
+size_t nst_sys_limit_bytes(void);
+/* The least of RAM times @ram_multiple and RLIMIT_DATA. To be called at start: it looks at the limit. */
 size_t nst_sys_reserve_default(unsigned int ram_multiple);
 
 /* ---- again.c: the process from its start, for the malloc preload. It calls nothing of libc's. ---- */
@@ -61,6 +67,11 @@ int nst_sys_again_prepare(struct nst_sys_again *a);
 void nst_sys_again(const struct nst_sys_again *a);
 /* The parts, at most 8, are one text on standard error. */
 void nst_sys_say_early(const char *const *part, unsigned int nr);
+
+/* ---- limit.c: for the malloc preload ---- */
+
+/* 0 or -errno. */
+int nst_sys_prlimit(int pid, int resource, const void *new, void *old);
 
 /* ---- rseq.c: this thread's rseq area ---- */
 

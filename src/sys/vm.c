@@ -24,6 +24,9 @@
 #define MADV_DONTNEED_LOCKED 24
 #endif
 
+/* As far from what is mapped now, and from the lowest addresses. */
+#define CLAIM_DISTANCE ((size_t)64 << 30)
+
 static long map(size_t bytes)
 {
 	return nst_syscall(SYS_mmap, 0, (long)bytes, PROT_NONE,
@@ -57,6 +60,36 @@ void *nst_sys_reserve(size_t bytes, size_t align)
 	if (start + align > base)
 		nst_sys_release((void *)(base + bytes), start + align - base);
 	return (void *)base;
+}
+
+int nst_sys_reserve_at(void *addr, size_t bytes)
+{
+	long ret;
+
+	if (nst_test_should_fail(NST_FAIL_RESERVE))
+		return -12;
+	ret = nst_syscall(SYS_mmap, (long)addr, (long)bytes, PROT_NONE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+	if (failed(ret))
+		return (int)ret;
+	if (ret == (long)addr)
+		return 0;
+	/* Linux before 4.17 knows no such flag. */
+	nst_sys_release((void *)ret, bytes);
+	return -17;
+}
+
+/* Below what the kernel maps next, and far enough that it does not come there soon. */
+void *nst_sys_claim(size_t bytes, size_t align)
+{
+	long at = map(NST_PAGE_BYTES);
+
+	if (failed(at))
+		return NULL;
+	nst_sys_release((void *)at, NST_PAGE_BYTES);
+	if ((size_t)at < bytes + 2 * CLAIM_DISTANCE)
+		return NULL;
+	return (void *)nst_round_down((uintptr_t)at - bytes - CLAIM_DISTANCE, align);
 }
 
 static long advise(const void *addr, size_t bytes, int advice)
@@ -190,6 +223,11 @@ static size_t limit_of(int resource)
 	return (size_t)limit.rlim_cur;
 }
 
+size_t nst_sys_limit_bytes(void)
+{
+	return limit_of(RLIMIT_AS);
+}
+
 /* The map of an arena is writable and 1/1024 of its size: under RLIMIT_DATA it must not be all there is. */
 size_t nst_sys_reserve_default(unsigned int ram_multiple)
 {
@@ -199,7 +237,7 @@ size_t nst_sys_reserve_default(unsigned int ram_multiple)
 	data_is_limited = data != SIZE_MAX;
 	if (nst_syscall(SYS_sysinfo, (long)&info, 0, 0, 0, 0, 0) == 0)
 		bytes = (size_t)info.totalram * info.mem_unit * ram_multiple;
-	return nst_min(nst_min(bytes, data), limit_of(RLIMIT_AS) / 8);
+	return nst_min(bytes, data);
 }
 
 /* ---- our own module: a no-lock call may fault on neither its text nor its data ---- */

@@ -183,6 +183,7 @@ static void make_and_destroy(void)
 	MARKED(nst_stock, nst_stock(c, 100, NST_CPU_ALL));
 	MARKED(nst_pages_stock, nst_pages_stock(1, 40, NST_CPU_ALL));
 	MARKED(nst_maintain, nst_maintain());
+	MARKED(nst_span_fit, nst_span_fit());
 	MARKED(nst_cache_destroy, nst_cache_destroy(c));
 }
 

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -230,6 +231,40 @@ static void open_arena(void)
 	take_runs(9, 40); /* of 64 MiB reserved */
 	end();
 	must(nst_mm.nr_arenas > before);
+}
+
+static void limit_address_space(void)
+{
+	struct rlimit limit = {(rlim_t)4 << 30, RLIM_INFINITY};
+
+	must(setrlimit(RLIMIT_AS, &limit) == 0);
+}
+
+static void fit(void)
+{
+	limit_address_space();
+	begin("fit");
+	nst_span_fit();
+	end();
+}
+
+static void open_limited(void)
+{
+	limit_address_space();
+	nst_span_fit();
+	begin("open-limited");
+	take_runs(9, 5);
+	end();
+}
+
+static void large_limited(void)
+{
+	limit_address_space();
+	nst_span_fit();
+	begin("large-limited");
+	nst_free(nst_alloc(10 << 20, NST_NORMAL));
+	nst_large_drain();
+	end();
 }
 
 static void purge_as(const char *step)
@@ -595,6 +630,9 @@ const struct path paths[] = {
 	{"grow-locked", "worker:off,lock:on", grow_locked, 0, NULL},
 	{"open", "worker:off", open_block, 0, NULL},
 	{"arena", "worker:off,reserve:64M", open_arena, 0, NULL},
+	{"fit", "worker:off", fit, 0, NULL},
+	{"open-limited", "worker:off", open_limited, 0, NULL},
+	{"large-limited", "worker:off", large_limited, 0, NULL},
 	{"purge", "worker:off,publish:off,high:64K", purge, 0, "clock_gettime"},
 	{"purge-locked", "worker:off,publish:off,high:64K,lock:on", purge_locked, 0,
 	 "clock_gettime"},

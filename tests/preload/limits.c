@@ -28,6 +28,30 @@
 #define SMALL (24 * MIB)
 #define TRIES 500 /* 10 ms apart */
 
+/* Number @which of /proc/self/statm, in bytes. */
+static size_t statm(int which)
+{
+	FILE *f = fopen("/proc/self/statm", "r");
+	unsigned long pages = 0;
+
+	while (f && which-- >= 0)
+		if (fscanf(f, "%lu", &pages) != 1)
+			pages = 0;
+	if (f)
+		fclose(f);
+	return pages * 4096;
+}
+
+static size_t mapped(void)
+{
+	return statm(0);
+}
+
+static size_t resident(void)
+{
+	return statm(1);
+}
+
 static void *thread(void *arg)
 {
 	return malloc(arg ? 1000 : 0);
@@ -35,9 +59,17 @@ static void *thread(void *arg)
 
 /* ---- a limit, before ---- */
 
+static size_t least_of_limit(void)
+{
+	struct rlimit limit;
+
+	return getrlimit(RLIMIT_AS, &limit) || limit.rlim_cur == RLIM_INFINITY ? LEAST : 200 * MIB;
+}
+
 static int below(void)
 {
-	static const size_t sizes[] = {100, 3000, 40000, MIB};
+	static const size_t sizes[] = {100, 3000, 40000, MIB, 20 * MIB};
+	size_t least = least_of_limit();
 	pthread_t t;
 	unsigned int i;
 	int err;
@@ -48,7 +80,9 @@ static int below(void)
 		printf("size=%zu bytes=%zu\n", sizes[i], bytes);
 		check(bytes < LIMIT && err == ENOMEM, "under the limit: NULL, ENOMEM",
 		      "at %zu bytes, errno %d", bytes, err);
-		check(bytes >= LEAST, "and 64 MiB of 300 are served", "%zu, in objects of %zu",
+		/* Of 40,000 bytes each, 64 KiB are taken. */
+		check(bytes >= (sizes[i] == 40000 ? least / 2 : least),
+		      "and as much of 300 MiB as it should is served", "%zu, in objects of %zu",
 		      bytes, sizes[i]);
 		check(goes_on(), "and the program goes on", "it does not");
 	}
@@ -97,43 +131,209 @@ static void before(char **argv, const char *name, const char *what, int resource
 
 /* ---- RLIMIT_AS, by itself ---- */
 
-/*
- * Addresses that the library has reserved stay its own: such a limit does not bound malloc(), and what
- * else the program maps is refused. It must not fail in any other way.
- */
-static int by_itself(void)
-{
-	struct rlimit limit = {LIMIT, LIMIT};
-	int err;
-	size_t bytes;
+#define OVER (64 * MIB)
 
-	if (setrlimit(RLIMIT_AS, &limit))
+/* What the process has mapped and may touch: about what it would have with libc's malloc. */
+static size_t own_size(void)
+{
+	FILE *f = fopen("/proc/self/maps", "r");
+	unsigned long start, end;
+	size_t bytes = 0;
+	char line[512], perms[5];
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "%lx-%lx %4s", &start, &end, perms) == 3 && perms[0] == 'r' &&
+		    end - start < 8 * MIB)
+			bytes += end - start;
+	if (f)
+		fclose(f);
+	return bytes;
+}
+
+static int set_limit(int how, size_t bytes)
+{
+	struct rlimit limit = {bytes, RLIM_INFINITY};
+	struct rlimit64 limit64 = {bytes, RLIM64_INFINITY};
+
+	switch (how) {
+	case 0:
+		return setrlimit(RLIMIT_AS, &limit);
+	case 1:
+		return setrlimit64(RLIMIT_AS, &limit64);
+	case 2:
+		return prlimit(0, RLIMIT_AS, &limit, NULL);
+	default:
+		return prlimit64(getpid(), RLIMIT_AS, &limit64, NULL);
+	}
+}
+
+/* Maps @size again and again until refused; how many bytes that were. */
+static size_t map_up(size_t size)
+{
+	static void *list[4096];
+	size_t nr = 0, bytes;
+
+	while (nr < 4096 && (list[nr] = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+					     0)) != MAP_FAILED)
+		nr++;
+	bytes = nr * size;
+	while (nr)
+		munmap(list[--nr], size);
+	return bytes;
+}
+
+/* What was freed goes back by itself, a little later. */
+static size_t map_up_soon(size_t size, size_t wanted)
+{
+	size_t bytes;
+	int i;
+
+	for (i = 0; (bytes = map_up(size)) < wanted && i < 500; i++)
+		usleep(10000);
+	return bytes;
+}
+
+static int of_each_size(void)
+{
+	static const size_t sizes[] = {100, 3000, MIB, 3 * MIB, 10 * MIB, 30 * MIB};
+	unsigned int i;
+	int err;
+
+	for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		size_t bytes = use_up(sizes[i], 4 * OVER, &err);
+
+		printf("over=%zu size=%zu bytes=%zu\n", OVER, sizes[i], bytes);
+		fflush(stdout);
+		if (bytes > OVER || err != ENOMEM)
+			return 3;
+		if (bytes < OVER * 2 / 5) /* 3 MiB take 4, and one of 30 may not fit twice */
+			return 4;
+		if (!goes_on())
+			return 5;
+	}
+	return 0;
+}
+
+/* Of 64 MiB over what it has, malloc() gets most, or mmap() does, as with libc's malloc. */
+static int by_itself(int how)
+{
+	size_t own = own_size(), got;
+	void *kept = malloc(20 * MIB);
+	pthread_t t;
+	int err;
+
+	memset(kept, 5, 20 * MIB);
+	if (mapped() < own + 10 * LIMIT)
+		return 90; /* there is nothing to give back */
+	if (set_limit(how, own + 20 * MIB + OVER))
+		return 91;
+	if (mapped() > own + 20 * MIB + OVER / 4)
 		return 2;
-	bytes = use_up(1000, LIMIT, &err);
-	if (bytes < LEAST || (bytes < LIMIT && err != ENOMEM))
-		return 3;
-	bytes = use_up(4 * MIB, LIMIT, &err);
-	if (bytes < LEAST || (bytes < LIMIT && err != ENOMEM))
-		return 4;
+	got = map_up(MIB);
+	printf("mmap: %zu of %zu\n", got, OVER);
+	if (got < OVER * 3 / 4)
+		return 6;
+	err = of_each_size();
+	if (err)
+		return err;
+	if (map_up_soon(MIB, OVER / 2) < OVER / 2)
+		return 7;
+	if (pthread_create(&t, NULL, thread, &err) || pthread_join(t, NULL))
+		return 8;
+	if (*(char *)kept != 5 || ((char *)kept)[20 * MIB - 1] != 5)
+		return 9;
+	free(kept);
 	errno = 0;
-	if (!malloc(SIZE_MAX / 4) && errno != ENOMEM)
+	return malloc(SIZE_MAX / 4) || errno != ENOMEM ? 10 : 0;
+}
+
+static int by_setrlimit(void)
+{
+	return by_itself(0);
+}
+
+static int by_setrlimit64(void)
+{
+	return by_itself(1);
+}
+
+static int by_prlimit(void)
+{
+	return by_itself(2);
+}
+
+static int by_prlimit64(void)
+{
+	return by_itself(3);
+}
+
+/* Raised again: all is as before. And a limit that is refused, or of another kind, changes nothing. */
+static int raised(void)
+{
+	struct rlimit none = {RLIM_INFINITY, RLIM_INFINITY}, wrong = {2, 1}, now;
+	size_t before = mapped();
+	void *p;
+
+	errno = 0;
+	if (setrlimit(RLIMIT_AS, &wrong) != -1 || errno != EINVAL || mapped() != before)
+		return 2;
+	if (getrlimit(RLIMIT_CORE, &now) || setrlimit(RLIMIT_CORE, &now) || mapped() != before)
+		return 3;
+	if (set_limit(0, LIMIT) || setrlimit(RLIMIT_AS, &none))
+		return 4;
+	p = malloc(2 * LIMIT);
+	if (!p)
 		return 5;
+	memset(p, 1, MIB);
+	free(p);
 	return goes_on() ? 0 : 6;
 }
 
-/* ---- mlockall ---- */
+/* Threads allocate meanwhile, and a child that is forked. */
+static int stop;
 
-static size_t resident(void)
+static void *churner(void *arg)
 {
-	FILE *f = fopen("/proc/self/statm", "r");
-	unsigned long all, pages = 0;
+	struct rng rng = {(uintptr_t)arg};
+	uintptr_t wrong = 0;
 
-	if (!f || fscanf(f, "%lu %lu", &all, &pages) != 2)
-		pages = 0;
-	if (f)
-		fclose(f);
-	return pages * 4096;
+	while (!__atomic_load_n(&stop, __ATOMIC_ACQUIRE))
+		wrong += churn(&rng, 100);
+	return (void *)wrong;
 }
+
+static int among_threads(void)
+{
+	struct rlimit none = {RLIM_INFINITY, RLIM_INFINITY};
+	uintptr_t i, wrong = 0;
+	pthread_t t[3];
+	int status = 0;
+	pid_t pid;
+	void *got;
+
+	for (i = 0; i < 3; i++)
+		if (pthread_create(&t[i], NULL, churner, (void *)(i + 1)))
+			return 2;
+	for (i = 0; i < 40; i++) {
+		if (set_limit(0, 3000 * MIB))
+			return 3;
+		free(malloc(30 * MIB));
+		setrlimit(RLIMIT_AS, &none);
+	}
+	pid = fork();
+	if (!pid)
+		_exit(set_limit(0, 3000 * MIB) || !goes_on());
+	if (child_wait(pid, 20, &status) || status)
+		return 4;
+	__atomic_store_n(&stop, 1, __ATOMIC_RELEASE);
+	for (i = 0; i < 3; i++) {
+		pthread_join(t[i], &got);
+		wrong += (uintptr_t)got;
+	}
+	return wrong ? 5 : 0;
+}
+
+/* ---- mlockall ---- */
 
 /* As real-time programs do. Mappings that are freed come back all the same. */
 static int locked(void)
@@ -185,7 +385,12 @@ int main(int argc, char **argv)
 	before(argv, "RLIMIT_DATA before the start", "below", RLIMIT_DATA, LIMIT);
 	before(argv, "RLIMIT_DATA of little", "small", RLIMIT_DATA, SMALL);
 	before(argv, "max:200M", "below", -1, 0);
-	child("RLIMIT_AS of its own: the program goes on", by_itself);
+	child("RLIMIT_AS of its own, by setrlimit()", by_setrlimit);
+	child("by setrlimit64()", by_setrlimit64);
+	child("by prlimit()", by_prlimit);
+	child("by prlimit64()", by_prlimit64);
+	child("raised again, and limits that are none", raised);
+	child("while threads allocate, and in a child", among_threads);
 	child("mlockall(): no memory is lost", locked);
 	return check_status();
 }
