@@ -14,7 +14,6 @@
 #include <elf.h>
 #include <link.h>
 #include <stddef.h>
-#include <sys/auxv.h>
 #include "../sys/sys.h"
 
 /* Each runtime has one of these. The loader finds it, or leaves NULL. */
@@ -69,8 +68,8 @@ static int has_our_note(const char *at, const char *end)
 
 static int contains_library(void)
 {
-	const ElfW(Phdr) *phdr = (const void *)getauxval(AT_PHDR);
-	size_t nr = phdr ? getauxval(AT_PHNUM) : 0, i;
+	const ElfW(Phdr) *phdr = (const void *)nst_sys_auxv_early(AT_PHDR);
+	size_t nr = phdr ? nst_sys_auxv_early(AT_PHNUM) : 0, i;
 	const char *base = NULL;
 
 	for (i = 0; i < nr; i++)
@@ -109,7 +108,8 @@ static void nothing(void)
 {
 }
 
-static void (*look(void))(void)
+/* used: clang does not count that an attribute names it. */
+static __attribute__((used)) void (*look(void))(void)
 {
 	const char *why = sanitizer();
 
@@ -120,6 +120,8 @@ static void (*look(void))(void)
 	return nothing;
 }
 
-static void looked(void) __attribute__((ifunc("look")));
+/* Not static, or clang 14 makes it a symbol that the loader looks up, and too early. */
+void nst_preload_looked(void) __attribute__((ifunc("look"), visibility("hidden")));
 /* Nobody calls it: that there is a pointer makes the loader ask. */
-void (*const nst_preload_looked)(void) __attribute__((visibility("hidden"), used)) = looked;
+void (*const nst_preload_asks)(void)
+	__attribute__((visibility("hidden"), used)) = nst_preload_looked;

@@ -64,6 +64,22 @@ static size_t read_file(const char *path, char *text, size_t room)
 	return n < 0 || have == room ? 0 : have;
 }
 
+unsigned long nst_sys_auxv_early(unsigned long type)
+{
+	static struct {
+		unsigned long type, value;
+	} auxv[64];
+	static size_t nr;
+	size_t i;
+
+	if (!nr)
+		nr = read_file("/proc/self/auxv", (char *)auxv, sizeof(auxv)) / sizeof(auxv[0]);
+	for (i = 0; i < nr; i++)
+		if (auxv[i].type == type)
+			return auxv[i].value;
+	return 0;
+}
+
 /* The strings of a file in /proc as a list that ends with NULL; or NULL. */
 static char **strings_of(const char *path)
 {

@@ -65,6 +65,8 @@ struct nst_sys_again {
 int nst_sys_again_prepare(struct nst_sys_again *a);
 /* Returns if the kernel refuses. */
 void nst_sys_again(const struct nst_sys_again *a);
+/* As getauxval(). */
+unsigned long nst_sys_auxv_early(unsigned long type);
 /* The parts, at most 8, are one text on standard error. */
 void nst_sys_say_early(const char *const *part, unsigned int nr);
 
