@@ -98,8 +98,8 @@ enum nst_block_state {
 	NST_BLOCK_LARGE_TAIL,
 	NST_BLOCK_GUARD,
 	NST_BLOCK_HOLE /* not mapped: span.c */
-#define NST_BLOCK_FREE_LAST NST_BLOCK_KEPT_LONG /* up to here: belongs to nobody */
 };
+#define NST_BLOCK_FREE_LAST NST_BLOCK_KEPT_LONG /* up to here: belongs to nobody */
 
 /** struct nst_arena - a stretch of address space with arrays beside it; never released */
 struct nst_arena {
