@@ -22,11 +22,8 @@ const char *const stats_lock_names[] = {NST_LOCK_TABLE(NAME)};
 #name, offsetof(struct nst_stats, name)                                            \
 	}
 const struct stats_field stats_memory[] = {
-	FIELD(resident_bytes),
-	FIELD(resident_peak_bytes),
-	FIELD(metadata_bytes),
-	FIELD(large_bytes),
-	FIELD(large_kept_bytes),
+	FIELD(resident_bytes), FIELD(resident_peak_bytes), FIELD(metadata_bytes),
+	FIELD(large_bytes),    FIELD(large_kept_bytes),
 };
 const struct stats_field stats_slow[] = {
 	FIELD(refills),
