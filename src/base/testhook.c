@@ -9,6 +9,7 @@ void (*nst_test_held)(int lock_class);
 uint32_t nst_test_delay[NST_NR_SEQS][NST_SEQ_POINTS];
 uint64_t nst_test_restarts[NST_NR_SEQS];
 long nst_test_fail[NST_NR_FAILS];
+uint64_t nst_test_now_ns;
 NST_TLS unsigned int nst_test_holding[8];
 NST_TLS unsigned int nst_test_in_stripe;
 

@@ -44,12 +44,22 @@ extern __thread unsigned int nst_test_holding[8] __attribute__((tls_model("initi
 extern __thread unsigned int nst_test_in_stripe __attribute__((tls_model("initial-exec")));
 
 int nst_test_should_fail(enum nst_fail what);
+/* What the clock says, unless 0. */
+extern uint64_t nst_test_now_ns;
+static inline uint64_t nst_test_now(uint64_t now)
+{
+	return nst_test_now_ns ? nst_test_now_ns : now;
+}
 static inline void nst_test_hold_point(int lock_class)
 {
 	if (nst_test_held)
 		nst_test_held(lock_class);
 }
 #else
+static inline uint64_t nst_test_now(uint64_t now)
+{
+	return now;
+}
 static inline int nst_test_should_fail(enum nst_fail what)
 {
 	(void)what;

@@ -83,7 +83,7 @@ static int do_start(void)
 		return -22;
 	}
 	nst_option_init();
-	nst_sys_cpu_init(NST_FAKE_NODES);
+	nst_sys_cpu_init(NST_FAKE_CPUS, NST_FAKE_NODES);
 	find_instruments();
 	nst_sys_membarrier_init();
 	if (init_arena() || nst_stats_init())

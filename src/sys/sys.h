@@ -152,12 +152,14 @@ struct nst_sys_cpus {
 	u8 node[NST_MAX_CPUS]; /* node of each CPU */
 };
 extern struct nst_sys_cpus nst_sys_cpus NST_HIDDEN;
-/* @fake_nodes: 0, or the number of nodes to deal CPUs out to (test build). */
-void nst_sys_cpu_init(unsigned int fake_nodes);
+/* 0, or how many to pretend, CPUs being dealt out to nodes (test build). */
+void nst_sys_cpu_init(unsigned int fake_cpus, unsigned int fake_nodes);
 #ifdef NST_TEST
 #define NST_FAKE_NODES ((unsigned int)nst_option(NST_OPT_nodes))
+#define NST_FAKE_CPUS ((unsigned int)nst_option(NST_OPT_cpus))
 #else
 #define NST_FAKE_NODES 0u
+#define NST_FAKE_CPUS 0u
 #endif
 
 /* ---- option.c ---- */
