@@ -2,8 +2,13 @@
 /*
  * barn.c - whole sheaves change hands: this CPU's spares, the barn that all CPUs share, the strays.
  *
- *	full  (per-CPU stack)  <->  barn->full,  at most 10  <->  slabs
- *	empty (per-CPU stack)  <->  barn->empty, at most 10  <->  the library's own memory
+ *	full  (per-CPU stack)  <->  barn->full   <->  slabs
+ *	empty (per-CPU stack)  <->  barn->empty  <->  the library's own memory
+ *
+ * Both have little room at first and get more by misses that more would have spared. A full sheaf that a CPU
+ * had no room for is wanted again: this CPU may keep one more beside main. One that the barn had no room for
+ * was emptied into slabs, and somebody goes to the slabs: the barn may keep twice as many. What then lies idle
+ * goes back (drain.c), and the room with it.
  *
  * A sheaf has one owner at a time and each move is one commit, so a handler that interrupts finds
  * every sheaf somewhere, or in the hands of the code it interrupted. A no-lock caller that can place a
@@ -13,7 +18,8 @@
  */
 #include "mm.h"
 
-#define BARN_MAX 10u /* (tune) */
+#define BARN_FIRST 10u	/* (tune) sheaves a barn has room for at first */
+#define BARN_PER_CPU 2u /* (tune) and for how many more, for each CPU, it may come to have */
 
 static size_t sheaf_bytes(u32 cap)
 {
@@ -40,20 +46,23 @@ static struct nst_cache_node *local_node(struct nst_cache *c)
 }
 
 /* Locks: need node->barn. */
-static struct nst_sheaf *pop_locked(struct nst_sheaf **list, u32 *nr)
+static struct nst_sheaf *pop_locked(struct nst_cache_node *n, struct nst_sheaf **list, u32 *nr)
 {
 	struct nst_sheaf *s = *list;
 
 	if (s) {
 		*list = s->next;
 		nst_hint_set(nr, *nr - 1);
+		n->least_full = (u32)nst_min(n->least_full, n->nr_full);
+		n->least_empty = (u32)nst_min(n->least_empty, n->nr_empty);
 	}
 	return s;
 }
 
-static int push_locked(struct nst_sheaf **list, u32 *nr, struct nst_sheaf *s)
+static int push_locked(struct nst_cache_node *n, struct nst_sheaf **list, u32 *nr,
+		       struct nst_sheaf *s)
 {
-	if (*nr >= BARN_MAX)
+	if (*nr >= nst_hint(&n->most))
 		return 0;
 	s->next = *list;
 	*list = s;
@@ -69,7 +78,7 @@ NST_ALWAYS_INLINE struct nst_sheaf *from_barn(struct nst_cache_node *n, struct n
 
 	if (!nst_hint(nr) || !nst_lock_or_try(&n->barn, wait)) /* a hint that saves the lock */
 		return NULL;
-	s = pop_locked(list, nr);
+	s = pop_locked(n, list, nr);
 	nst_unlock(&n->barn);
 	return s;
 }
@@ -97,12 +106,50 @@ struct nst_sheaf *nst_sheaf_full_tries(struct nst_cache *c, int only_this_cpu)
 	return s || only_this_cpu ? s : from_barn(n, &n->full, &n->nr_full, 0);
 }
 
+void nst_barn_init(struct nst_cache_node *n)
+{
+	n->full = n->empty = NULL;
+	n->nr_full = n->nr_empty = n->least_full = n->least_empty = 0;
+	n->most = BARN_FIRST;
+}
+
+/* This CPU may keep a sheaf more, if it has a place and nobody is at the stacks. */
+static void widen_cpu(struct nst_cache *c)
+{
+	unsigned int cpu = nst_this_cpu();
+	u32 cap = nst_pcs_cap(&c->full, cpu);
+
+	if (!cap || cap >= c->spares || c->keeps || nst_hint(&c->stock) || !nst_trylock(&c->areas))
+		return;
+	nst_pcs_widen(&c->full, cpu);
+	nst_pcs_widen(&c->empty, cpu);
+	nst_unlock(&c->areas);
+}
+
+static void widen_barn(struct nst_cache_node *n)
+{
+	u32 limit = BARN_FIRST + BARN_PER_CPU * nst_sys_cpus.nr, most = nst_hint(&n->most);
+
+	if (!nst_hint(&n->overflowed))
+		return;
+	nst_hint_set(&n->overflowed, 0u);
+	if (most < limit) /* of two at once one may be lost */
+		nst_hint_set(&n->most, (u32)nst_min(2 * most, limit));
+}
+
 struct nst_sheaf *nst_sheaf_full_waits(struct nst_cache *c)
 {
 	struct nst_sheaf *s = nst_pcs_pop(&c->full);
 	struct nst_cache_node *n = local_node(c);
 
-	return s ? s : from_barn(n, &n->full, &n->nr_full, 1);
+	if (s)
+		return s;
+	s = from_barn(n, &n->full, &n->nr_full, 1);
+	if (s)
+		widen_cpu(c);
+	else
+		widen_barn(n);
+	return s;
 }
 
 static void push_stray(struct nst_cache *c, struct nst_sheaf *s)
@@ -123,8 +170,8 @@ NST_ALWAYS_INLINE int into_barn(struct nst_cache_node *n, struct nst_sheaf *s, c
 
 	if (!nst_lock_or_try(&n->barn, wait))
 		return 0;
-	placed = s->count ? push_locked(&n->full, &n->nr_full, s)
-			  : push_locked(&n->empty, &n->nr_empty, s);
+	placed = s->count ? push_locked(n, &n->full, &n->nr_full, s)
+			  : push_locked(n, &n->empty, &n->nr_empty, s);
 	nst_unlock(&n->barn);
 	return placed;
 }
@@ -150,8 +197,10 @@ void nst_sheaf_put_waits(struct nst_cache *c, struct nst_sheaf *s)
 {
 	if (onto_cpu(c, s) || into_barn(local_node(c), s, 1))
 		return;
-	if (s->count)
+	if (s->count) {
+		nst_hint_set(&local_node(c)->overflowed, 1u);
 		nst_sheaf_flush(c, s);
+	}
 	nst_sheaf_delete(c, s);
 }
 
@@ -198,7 +247,7 @@ void nst_sheaf_flush(struct nst_cache *c, struct nst_sheaf *s)
 		slab[i] = slab_to_flush(c, s->obj[i]);
 	for (node = 0; node < nst_sys_cpus.nr_nodes; node++)
 		flush_to_node(c, node, s->obj, slab, s->count);
-	s->count = 0;
+	nst_hint_set(&s->count, 0u);
 	nst_count(NST_COUNT_FLUSH, 1);
 }
 
@@ -217,6 +266,34 @@ void nst_stray_drain(struct nst_cache *c)
 
 /* ---- for the worker and nst_stock() ---- */
 
+int nst_barn_count(struct nst_cache_node *n, u32 floor, u32 *full, u32 *empty)
+{
+	int all;
+
+	nst_lock_wait(&n->barn);
+	all = n->least_full == n->nr_full;
+	*full = n->least_full > floor ? n->least_full - floor : 0;
+	*empty = n->least_empty;
+	n->least_full = n->nr_full;
+	n->least_empty = n->nr_empty;
+	if (*full)
+		nst_hint_set(&n->most, (u32)nst_max(BARN_FIRST, n->most / 2));
+	nst_unlock(&n->barn);
+	return all;
+}
+
+void nst_barn_flush(struct nst_cache *c, struct nst_cache_node *n, u32 full, u32 empty)
+{
+	struct nst_sheaf *s;
+
+	for (; full && (s = from_barn(n, &n->full, &n->nr_full, 1)) != NULL; full--) {
+		nst_sheaf_flush(c, s);
+		nst_sheaf_delete(c, s);
+	}
+	for (; empty && (s = from_barn(n, &n->empty, &n->nr_empty, 1)) != NULL; empty--)
+		nst_sheaf_delete(c, s);
+}
+
 struct nst_sheaf *nst_sheaf_filled(struct nst_cache *c, unsigned int node)
 {
 	struct nst_sheaf *s = nst_sheaf_new(c);
@@ -230,14 +307,14 @@ struct nst_sheaf *nst_sheaf_filled(struct nst_cache *c, unsigned int node)
 			nst_sheaf_put_waits(c, s);
 			return NULL;
 		}
-		s->count += (u32)got;
+		nst_hint_set(&s->count, s->count + (u32)got);
 	}
 	return s;
 }
 
 int nst_barn_wants_more(struct nst_cache *c, unsigned int node)
 {
-	return nst_hint(&c->node[node]->nr_full) < BARN_MAX / 2; /* a hint */
+	return nst_hint(&c->node[node]->nr_full) < BARN_FIRST / 2; /* a hint */
 }
 
 int nst_barn_add_full(struct nst_cache *c, unsigned int node)

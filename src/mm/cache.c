@@ -29,12 +29,13 @@ NST_ALWAYS_INLINE void put_sheaf(struct nst_cache *c, struct nst_sheaf *s, const
 /* The top object of a full sheaf; the others to main, as far as there is room. */
 NST_ALWAYS_INLINE void *open_sheaf(struct nst_cache *c, struct nst_sheaf *s, const int how)
 {
-	void *obj = s->obj[--s->count];
-	size_t moved = nst_pcs_pushn(&c->main, s->obj, s->count), i;
+	u32 left = s->count - 1;
+	void *obj = s->obj[left];
+	size_t moved = nst_pcs_pushn(&c->main, s->obj, left), i;
 
-	for (i = moved; i < s->count; i++)
+	for (i = moved; i < left; i++)
 		s->obj[i - moved] = s->obj[i];
-	s->count -= (u32)moved;
+	nst_hint_set(&s->count, left - (u32)moved); /* statistics look at it */
 	put_sheaf(c, s, how);
 	nst_count(NST_COUNT_REFILL, 1);
 	return obj;
@@ -204,10 +205,12 @@ void *nst_object_start(struct nst_cache *c, void *obj, nst_mode_t mode, struct n
 /* @s takes a batch off main and @obj. 0 if this CPU has no main: then a sheaf would carry one object. */
 static int fill_sheaf(struct nst_cache *c, struct nst_sheaf *s, void *obj)
 {
-	s->count = (u32)nst_pcs_popn(&c->main, s->obj, s->cap - 1);
-	if (!s->count)
+	u32 n = (u32)nst_pcs_popn(&c->main, s->obj, s->cap - 1);
+
+	if (!n)
 		return 0;
-	s->obj[s->count++] = obj;
+	s->obj[n] = obj;
+	nst_hint_set(&s->count, n + 1);
 	nst_count(NST_COUNT_FLUSH, 1);
 	return 1;
 }
@@ -301,6 +304,7 @@ int nst_cache_ensure_on(struct nst_cache *c, unsigned int cpu)
 {
 	int err;
 
+	nst_stats_ensure(cpu);
 	nst_lock_wait(&c->areas);
 	err = nst_pcs_ensure(&c->main, cpu) || nst_pcs_ensure(&c->full, cpu) ||
 	      nst_pcs_ensure(&c->empty, cpu);

@@ -14,6 +14,9 @@ u32 nst_nr_caches;
 
 #define QUARANTINE_NAPS 1000u /* of 100 us */
 
+/* (tune) full sheaves beside main that a CPU may come to keep: with these, 256 KiB or 11 of them. */
+#define MOST_SPARES 11
+
 #define LARGE_SLOT                                                                                 \
 	(8192u + NST_PAGE_BYTES / 2) /* from here a slab has fewer slots, of more pages */
 #define LARGE_ORDER 5u
@@ -58,6 +61,7 @@ static void set_geometry(struct nst_cache *c, size_t size, size_t align)
 	c->slots = (u32)(NST_PAGE_BYTES << c->order) / c->slot;
 	c->main_cap = main_cap_for(c->slot);
 	c->batch = (u16)nst_min(NST_SHEAF_MAX, c->main_cap / 4);
+	c->spares = (u32)nst_min(MOST_SPARES, ((size_t)256 << 10) / ((size_t)c->slot * c->batch));
 }
 
 static int make_nodes(struct nst_cache *c)
@@ -70,6 +74,7 @@ static int make_nodes(struct nst_cache *c)
 		if (!n)
 			return -12;
 		nst_lock_init(&n->barn, NST_LOCK_BARN);
+		nst_barn_init(n);
 		nst_lock_init(&n->slab, NST_LOCK_SLAB);
 		nst_list_init(&n->partial);
 		nst_list_init(&n->filled);
@@ -85,8 +90,9 @@ static int make_tables(struct nst_cache *c)
 	int on = nst_mm.instrument != 0;
 
 	c->main.instrumented = c->full.instrumented = c->empty.instrumented = (u32)on;
-	return nst_pcs_table_init(&c->main, c->main_cap) || nst_pcs_table_init(&c->full, 1) ||
-	       nst_pcs_table_init(&c->empty, 2);
+	nst_pcs_table_init_lazy(&c->full, 1, c->spares);
+	nst_pcs_table_init_lazy(&c->empty, 2, c->spares + 1);
+	return nst_pcs_table_init(&c->main, c->main_cap);
 }
 
 static void forget(struct nst_cache *c)
@@ -252,92 +258,6 @@ struct nst_cache *nst_cache_create(const char *name, size_t size, size_t align, 
 }
 
 /* ---- destroying ---- */
-
-static void flush_stack(struct nst_cache *c, struct nst_pcs *s)
-{
-	union {
-		struct nst_sheaf sheaf;
-		void *room[3 + NST_SHEAF_MAX];
-	} u = {.sheaf = {0, NST_SHEAF_MAX, NULL}};
-
-	while ((u.sheaf.count = (u32)nst_stack_popn(s, u.sheaf.obj, NST_SHEAF_MAX)) != 0)
-		nst_sheaf_flush(c, &u.sheaf);
-}
-
-static void flush_sheaves(struct nst_cache *c, struct nst_pcs *s)
-{
-	struct nst_sheaf *sheaf;
-
-	while (nst_stack_popn(s, (void **)&sheaf, 1)) {
-		nst_sheaf_flush(c, sheaf);
-		nst_sheaf_delete(c, sheaf);
-	}
-}
-
-static void for_each_stack(struct nst_cache *c, struct nst_pcs_table *t,
-			   void (*fn)(struct nst_cache *c, struct nst_pcs *s))
-{
-	unsigned int i;
-
-	for (i = 0; i < nst_pcs_nr_stacks(t); i++) {
-		struct nst_pcs *s = nst_pcs_count(t, i) ? nst_pcs_take(t, i) : NULL;
-
-		if (!s)
-			continue;
-		fn(c, s);
-		nst_pcs_put(t, i, s);
-	}
-}
-
-static void flush_barn(struct nst_cache *c, struct nst_cache_node *n)
-{
-	struct nst_sheaf *lists[2], *s;
-	unsigned int i;
-
-	nst_lock_wait(&n->barn);
-	lists[0] = n->full;
-	lists[1] = n->empty;
-	n->full = n->empty = NULL;
-	nst_hint_set(&n->nr_full, 0u);
-	nst_hint_set(&n->nr_empty, 0u);
-	nst_unlock(&n->barn);
-	for (i = 0; i < 2; i++) {
-		while ((s = lists[i]) != NULL) {
-			lists[i] = s->next;
-			nst_sheaf_flush(c, s);
-			nst_sheaf_delete(c, s);
-		}
-	}
-}
-
-static void free_unused_slabs(struct nst_cache *c, struct nst_cache_node *n)
-{
-	struct nst_page *p;
-
-	do {
-		nst_lock_wait(&n->slab);
-		p = nst_slab_take_unused_locked(c, n);
-		nst_unlock(&n->slab);
-		if (p)
-			nst_slab_discard_waits(p);
-	} while (p);
-}
-
-void nst_cache_drain(struct nst_cache *c)
-{
-	unsigned int i;
-
-	nst_stray_drain(c);
-	nst_lock_wait(&c->areas);
-	for_each_stack(c, &c->main, flush_stack);
-	for_each_stack(c, &c->full, flush_sheaves);
-	for_each_stack(c, &c->empty, flush_sheaves);
-	nst_unlock(&c->areas);
-	for (i = 0; i < nst_sys_cpus.nr_nodes; i++) {
-		flush_barn(c, c->node[i]);
-		free_unused_slabs(c, c->node[i]);
-	}
-}
 
 static void flush_all(struct nst_cache *c)
 {

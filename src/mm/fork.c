@@ -118,8 +118,7 @@ static void repair_zone(struct nst_zone *z)
 static void repair_cache_node(struct nst_cache_node *n)
 {
 	if (lost(&n->barn)) {
-		n->full = n->empty = NULL;
-		n->nr_full = n->nr_empty = 0;
+		nst_barn_init(n);
 		abandon(&n->barn);
 	}
 	if (lost(&n->slab)) {

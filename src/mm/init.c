@@ -39,16 +39,14 @@ static int init_arena(void)
 	return -12;
 }
 
-static int init_zones(void)
+static void init_zones(void)
 {
 	unsigned int i;
 
 	for (i = 0; i < nst_sys_cpus.nr_nodes; i++) {
 		nst_zone_init(&nst_zones[i], i);
-		if (nst_pcp_init(&nst_zones[i]))
-			return -12;
+		nst_pcp_init(&nst_zones[i]);
 	}
-	return 0;
 }
 
 static void find_instruments(void)
@@ -92,7 +90,8 @@ static int do_start(void)
 	nst_mm.no_stacks = nst_pcs_fast_none();
 	nst_kmalloc_hide();
 	nst_sys_rseq_init(nst_option(NST_OPT_sequences) != 0, nst_option(NST_OPT_cid) != 0);
-	if (init_zones() || nst_cache_room_init() || nst_kmalloc_init())
+	init_zones();
+	if (nst_cache_room_init() || nst_kmalloc_init())
 		return -12;
 	nst_kmalloc_publish();
 	nst_mm.map = nst_arenas[0].map;

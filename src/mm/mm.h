@@ -148,9 +148,14 @@ struct nst_cache_node {
 	struct nst_lock barn; /* protects the sheaves: */
 	struct nst_sheaf *full, *empty;
 	u32 nr_full, nr_empty;
+	u32 least_full, least_empty; /* since the worker last counted */
+	u32 most;	/* full ones, and empty ones, that it has room for; a hint to others */
+	u32 overflowed; /* a full one found none; a hint */
 	struct nst_lock slab; /* protects the slabs: */
 	struct nst_list partial, filled, unused;
 	u64 nr_slabs, nr_unused, free_slots;
+	u64 least_unused; /* since the worker last counted */
+	u32 looks;	  /* since then; the worker's */
 	u8 gen;
 };
 
@@ -164,13 +169,12 @@ struct nst_cache {
 	u32 slots, magic; /* slots in a slab; 2^32 / slot, rounded up, to divide by */
 	u16 id, batch;	  /* number in the map; pointers moved at once */
 	u32 main_cap;	  /* room of a main stack, in pointers */
+	u32 spares;	  /* full sheaves a CPU may come to keep beside it */
 	u8 order, mobility, is_class;
 	u32 align;
 	u32 want;	       /* as in the zone */
 	u32 stock;	       /* per CPU, by nst_stock() */
 	u32 keeps;	       /* NST_CACHE_NOLOCK: its lists are left alone when it is idle */
-	u32 held;	       /* what its lists held when the worker last looked, */
-	u64 held_since;	       /* and since when no more or less, ns; the worker's */
 	struct nst_lock areas; /* serialises who takes or adds stacks */
 	char name[32];
 	u32 used; /* stored last when it is made; the last field, so that it can be kept while the rest is cleared */
@@ -308,7 +312,7 @@ void nst_resident_sub(u64 pages);
 
 /* Its index in zone->pcp[mob], or -1. */
 int nst_pcp_index(unsigned int order);
-int nst_pcp_init(struct nst_zone *z);
+void nst_pcp_init(struct nst_zone *z);
 /* Runs moved at once; at most NST_PCP_BATCH. */
 #define NST_PCP_BATCH 31u
 u32 nst_pcp_batch(unsigned int order);
@@ -399,6 +403,15 @@ int nst_barn_add_full(struct nst_cache *c, unsigned int node);
 /* A sheaf of @c's objects of a node, from its slabs, or NULL. Context: thread. */
 struct nst_sheaf *nst_sheaf_filled(struct nst_cache *c, unsigned int node);
 void nst_stray_drain(struct nst_cache *c);
+/* A barn with nothing in it, and little room. */
+void nst_barn_init(struct nst_cache_node *n);
+/*
+ * How many sheaves beyond @floor nobody wanted since the last count; then there is less room now. 1: nobody wanted any
+ * full one.
+ */
+int nst_barn_count(struct nst_cache_node *n, u32 floor, u32 *full, u32 *empty);
+/* At most so many to slabs and memory. Context: thread. */
+void nst_barn_flush(struct nst_cache *c, struct nst_cache_node *n, u32 full, u32 empty);
 
 /* ---- cache.c: the walk of an allocation and of a free ---- */
 
@@ -419,11 +432,19 @@ void nst_cache_put_waits(struct nst_cache *c, void *obj, struct nst_site site);
 /* This CPU's stacks (or the stripes), made if there are none; 0 or -errno. Context: thread. */
 int nst_cache_ensure(struct nst_cache *c);
 int nst_cache_ensure_on(struct nst_cache *c, unsigned int cpu);
-/* Every object of CPUs' lists and barns to its slab, every unused slab to the zone. Context: thread. */
-void nst_cache_drain(struct nst_cache *c);
 void nst_to_slab_waits(struct nst_cache *c, void *obj);
 /* An object becomes the caller's: noted, zeroed if asked for. */
 void *nst_object_start(struct nst_cache *c, void *obj, nst_mode_t mode, struct nst_site site);
+
+/* ---- drain.c: what lies in lists, and is idle, goes back ---- */
+
+/* Every object of CPUs' lists and barns to its slab, every unused slab to the zone. Context: thread. */
+void nst_cache_drain(struct nst_cache *c);
+/* One look: what has been idle for some goes back, the lists of @most CPUs at most; of how many. Context: thread. */
+unsigned int nst_cache_decay(struct nst_cache *c, unsigned int most);
+unsigned int nst_pcp_decay(struct nst_zone *z, unsigned int most);
+/* Looks through which what is idle has stayed the same. */
+#define NST_STILL_LOOKS 2u /* (tune) */
 
 /* ---- kmalloc.c: size classes, runs ---- */
 
@@ -622,6 +643,8 @@ enum nst_count {
 	NST_NR_COUNTS = NST_COUNT_NULL + NST_NR_MODES * NST_NR_NULLS
 };
 int nst_stats_init(void);
+/* Counters of its own for a CPU; benign without memory. Context: thread. */
+void nst_stats_ensure(unsigned int cpu);
 /* Cache number @id: 0, or -ENOENT if there is none. Context: thread. */
 int nst_stats_cache(u32 id, struct nst_cache_stats *out);
 void nst_count(unsigned int what, u64 n);

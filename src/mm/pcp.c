@@ -30,15 +30,13 @@ u32 nst_pcp_batch(unsigned int order)
 	return i < 0 ? 1 : batches[i];
 }
 
-int nst_pcp_init(struct nst_zone *z)
+void nst_pcp_init(struct nst_zone *z)
 {
 	unsigned int m, i;
 
 	for (m = 0; m < NST_NR_MOBILITIES; m++)
 		for (i = 0; i < NST_ARRAY_SIZE(batches); i++)
-			if (nst_pcs_table_init(&z->pcp[m][i], 2u * batches[i]))
-				return -12;
-	return 0;
+			nst_pcs_table_init_lazy(&z->pcp[m][i], 2u * batches[i], 2u * batches[i]);
 }
 
 struct nst_page *nst_pcp_take(struct nst_zone *z, unsigned int order, unsigned int mob)
@@ -80,9 +78,10 @@ static void drain_stack(struct nst_zone *z, struct nst_pcs_table *t, unsigned in
 	nst_pcs_put(t, cpu, s);
 }
 
-void nst_pcp_drain(struct nst_zone *z)
+/* Of at most @most stacks those that hold more than their stock and were so for @looks; how many. */
+static unsigned int drain_stacks(struct nst_zone *z, u32 looks, unsigned int most)
 {
-	unsigned int m, i, cpu;
+	unsigned int m, i, cpu, n = 0;
 
 	nst_lock_wait(&z->grow);
 	for (m = 0; m < NST_NR_MOBILITIES; m++) {
@@ -90,12 +89,27 @@ void nst_pcp_drain(struct nst_zone *z)
 			struct nst_pcs_table *t = &z->pcp[m][i];
 			unsigned int order = i <= NST_ORDER_NOLOCK_MAX ? i : NST_BLOCK_ORDER;
 
-			for (cpu = 0; cpu < nst_pcs_nr_stacks(t); cpu++)
-				if (nst_pcs_count(t, cpu))
-					drain_stack(z, t, cpu, order);
+			for (cpu = 0; cpu < nst_pcs_nr_stacks(t) && n < most; cpu++) {
+				if (nst_pcs_still(t, cpu) <= looks ||
+				    nst_pcs_count(t, cpu) <= stock_of(t, cpu))
+					continue;
+				drain_stack(z, t, cpu, order);
+				n++;
+			}
 		}
 	}
 	nst_unlock(&z->grow);
+	return n;
+}
+
+void nst_pcp_drain(struct nst_zone *z)
+{
+	drain_stacks(z, 0, UINT32_MAX);
+}
+
+unsigned int nst_pcp_decay(struct nst_zone *z, unsigned int most)
+{
+	return drain_stacks(z, NST_STILL_LOOKS, most);
 }
 
 static struct nst_page *run_on(struct nst_list *l)

@@ -95,7 +95,7 @@ void nst_slab_add_locked(struct nst_cache *c, struct nst_cache_node *n, struct n
 {
 	slab->gen = n->gen;
 	nst_list_add(&n->partial, &slab->list);
-	n->nr_slabs++;
+	nst_hint_set(&n->nr_slabs, n->nr_slabs + 1);
 	nst_hint_set(&n->free_slots, n->free_slots + c->slots);
 }
 
@@ -160,6 +160,7 @@ size_t nst_slab_take_locked(struct nst_cache *c, struct nst_cache_node *n, void 
 		slab = slab_on(from->next);
 		got += take_from(c, slab, out + got, nr - got);
 		n->nr_unused -= (u64)fresh;
+		n->least_unused = nst_min(n->least_unused, n->nr_unused);
 		if (slab->inuse == c->slots) {
 			move(slab, &n->filled, n);
 			slab->on_full = 1;
@@ -208,7 +209,8 @@ struct nst_page *nst_slab_take_unused_locked(struct nst_cache *c, struct nst_cac
 	slab = slab_on(n->unused.next);
 	nst_list_del(&slab->list);
 	n->nr_unused--;
-	n->nr_slabs--;
+	n->least_unused = nst_min(n->least_unused, n->nr_unused);
+	nst_hint_set(&n->nr_slabs, n->nr_slabs - 1);
 	nst_hint_set(&n->free_slots, n->free_slots - c->slots);
 	return slab;
 }

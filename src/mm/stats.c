@@ -20,28 +20,48 @@ enum patience { WAITS, GIVES_UP };
 /* Something was counted since a snapshot was published: a hint, read by all CPUs and seldom written. The start counts. */
 static u32 moved NST_LINE_ALIGNED = 1;
 
-static struct counts early; /* before start, and for a CPU without a line */
-static struct counts *counts = &early;
-static unsigned int nr_counts = 1;
+static struct counts early;   /* before start, and of CPUs that have no line yet */
+static struct counts **lines; /* by CPU, from its first ordinary request on a slow path on */
+static unsigned int nr_lines;
 
 int nst_stats_init(void)
 {
-	struct counts *c = nst_meta_alloc(sizeof(*c) * nst_sys_cpus.nr);
+	unsigned int i;
 
-	if (!c)
+	lines = nst_meta_alloc(sizeof(struct counts *) * nst_sys_cpus.nr);
+	if (!lines)
 		return -12;
-	c[0] = early;
-	counts = c;
-	nr_counts = nst_sys_cpus.nr;
+	nr_lines = nst_sys_cpus.nr;
+	/* A budget is each CPU's own. */
+	for (i = 0; i < nr_lines && nst_mm.instrument & NST_INSTRUMENT_BUDGET; i++)
+		nst_stats_ensure(i);
 	nst_budget_refill();
 	return 0;
 }
 
+void nst_stats_ensure(unsigned int cpu)
+{
+	struct counts *c;
+
+	if (nst_load_relaxed(&lines[cpu])) /* relaxed: only whether there is one */
+		return;
+	c = nst_meta_alloc(sizeof(*c));
+	/* Pairs with: nst_load_acquire() in line_of(). */
+	if (c && !nst_cas_release(&lines[cpu], (struct counts *)NULL, c))
+		nst_meta_free(c, sizeof(*c));
+}
+
+static struct counts *line_of(unsigned int cpu)
+{
+	/* Pairs with: nst_cas_release() in nst_stats_ensure(). */
+	struct counts *c = cpu < nr_lines ? nst_load_acquire(&lines[cpu]) : NULL;
+
+	return c ? c : &early;
+}
+
 static struct counts *mine(void)
 {
-	unsigned int cpu = nst_this_cpu();
-
-	return &counts[cpu < nr_counts ? cpu : 0];
+	return line_of(nst_this_cpu());
 }
 
 void nst_count(unsigned int what, u64 n)
@@ -73,11 +93,12 @@ void nst_stats_settle(void)
 
 static u64 total(unsigned int what)
 {
-	u64 n = 0;
+	u64 n = nst_load_relaxed(&early.n[what]); /* counters */
 	unsigned int i;
 
-	for (i = 0; i < nr_counts; i++)
-		n += nst_load_relaxed(&counts[i].n[what]); /* a counter */
+	for (i = 0; i < nr_lines; i++)
+		if (line_of(i) != &early)
+			n += nst_load_relaxed(&line_of(i)->n[what]);
 	return n;
 }
 
@@ -100,8 +121,8 @@ void nst_budget_refill(void)
 {
 	unsigned int i;
 
-	for (i = 0; i < nr_counts; i++)
-		nst_store_relaxed(&counts[i].budget, (u32)nst_option(NST_OPT_nolock_budget));
+	for (i = 0; i < nr_lines; i++)
+		nst_store_relaxed(&line_of(i)->budget, (u32)nst_option(NST_OPT_nolock_budget));
 }
 
 /* ---- snapshots ---- */
@@ -308,7 +329,7 @@ static int read_cache(struct nst_cache_stats *o, struct nst_cache *c, enum patie
 	__builtin_memcpy(o->name, c->name, sizeof(o->name));
 	o->object_bytes = c->size;
 	o->slot_bytes = c->slot;
-	o->stocked_per_cpu = c->stock;
+	o->stocked_per_cpu = nst_hint(&c->stock);
 	for (i = 0; i < nst_sys_cpus.nr_nodes; i++)
 		if (!read_node(o, c, c->node[i], how))
 			return 0;

@@ -2,9 +2,8 @@
 /*
  * stock.c - objects and runs put in CPUs' own lists ahead of need, and kept there.
  *
- * A CPU's stock lies in its stack of full sheaves, made large enough: its capacity beyond the ordinary one
- * says what was asked for, and the worker tops it up: it fills that capacity and never adds to it. Sheaves
- * are filled first, at leisure; then the stack is taken from its CPU for as long as it takes to store
+ * A CPU's stock lies in its stack of full sheaves, made large enough. What was asked for is noted with the
+ * stack, and the worker tops it up: it fills that much and never adds to it. Sheaves are filled first, at leisure; then the stack is taken from its CPU for as long as it takes to store
  * their pointers: some microseconds in which a no-lock request there goes on to the barn. Runs: pcp.c.
  *
  * Locks: takes cache->areas; slab and zone while filling.
@@ -63,6 +62,17 @@ static u32 cap_for(const struct nst_cache *c, const struct nst_pcs *s, size_t ha
 	return s->count + (u32)sheaves_for(c, n - have) + 1;
 }
 
+/* Stack @s, or a larger one in its place, is to hold @stock sheaves from now on. */
+static struct nst_pcs *room_for_stock(struct nst_pcs *s, u32 stock)
+{
+	struct nst_pcs *grown = s->cap < stock ? nst_pcs_grow(s, stock) : NULL;
+
+	s = grown ? grown : s;
+	if (s->cap >= stock)
+		nst_pcs_set_stock(s, stock);
+	return s;
+}
+
 /*
  * Give stack @i sheaves off *chain until it holds @n objects or is full; with GROW a larger stack if
  * needed. How many objects are missing. Locks: areas.
@@ -70,16 +80,14 @@ static u32 cap_for(const struct nst_cache *c, const struct nst_pcs *s, size_t ha
 static size_t top_up_locked(struct nst_cache *c, unsigned int i, size_t n, enum how how,
 			    struct nst_sheaf **chain)
 {
-	struct nst_pcs *s = nst_pcs_take(&c->full, i), *grown;
+	struct nst_pcs *s = nst_pcs_take(&c->full, i);
 	size_t have;
 
 	if (!s)
 		return n;
 	have = objects_in(s);
-	if (how == GROW && have < n && s->cap < cap_for(c, s, have, n)) {
-		grown = nst_pcs_grow(s, cap_for(c, s, have, n));
-		s = grown ? grown : s;
-	}
+	if (how == GROW && have < n)
+		s = room_for_stock(s, cap_for(c, s, have, n));
 	while (have < n && *chain && s->count < s->cap) {
 		struct nst_sheaf *sheaf = *chain;
 
@@ -217,7 +225,7 @@ static int is_short(struct nst_cache *c, unsigned int i, size_t *n)
 
 	nst_lock_wait(&c->areas); /* it is not replaced while it is looked at */
 	have = nst_pcs_count(&c->full, i);
-	want = nst_pcs_cap(&c->full, i);
+	want = nst_pcs_stock(&c->full, i);
 	nst_unlock(&c->areas);
 	*n = want > 1 ? (size_t)(want - 1) * c->batch : 0;
 	return want > 1 && have < want - want / 4 - 1;

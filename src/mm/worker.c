@@ -20,9 +20,9 @@
 #define BUSY_US 10000u	/* (tune) */
 #define IDLE_US 50000u	/* (tune) */
 #define RECENT_NS 100000000ull
-#define LOOK_NS 100000000ull  /* (tune) */
-#define DECAY_NS 500000000ull /* (tune) */
-#define PURGE_BLOCKS 8u	      /* given back in a pass, at most */
+#define LOOK_NS 100000000ull /* (tune) */
+#define DECAY_CPUS 64u	     /* whose lists are emptied at a look, at most, of a cache or a zone */
+#define PURGE_BLOCKS 8u	     /* given back in a pass, at most */
 #define PURGE_RUNS 64u
 #define PURGE_NS 100000000ull /* a block must have been idle for this long */
 
@@ -97,47 +97,7 @@ static int fill_barn(struct nst_cache *c)
 	return (int)found;
 }
 
-/* What CPUs' lists and barns hold, as one number that is the same while nobody uses them. */
-static u32 held_by(struct nst_cache *c)
-{
-	u32 held = 0;
-	unsigned int i;
-
-	nst_lock_wait(&c->areas); /* no stack is replaced while it is looked at */
-	for (i = 0; i < nst_pcs_nr_stacks(&c->main); i++)
-		held = held * 31 + nst_pcs_count(&c->main, i) + (nst_pcs_count(&c->full, i) << 16);
-	nst_unlock(&c->areas);
-	for (i = 0; i < nst_sys_cpus.nr_nodes; i++)
-		held = held * 31 + nst_hint(&c->node[i]->nr_full);
-	return held;
-}
-
-/*
- * A cache that nobody has used for a while gives back what lies in its lists, so that its slabs can become
- * pages, and those the kernel's, again. Not one that was stocked, or made for no-lock requests.
- */
-static int decay(struct nst_cache *c, u64 now)
-{
-	u32 held;
-
-	if (c->keeps || nst_hint(&c->stock))
-		return 0;
-	held = held_by(c);
-	if (!held)
-		return 0;
-	if (held != c->held) {
-		c->held = held;
-		c->held_since = now;
-	}
-	if (now - c->held_since < DECAY_NS)
-		return 0;
-	nst_cache_drain(c);
-	c->held = held_by(c);
-	c->held_since = now;
-	return 1;
-}
-
-static int pass_cache(struct nst_cache *c, u64 now, int look)
+static int pass_cache(struct nst_cache *c, int look)
 {
 	int found = nst_stock_keep(c);
 
@@ -147,29 +107,25 @@ static int pass_cache(struct nst_cache *c, u64 now, int look)
 	}
 	if (nst_exchange_relaxed(&c->want, 0u)) /* a hint */
 		found |= fill_barn(c);
-	return look ? decay(c, now) | found : found;
+	return found | (look && nst_cache_decay(c, DECAY_CPUS));
 }
 
 /* Destroying a cache waits until no pass is under way, so one seen here stays. */
-static int pass_caches(void)
+static int pass_caches(int look)
 {
-	u64 now = nst_sys_now_ns();
-	int look = now - worker.looked_at >= LOOK_NS;
 	int found = 0;
 	u32 id;
 
-	if (look)
-		worker.looked_at = now;
 	for (id = 1; id <= nst_hint(&nst_nr_caches); id++)
 		if (nst_cache_is_used(nst_cache_number(id)))
-			found |= pass_cache(nst_cache_number(id), now, look);
+			found |= pass_cache(nst_cache_number(id), look);
 	return found;
 }
 
-static int pass_zone(struct nst_zone *z)
+static int pass_zone(struct nst_zone *z, int look)
 {
 	u32 want = nst_exchange_relaxed(&z->want, 0u); /* a hint */
-	int found = 0, filled;
+	int found = look && nst_pcp_decay(z, DECAY_CPUS), filled;
 
 	if (nst_hint(&z->free_pages) < z->low || want)
 		while (nst_hint(&z->free_pages) < z->high && nst_zone_grow(z, 0) == 0)
@@ -199,6 +155,16 @@ static int purge(int now)
 	return n != 0;
 }
 
+static int is_time_to_look(void)
+{
+	u64 now = nst_sys_now_ns();
+
+	if (now - worker.looked_at < LOOK_NS)
+		return 0;
+	worker.looked_at = now;
+	return 1;
+}
+
 static int begin_pass(void)
 {
 	/* Pairs with: nst_store_release() in end_pass(). */
@@ -214,7 +180,7 @@ static void end_pass(void)
 int nst_maintain_pass(unsigned int what)
 {
 	unsigned int i;
-	int found;
+	int found, look;
 
 	if (!begin_pass()) {
 		if (what & NST_PASS_NOW)
@@ -222,12 +188,13 @@ int nst_maintain_pass(unsigned int what)
 		return 0;
 	}
 	nst_store_relaxed(&worker.flag, 0u); /* what is flagged from here on is for the next pass */
+	look = is_time_to_look();
 	found = nst_fork_make_ready();
 	found |= nst_side_drain() != 0;
 	found |= nst_large_drain() != 0;
 	for (i = 0; i < nst_sys_cpus.nr_nodes; i++)
-		found |= pass_zone(&nst_zones[i]);
-	found |= pass_caches();
+		found |= pass_zone(&nst_zones[i], look);
+	found |= pass_caches(look);
 	found |= purge((what & NST_PASS_PURGE) != 0);
 	nst_budget_refill();
 	if (found)

@@ -19,6 +19,14 @@
 
 nst_static_assert(sizeof(struct nst_pcs) == 16, "the sequences know this layout");
 
+/** struct note - in front of each stack: what takers and the worker know of it; by the takers' lock (T2) */
+struct note {
+	u32 room;  /* pointers it has memory for; its cap is at most that */
+	u32 seen;  /* its count when the worker last looked, */
+	u32 looks; /* and for how many looks it has been that */
+	u32 stock; /* what it is to hold ahead of need, in pointers */
+};
+
 static struct {
 	struct nst_lock lock;
 	char *start, *next, *ready, *end;
@@ -188,8 +196,30 @@ int nst_pcs_table_init(struct nst_pcs_table *t, u32 cap)
 	t->real = new_table();
 	if (!t->real)
 		return -12;
-	t->cap = cap;
+	t->cap = t->room = cap;
 	nst_pcs_table_instrument(t, (int)t->instrumented);
+	return 0;
+}
+
+void nst_pcs_table_init_lazy(struct nst_pcs_table *t, u32 cap, u32 room)
+{
+	t->real = t->fast = table_of_none;
+	t->cap = cap;
+	t->room = room;
+}
+
+/* The entries of a table that begins with its first stack. */
+static int ensure_entries(struct nst_pcs_table *t)
+{
+	struct nst_pcs **real;
+
+	if (t->real != table_of_none)
+		return 0;
+	real = new_table();
+	if (!real)
+		return -12;
+	/* Pairs with: nst_pcs_real(). */
+	nst_store_release(&t->real, real);
 	return 0;
 }
 
@@ -198,24 +228,32 @@ struct nst_pcs **nst_pcs_fast_none(void)
 	return table_of_none;
 }
 
-static size_t pcs_bytes(u32 cap)
+static struct note *note_of(struct nst_pcs *s)
 {
-	return sizeof(struct nst_pcs) + cap * sizeof(void *);
+	return (struct note *)(void *)s - 1;
 }
 
-static struct nst_pcs *new_stack(u32 cap)
+static size_t pcs_bytes(u32 room)
 {
-	struct nst_pcs *s = nst_meta_alloc(pcs_bytes(cap));
+	return sizeof(struct note) + sizeof(struct nst_pcs) + room * sizeof(void *);
+}
 
-	if (s)
-		s->cap = cap;
+static struct nst_pcs *new_stack(u32 cap, u32 room)
+{
+	struct note *note = nst_meta_alloc(pcs_bytes(room));
+	struct nst_pcs *s = (struct nst_pcs *)(void *)(note + 1);
+
+	if (!note)
+		return NULL;
+	note->room = room;
+	s->cap = cap;
 	return s;
 }
 
 static void free_stack(struct nst_pcs *s)
 {
 	if (s && s != &nst_pcs_none)
-		nst_meta_free(s, pcs_bytes(s->cap));
+		nst_meta_free(note_of(s), pcs_bytes(note_of(s)->room));
 }
 
 static void free_stripes(struct nst_stripe *stripes)
@@ -233,7 +271,7 @@ void nst_pcs_table_exit(struct nst_pcs_table *t)
 
 	for (i = 0; t->real && i < nst_sys_cpus.nr; i++)
 		free_stack(t->real[i]);
-	if (t->real)
+	if (t->real && t->real != table_of_none)
 		nst_meta_free(t->real - 2, table_entries() * sizeof(*t->real));
 	free_stripes(t->stripes);
 	t->real = NULL;
@@ -252,7 +290,7 @@ static int ensure_stripes(struct nst_pcs_table *t)
 	if (!stripes)
 		return -12;
 	for (i = 0; i < NST_STRIPES; i++) {
-		stripes[i].pcs = new_stack(t->cap);
+		stripes[i].pcs = new_stack(t->cap, t->room);
 		if (!stripes[i].pcs) {
 			free_stripes(stripes);
 			return -12;
@@ -271,10 +309,12 @@ int nst_pcs_ensure(struct nst_pcs_table *t, unsigned int cpu)
 
 	if (!nst_pcs_by_sequence())
 		return ensure_stripes(t);
+	if (ensure_entries(t))
+		return -12;
 	if (nst_load_relaxed(&t->real[cpu]) !=
 	    &nst_pcs_none) /* relaxed: only whether there is one */
 		return 0;
-	s = new_stack(t->cap);
+	s = new_stack(t->cap, t->room);
 	if (!s)
 		return -12;
 	/* Pairs with: stack_number(), and nst_seq_pop() and its kin, which read the stack through it. */
@@ -358,14 +398,20 @@ void nst_pcs_put(struct nst_pcs_table *t, unsigned int i, struct nst_pcs *s)
 
 struct nst_pcs *nst_pcs_grow(struct nst_pcs *old, u32 cap)
 {
-	struct nst_pcs *s = new_stack(cap);
+	struct nst_pcs *s;
 	u32 i;
 
+	if (cap <= note_of(old)->room) {
+		old->cap = cap;
+		return old;
+	}
+	s = new_stack(cap, cap);
 	if (!s)
 		return NULL;
 	for (i = 0; i < old->count; i++)
 		s->obj[i] = old->obj[i];
 	s->count = old->count;
+	note_of(s)->stock = note_of(old)->stock;
 	free_stack(old);
 	return s;
 }
@@ -373,13 +419,14 @@ struct nst_pcs *nst_pcs_grow(struct nst_pcs *old, u32 cap)
 /* Stack @i as it is now, or NULL. For looking only. */
 static struct nst_pcs *stack_number(const struct nst_pcs_table *t, unsigned int i)
 {
+	struct nst_pcs **real = nst_pcs_real(t);
 	const struct nst_stripe *stripe;
 
-	if (!t->real)
+	if (!real)
 		return NULL;
 	if (i < nst_sys_cpus.nr)
 		/* Pairs with: the stores of nst_pcs_put(), nst_pcs_take() and nst_pcs_ensure(). */
-		return nst_load_acquire(&t->real[i]);
+		return nst_load_acquire(&real[i]);
 	stripe = stripe_number(t, i);
 	return stripe ? stripe->pcs : NULL;
 }
@@ -404,6 +451,48 @@ void *nst_pcs_peek(const struct nst_pcs_table *t, unsigned int i, u32 k)
 
 	return s && k < nst_load_relaxed(&s->count) ? nst_load_relaxed(&s->obj[k])
 						    : NULL; /* as above */
+}
+
+void nst_pcs_widen(struct nst_pcs_table *t, unsigned int i)
+{
+	struct nst_pcs *s = stack_number(t, i);
+
+	if (s && s != &nst_pcs_none && s->cap < note_of(s)->room)
+		nst_store_relaxed(&s->cap, s->cap + 1); /* a push sees it, or the next does */
+}
+
+void nst_pcs_narrow(const struct nst_pcs_table *t, struct nst_pcs *s)
+{
+	if (s->count <= t->cap && !note_of(s)->stock)
+		s->cap = t->cap;
+}
+
+u32 nst_pcs_stock(const struct nst_pcs_table *t, unsigned int i)
+{
+	struct nst_pcs *s = stack_number(t, i);
+
+	return s && s != &nst_pcs_none ? note_of(s)->stock : 0;
+}
+
+void nst_pcs_set_stock(struct nst_pcs *s, u32 stock)
+{
+	if (stock > note_of(s)->stock)
+		note_of(s)->stock = stock;
+}
+
+u32 nst_pcs_still(const struct nst_pcs_table *t, unsigned int i)
+{
+	struct nst_pcs *s = stack_number(t, i);
+	u32 count = s ? nst_load_relaxed(&s->count) : 0; /* a hint */
+	struct note *note = s ? note_of(s) : NULL;
+
+	if (!count)
+		return 0;
+	if (note->seen != count) {
+		note->seen = count;
+		note->looks = 0;
+	}
+	return ++note->looks;
 }
 
 void nst_pcs_table_after_fork(struct nst_pcs_table *t)

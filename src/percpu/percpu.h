@@ -51,6 +51,13 @@ static inline struct nst_stripe *nst_pcs_stripes(const struct nst_pcs_table *t)
 	return nst_load_acquire(&t->stripes);
 }
 
+/* Its entries. Context: any. */
+static inline struct nst_pcs **nst_pcs_real(const struct nst_pcs_table *t)
+{
+	/* Pairs with: nst_store_release() in ensure_entries(), by the address: it is read through this. */
+	return nst_load_relaxed(&t->real);
+}
+
 /* ---- area.c ---- */
 
 /* Always empty, always full: entries for CPUs never used and for threads without rseq. */
@@ -71,6 +78,11 @@ void nst_meta_make_ready(void);
 struct nst_pcs **nst_pcs_fast_none(void);
 /* Every entry nst_pcs_none; 0 or -errno. @cap: room of each stack, in pointers. */
 int nst_pcs_table_init(struct nst_pcs_table *t, u32 cap);
+/*
+ * The same with no memory of its own until it gets its first stack; not for inlined sequences. Its stacks have
+ * memory for @room pointers and begin with room for @cap.
+ */
+void nst_pcs_table_init_lazy(struct nst_pcs_table *t, u32 cap, u32 room);
 void nst_pcs_table_exit(struct nst_pcs_table *t);
 /* Make sure @cpu has a stack, or that there are stripes where this thread needs them. Context: thread. */
 int nst_pcs_ensure(struct nst_pcs_table *t, unsigned int cpu);
@@ -84,8 +96,17 @@ unsigned int nst_pcs_nr_stacks(const struct nst_pcs_table *t);
 struct nst_pcs *nst_pcs_take(struct nst_pcs_table *t, unsigned int i);
 /* Put a stack taken by nst_pcs_take() back, or another in its place. */
 void nst_pcs_put(struct nst_pcs_table *t, unsigned int i, struct nst_pcs *s);
-/* A stack with more room and the same objects, @old freed; NULL without memory, @old as it was. */
+/* @old with more room, or another with it and the same objects, @old freed; NULL without memory, @old as it was. */
 struct nst_pcs *nst_pcs_grow(struct nst_pcs *old, u32 cap);
+/* Stack @i may hold one more, while it has memory for it. Locks: the takers'. */
+void nst_pcs_widen(struct nst_pcs_table *t, unsigned int i);
+/* A taken stack may hold what it could at first, unless it holds more. */
+void nst_pcs_narrow(const struct nst_pcs_table *t, struct nst_pcs *s);
+/* What stack @i is to hold ahead of need, in pointers, 0 at first; of a taken one it is raised. Locks: the takers'. */
+u32 nst_pcs_stock(const struct nst_pcs_table *t, unsigned int i);
+void nst_pcs_set_stock(struct nst_pcs *s, u32 stock);
+/* For how many looks stack @i has held as much as now; this is one. 0: it is empty. Locks: the takers'. */
+u32 nst_pcs_still(const struct nst_pcs_table *t, unsigned int i);
 /* Objects in stack @i, at some moment. Context: any. */
 u32 nst_pcs_count(const struct nst_pcs_table *t, unsigned int i);
 /* Pointer @k of stack @i, at some moment; NULL if there is none. Context: any. */

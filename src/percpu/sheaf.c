@@ -73,7 +73,7 @@ size_t nst_pcs_popn(struct nst_pcs_table *t, void **out, size_t n)
 	size_t i, k;
 
 	if (has_sequences())
-		k = nst_seq_popn_by(t->real, nst_sys_rseq.index, out, n);
+		k = nst_seq_popn_by(nst_pcs_real(t), nst_sys_rseq.index, out, n);
 	else
 		k = stripes_popn(t, out, n);
 	for (i = 0; i < k; i++)
@@ -90,7 +90,7 @@ size_t nst_pcs_pushn(struct nst_pcs_table *t, void *const *in, size_t n)
 		nst_tsan_release(in[i]);
 	nst_tsan_release(t);
 	if (has_sequences())
-		return nst_seq_pushn_by(t->real, nst_sys_rseq.index, in, n);
+		return nst_seq_pushn_by(nst_pcs_real(t), nst_sys_rseq.index, in, n);
 	return stripes_pushn(t, in, n);
 }
 
@@ -102,7 +102,7 @@ void *nst_pcs_pop(struct nst_pcs_table *t)
 		nst_pcs_popn(t, &p, 1);
 		return p;
 	}
-	p = nst_seq_pop_by(t->real, nst_sys_rseq.index);
+	p = nst_seq_pop_by(nst_pcs_real(t), nst_sys_rseq.index);
 	if (p)
 		nst_tsan_acquire(p);
 	nst_tsan_acquire(t);
@@ -115,7 +115,7 @@ enum nst_push nst_pcs_push(struct nst_pcs_table *t, void *o)
 	nst_tsan_release(t);
 	if (!has_sequences())
 		return stripes_push(t, o);
-	return nst_seq_push_by(t->real, nst_sys_rseq.index, o);
+	return nst_seq_push_by(nst_pcs_real(t), nst_sys_rseq.index, o);
 }
 
 int nst_pcs_has_stack(const struct nst_pcs_table *t)
@@ -125,7 +125,7 @@ int nst_pcs_has_stack(const struct nst_pcs_table *t)
 	if (!has_sequences())
 		return nst_load_relaxed(&t->stripes) != NULL; /* relaxed: a hint */
 	/* relaxed: only whether there is one */
-	return nst_load_relaxed(&t->real[*(int *)(tp + (uintptr_t)nst_sys_rseq.index)]) !=
+	return nst_load_relaxed(&nst_pcs_real(t)[*(int *)(tp + (uintptr_t)nst_sys_rseq.index)]) !=
 	       &nst_pcs_none;
 }
 

@@ -29,7 +29,8 @@ struct nst_pcs_table {
 	struct nst_pcs **fast;
 	struct nst_pcs **real;
 	struct nst_stripe *stripes;
-	u32 cap; /* room of a new stack */
+	u32 cap;  /* what a new stack may hold, in pointers; */
+	u32 room; /* and what it has memory for: the takers may let it hold more */
 	u32 instrumented;
 };
 

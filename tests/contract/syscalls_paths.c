@@ -459,8 +459,10 @@ static void decay(void)
 	struct nst_cache *c = new_cache("idle");
 
 	nst_cache_free(c, nst_cache_alloc(c, NST_NORMAL));
-	nst_maintain();
-	nap_ms(600);
+	for (unsigned int i = 0; i < NST_STILL_LOOKS; i++) {
+		nst_maintain();
+		nap_ms(110);
+	}
 	begin("decay");
 	nst_maintain();
 	end();

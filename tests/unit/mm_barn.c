@@ -13,7 +13,7 @@
 
 #define BARN_MAX 10u /* as barn.c has it */
 #define NR_STRAYS 3u
-#define NR_SHEAVES (2 * NST_STRIPES + BARN_MAX + NR_STRAYS)
+#define NR_SHEAVES (2 * NST_STRIPES + 8 * BARN_MAX + NR_STRAYS)
 
 static struct nst_cache *cache;
 static struct nst_cache_node *node;
@@ -448,6 +448,80 @@ static void wants(void)
 	end();
 }
 
+/* ---- room that grows ---- */
+
+/* A sheaf that this CPU had no room for is wanted again: it may keep one more, up to its spares. */
+static void cpu_widens(void)
+{
+	unsigned int cpu = nst_this_cpu(), n, k;
+	struct nst_sheaf *s;
+
+	begin(64);
+	make(3, 1);
+	for (k = 0; k < 3; k++)
+		nst_sheaf_put_waits(cache, sheaf[k]);
+	drop(nst_sheaf_full_waits(cache));
+	n = nst_pcs_cap(&cache->full, cpu);
+	drop(nst_sheaf_full_waits(cache));
+	check(!nst_sys_rseq.usable || (n == 1 && nst_pcs_cap(&cache->full, cpu) == 2 &&
+				       nst_pcs_cap(&cache->empty, cpu) == 3),
+	      "a CPU to which the barn gives back what it had no room for may keep one more",
+	      "%u, then %u", n, nst_pcs_cap(&cache->full, cpu));
+	for (k = 0; k < 100; k++) {
+		if (!nst_barn_add_full(cache, nst_this_node()))
+			check_broken("a full sheaf");
+		s = nst_sheaf_full_waits(cache);
+		drop(s ? s : nst_sheaf_full_waits(cache));
+	}
+	while ((s = nst_sheaf_full_waits(cache)) != NULL)
+		drop(s);
+	n = nst_pcs_cap(&cache->full, cpu);
+	check(!nst_sys_rseq.usable || (n == cache->spares && n > 2), "but not more than its spares",
+	      "%u of %u", n, cache->spares);
+	make(n, 1);
+	for (k = 0; k < n; k++)
+		nst_sheaf_put_waits(cache, sheaf[k]);
+	for (k = 0; k <= NST_STILL_LOOKS; k++)
+		nst_cache_decay(cache, 100);
+	check(!nst_sys_rseq.usable ||
+		      (nst_pcs_cap(&cache->full, cpu) == 1 && on_cpus(&cache->full) == 0),
+	      "when it is idle, it is emptied and has little room again", "%u",
+	      nst_pcs_cap(&cache->full, cpu));
+	end();
+}
+
+/* A full barn makes a sheaf go to the slabs, and then it is empty: it gets more room; until that is idle. */
+static void barn_widens(void)
+{
+	unsigned int n, k, limit = BARN_MAX + 2 * nst_sys_cpus.nr;
+	struct nst_sheaf *s;
+
+	begin(256);
+	nst_sheaf_full_waits(cache);
+	check(node->most == BARN_MAX, "a miss alone is no reason for more room", "%u", node->most);
+	for (k = 0; k < 3; k++) {
+		n = room(&cache->full) + node->most + 1;
+		make(n, 1);
+		while (n)
+			nst_sheaf_put_waits(cache, sheaf[--n]);
+		while ((s = nst_sheaf_full_waits(cache)) != NULL)
+			drop(s);
+		/* this CPU is to have as much room as at first */
+		if (k == 0)
+			check(node->most == (2 * BARN_MAX < limit ? 2 * BARN_MAX : limit),
+			      "a sheaf too many and then one too few: room for twice as many", "%u",
+			      node->most);
+	}
+	check(node->most == limit, "but for so many a CPU at most", "%u of %u", node->most, limit);
+	for (k = 0; k < 3; k++)
+		nst_barn_add_full(cache, nst_this_node());
+	for (k = 0; k < 8 * (NST_STILL_LOOKS + 1); k++)
+		nst_cache_decay(cache, 0);
+	check(node->nr_full == 0 && node->most < limit,
+	      "what lies idle in it goes back, and the room", "%u, %u", node->nr_full, node->most);
+	end();
+}
+
 /* Every page in use, and no more to be had. */
 static void no_memory(void)
 {
@@ -500,6 +574,8 @@ int main(int argc, char **argv)
 	home();
 	stranger();
 	wants();
+	cpu_widens();
+	barn_widens();
 	no_memory();
 	return check_status();
 }
