@@ -27,13 +27,33 @@ static struct nst_page *page_on(struct nst_list *l)
 	return nst_container_of(l, struct nst_page, list);
 }
 
+static u16 *block_idle(const struct nst_page *p)
+{
+	struct nst_arena *a = nst_arena_of_page(p);
+
+	return &a->block_idle[(size_t)(p - a->pages) / NST_BLOCK_PAGES];
+}
+
+void nst_buddy_idle_locked(const struct nst_page *p, int pages)
+{
+	u16 *idle = block_idle(p);
+
+	nst_hint_set(idle, (u16)(*idle + pages));
+}
+
+/* What is in use gets fuller, what is nearly free gets empty: runs of the latter are taken last. */
 static void list_in(struct nst_zone *z, struct nst_page *p, unsigned int order, unsigned int mob)
 {
+	int mostly_free = *block_idle(p) > NST_BLOCK_PAGES / 2;
+
 	nst_page_set_state(p, NST_PAGE_FREE);
 	nst_store_relaxed(&p->order, (u8)order); /* see nst_page_set_state() */
 	p->mobility = (u8)mob;
 	p->gen = z->gen;
-	nst_list_add(&z->free[mob][order], &p->list);
+	if (mostly_free)
+		nst_list_add_tail(&z->free[mob][order], &p->list);
+	else
+		nst_list_add(&z->free[mob][order], &p->list);
 	z->nr_free[mob][order]++;
 }
 
@@ -119,6 +139,19 @@ static struct nst_page *take_fallback(struct nst_zone *z, unsigned int order, un
 	return NULL;
 }
 
+/* @p is off the lists. */
+static void taken(struct nst_zone *z, struct nst_page *p, unsigned int order)
+{
+	u64 pages = 1ull << order;
+
+	nst_page_set_state(p, NST_PAGE_PCP);
+	p->mobility = *block_mobility(p);
+	nst_buddy_idle_locked(p, -(int)pages);
+	nst_hint_set(&z->free_pages, z->free_pages - pages);
+	if (z->free_pages < z->lowest_free)
+		z->lowest_free = z->free_pages;
+}
+
 struct nst_page *nst_buddy_take_locked(struct nst_zone *z, unsigned int order, unsigned int mob)
 {
 	struct nst_page *p = take_from(z, order, mob);
@@ -132,13 +165,31 @@ struct nst_page *nst_buddy_take_locked(struct nst_zone *z, unsigned int order, u
 	}
 	if (!p)
 		return NULL;
-	nst_page_set_state(p, NST_PAGE_PCP);
-	p->mobility = *block_mobility(p);
 	z->taken[mob] += pages;
-	nst_hint_set(&z->free_pages, z->free_pages - pages);
-	if (z->free_pages < z->lowest_free)
-		z->lowest_free = z->free_pages;
+	taken(z, p, order);
 	return p;
+}
+
+u64 nst_buddy_block_locked(struct nst_zone *z, struct nst_arena *a, size_t block,
+			   struct nst_list *chain)
+{
+	struct nst_page *p = &a->pages[block * NST_BLOCK_PAGES], *end = p + NST_BLOCK_PAGES;
+	u64 pages = 0;
+
+	while (p < end) {
+		if (nst_page_state(p) != NST_PAGE_FREE || p->gen != z->gen) {
+			p++;
+			continue;
+		}
+		if (chain) {
+			list_out(z, p);
+			taken(z, p, p->order);
+			nst_list_add(chain, &p->list);
+		}
+		pages += 1ull << p->order;
+		p += (size_t)1 << p->order;
+	}
+	return pages;
 }
 
 size_t nst_buddy_take_batch_locked(struct nst_zone *z, unsigned int order, unsigned int mob,
@@ -163,6 +214,7 @@ void nst_buddy_put_locked(struct nst_zone *z, struct nst_page *p, unsigned int o
 
 	nst_assert(nst_lock_is_mine(&z->lock));
 	nst_hint_set(&z->free_pages, z->free_pages + (1ull << order));
+	nst_buddy_idle_locked(p, 1 << order);
 	for (; order < NST_BLOCK_ORDER; order++) {
 		struct nst_page *buddy = &a->pages[page ^ ((size_t)1 << order)];
 

@@ -103,6 +103,7 @@ static void repair_zone(struct nst_zone *z)
 			}
 		}
 		nst_list_init(&z->cold);
+		nst_zone_forget_idle(z);
 		z->free_pages = 0;
 		abandon(&z->lock);
 	}

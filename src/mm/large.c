@@ -213,8 +213,12 @@ static int purge_blocks(struct nst_zone *z, const struct nst_arena *a, size_t b,
 static void set_free_locked(struct nst_zone *z, struct nst_arena *a, size_t block, size_t nr,
 			    enum nst_block_state state)
 {
-	while (nr--)
-		nst_store_relaxed(&a->block[block + nr], (u8)state); /* nobody has an address */
+	size_t i;
+
+	for (i = 0; i < nr; i++)
+		nst_store_relaxed(&a->block[block + i], (u8)state); /* nobody has an address */
+	if (nr && state == NST_BLOCK_COLD)
+		nst_block_forget(a, block, nr);
 	z->hint[a - nst_arenas] = nst_min(z->hint[a - nst_arenas], block);
 }
 

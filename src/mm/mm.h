@@ -109,6 +109,7 @@ struct nst_arena {
 	u32 *map;		/* as nst_mm.map */
 	u8 *block;		/* enum nst_block_state; by the zone's grow lock */
 	u8 *block_mob;		/* enum nst_mobility; by the zone's lock */
+	u16 *block_idle;	/* pages of it that are free, or cold; by the zone's lock */
 	u64 *live; /* debug: a bit per 16 bytes, 1 is handed out; committed with their block */
 	unsigned int first_node;
 };
@@ -133,7 +134,10 @@ struct nst_zone {
 	size_t open_block, open_next; /* page of the block to make ready next */
 	size_t hint[NST_MAX_ARENAS];  /* no block below it is free to open */
 	size_t kept;		      /* blocks of mappings that were freed */
+	size_t top[NST_MAX_ARENAS];   /* no block from it on was ever opened */
 	u64 purge_failed;
+	u32 quiet, since_runs; /* times that no block was given back, and no run; the worker's */
+	u32 more_idle; /* the last pass that gave back had done enough before all that was idle had gone; the worker's */
 	u64 ready_pages; /* relaxed counter */
 	/* by sequences: */
 	struct nst_pcs_table pcp[NST_NR_MOBILITIES][NST_ORDER_NOLOCK_MAX + 2];
@@ -273,6 +277,11 @@ void *nst_page_address(const struct nst_page *p);
 unsigned int nst_page_node(const struct nst_page *p);
 /* Make a block's descriptors and map resident; 0 or -errno. */
 int nst_block_prepare(struct nst_arena *a, size_t block);
+/*
+ * @nr blocks that were closed give their descriptors back, and their pages of the map unless one that a block in use
+ * shares: who opens them prepares them. Refused: they stay, and are as good. Locks: needs the zone's grow.
+ */
+void nst_block_forget(struct nst_arena *a, size_t block, size_t nr);
 /* What a slab's pages say of their cache; NULL: no slab. */
 void nst_map_set(const struct nst_page *head, const struct nst_cache *c);
 
@@ -280,6 +289,11 @@ void nst_map_set(const struct nst_page *head, const struct nst_cache *c);
 
 struct nst_page *nst_buddy_take_locked(struct nst_zone *z, unsigned int order, unsigned int mob);
 /* At most @nr runs, while @floor pages stay; how many. */
+/* Pages of the free runs of a block; with @chain they are taken, as by the above, and put on it. */
+u64 nst_buddy_block_locked(struct nst_zone *z, struct nst_arena *a, size_t block,
+			   struct nst_list *chain);
+/* @pages of @p's block became free or cold, or no longer are. */
+void nst_buddy_idle_locked(const struct nst_page *p, int pages);
 size_t nst_buddy_take_batch_locked(struct nst_zone *z, unsigned int order, unsigned int mob,
 				   u64 floor, struct nst_page **runs, size_t nr);
 void nst_buddy_put_locked(struct nst_zone *z, struct nst_page *p, unsigned int order);
@@ -300,6 +314,13 @@ int nst_zone_grow(struct nst_zone *z, unsigned int order);
  * How many went. Context: thread. Waits: sleeps.
  */
 unsigned int nst_zone_shrink(struct nst_zone *z, unsigned int blocks, unsigned int runs);
+/*
+ * Blocks of which a part was given back, and all the rest is free, become whole: at most so many, each after as many
+ * pages were made ready in a block that is in use. How many. Context: thread. Waits: sleeps.
+ */
+unsigned int nst_zone_compact(struct nst_zone *z, unsigned int blocks);
+/* In a child whose zone has lost its lists: no block is known to be idle. */
+void nst_zone_forget_idle(struct nst_zone *z);
 /* Bytes of the zone's open block that are ready already. */
 size_t nst_zone_open_bytes(struct nst_arena *a, size_t block);
 /* 1 if @pages more may become ready under the option max. */

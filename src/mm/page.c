@@ -118,16 +118,48 @@ static size_t whole_pages(size_t bytes)
 	return nst_round_up(bytes, NST_PAGE_BYTES);
 }
 
+/* The page of map[] that two blocks share. */
+static void *map_page_of(struct nst_arena *a, size_t block)
+{
+	return (void *)nst_round_down((uintptr_t)&a->map[block * NST_BLOCK_PAGES], NST_PAGE_BYTES);
+}
+
+static void *idle_page_of(struct nst_arena *a, size_t block)
+{
+	return (void *)nst_round_down((uintptr_t)&a->block_idle[block], NST_PAGE_BYTES);
+}
+
 int nst_block_prepare(struct nst_arena *a, size_t block)
 {
 	size_t bytes = NST_BLOCK_PAGES * sizeof(struct nst_page);
 	char *pages = (char *)&a->pages[block * NST_BLOCK_PAGES];
-	uintptr_t map = nst_round_down((uintptr_t)&a->map[block * NST_BLOCK_PAGES], NST_PAGE_BYTES);
 
 	if (nst_sys_commit(pages, bytes) || nst_sys_populate(pages, bytes) ||
-	    nst_sys_populate((void *)map, NST_PAGE_BYTES))
+	    nst_sys_populate(map_page_of(a, block), NST_PAGE_BYTES) ||
+	    nst_sys_populate(idle_page_of(a, block), NST_PAGE_BYTES))
 		return -12;
 	return nst_mm.debug ? nst_live_prepare(a, block) : 0;
+}
+
+static int is_free_block(const struct nst_arena *a, size_t block)
+{
+	return block < a->nr_blocks && a->block[block] <= NST_BLOCK_FREE_LAST;
+}
+
+void nst_block_forget(struct nst_arena *a, size_t block, size_t nr)
+{
+	size_t first = block, end = block + nr;
+
+	nst_sys_purge(&a->pages[block * NST_BLOCK_PAGES],
+		      nr * NST_BLOCK_PAGES * sizeof(struct nst_page));
+	/* A neighbour is of the same zone, or a guard, which is not free. */
+	if (first % 2)
+		first = is_free_block(a, first - 1) ? first - 1 : first + 1;
+	if (end % 2)
+		end = is_free_block(a, end) ? end + 1 : end - 1;
+	if (first < end)
+		nst_sys_purge(&a->map[first * NST_BLOCK_PAGES],
+			      (end - first) * NST_BLOCK_PAGES * sizeof(u32));
 }
 
 void nst_map_set(const struct nst_page *head, const struct nst_cache *c)
@@ -169,16 +201,23 @@ static void lay_by_page(struct nst_arena *a, char *at)
 	a->map = (u32 *)(void *)(at + pages + whole_pages(a->bytes / 16 / 8));
 }
 
+/* Those by block: state, mobility, idle pages. */
+static size_t by_block_bytes(const struct nst_arena *a)
+{
+	return 2 * whole_pages(a->nr_blocks) + whole_pages(a->nr_blocks * sizeof(u16));
+}
+
 static void lay_by_block(struct nst_arena *a, char *at)
 {
 	a->block = (u8 *)at;
 	a->block_mob = a->block + whole_pages(a->nr_blocks);
+	a->block_idle = (u16 *)(void *)(a->block_mob + whole_pages(a->nr_blocks));
 }
 
 /* All arrays in one reservation beside the memory, so that one refusal undoes all. */
 static int reserve_arrays(struct nst_arena *a)
 {
-	size_t by_page = by_page_bytes(a), by_block = 2 * whole_pages(a->nr_blocks);
+	size_t by_page = by_page_bytes(a), by_block = by_block_bytes(a);
 	char *at = nst_sys_reserve(by_page + by_block, NST_PAGE_BYTES);
 
 	if (!at)
@@ -214,7 +253,7 @@ out_release:
 /* Under a limit: all of it a hole, but the arrays by block. */
 static int claim_all(struct nst_arena *a)
 {
-	size_t by_block = 2 * whole_pages(a->nr_blocks);
+	size_t by_block = by_block_bytes(a);
 	char *base = nst_sys_claim(a->bytes + by_page_bytes(a), NST_BLOCK_BYTES);
 	char *at = base ? nst_sys_reserve(by_block, NST_PAGE_BYTES) : NULL;
 

@@ -24,6 +24,9 @@
 #define DECAY_CPUS 64u	     /* whose lists are emptied at a look, at most, of a cache or a zone */
 #define PURGE_BLOCKS 8u	     /* given back in a pass, at most */
 #define PURGE_RUNS 64u
+#define COMPACT_BLOCKS 16u
+#define RUNS_QUIET 3u /* (tune) in such times */
+#define RUNS_LATEST 10u
 #define PURGE_NS 100000000ull /* a block must have been idle for this long */
 
 static struct {
@@ -139,19 +142,40 @@ static int pass_zone(struct nst_zone *z, int look)
 	return found;
 }
 
+/*
+ * Runs go when no whole block has gone for a while, or after a longer one: while caches and lists empty, runs become
+ * blocks, and a block that went in pieces keeps its descriptors, and its huge page is split.
+ */
+static unsigned int purge_zone(struct nst_zone *z, int now, int again)
+{
+	int runs = now || z->quiet >= RUNS_QUIET || z->since_runs >= RUNS_LATEST;
+	unsigned int blocks = PURGE_BLOCKS * (nst_hint(&nst_span_limited) ? 8 : 1);
+	unsigned int n = nst_zone_shrink(z, blocks, runs ? PURGE_RUNS : 0);
+
+	if (!n && runs)
+		n = nst_zone_compact(z, COMPACT_BLOCKS);
+	if (!again) {
+		z->quiet = n && !runs ? 0 : z->quiet + 1;
+		z->since_runs = runs ? 0 : z->since_runs + 1;
+	}
+	return n;
+}
+
+/* Once in PURGE_NS; and again in each pass until all is gone that was idle then. */
 static int purge(int now)
 {
 	u64 ns = nst_sys_now_ns();
+	int due = now || ns - worker.purged_at >= PURGE_NS;
 	unsigned int i, n = 0;
 
-	if (!now && ns - worker.purged_at < PURGE_NS)
-		return 0;
-	worker.purged_at = ns;
-	for (i = 0; i < nst_sys_cpus.nr_nodes; i++)
-		n += nst_large_age(&nst_zones[i], now) +
-		     nst_zone_shrink(&nst_zones[i],
-				     PURGE_BLOCKS * (nst_hint(&nst_span_limited) ? 8 : 1),
-				     PURGE_RUNS);
+	if (due)
+		worker.purged_at = ns;
+	for (i = 0; i < nst_sys_cpus.nr_nodes; i++) {
+		if (due)
+			n += nst_large_age(&nst_zones[i], now);
+		if (due || nst_zones[i].more_idle)
+			n += purge_zone(&nst_zones[i], now, !due);
+	}
 	return n != 0;
 }
 

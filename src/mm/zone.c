@@ -136,8 +136,10 @@ static int open_block_locked(struct nst_zone *z)
 	a->block_mob[block] = NST_MOB_MOVABLE;
 	/* relaxed: read by nst_page_of() for addresses handed out later */
 	nst_store_relaxed(&a->block[block], (u8)NST_BLOCK_OPEN);
-	z->open_arena = a;
+	nst_hint_set(&z->open_arena, a);
 	z->open_block = block;
+	if (block >= z->top[a - nst_arenas])
+		nst_hint_set(&z->top[a - nst_arenas], block + 1);
 	z->open_next = 0;
 	return 0;
 }
@@ -156,12 +158,42 @@ static int step_locked(struct nst_zone *z, size_t pages)
 	z->open_next += pages;
 	if (z->open_next == NST_BLOCK_PAGES) {
 		nst_store_relaxed(&a->block[z->open_block], (u8)NST_BLOCK_READY); /* as above */
-		z->open_arena = NULL;
+		nst_hint_set(&z->open_arena, (struct nst_arena *)NULL);
 	}
 	nst_lock_wait(&z->lock);
 	nst_buddy_put_locked(z, &a->pages[page], nst_log2(pages));
 	nst_unlock(&z->lock);
 	return 0;
+}
+
+/* Locks: needs z->lock. */
+static void cold_in_locked(struct nst_zone *z, struct nst_page *p, unsigned int order)
+{
+	nst_page_set_state(p, NST_PAGE_COLD);
+	nst_store_relaxed(&p->order, (u8)order); /* see nst_page_set_state() */
+	p->gen = z->gen;
+	nst_list_add(&z->cold, &p->list);
+}
+
+/* A cold run off the list, and no more of it than a step. Locks: needs z->lock. */
+static void cut_cold_locked(struct nst_zone *z, struct nst_page *p)
+{
+	unsigned int order = p->order;
+
+	nst_list_del(&p->list);
+	while (order > STEP_ORDER) {
+		order--;
+		cold_in_locked(z, p + ((size_t)1 << order), order);
+	}
+	nst_store_relaxed(&p->order, (u8)order); /* see nst_page_set_state() */
+	nst_buddy_idle_locked(p, -(1 << order));
+}
+
+/* And back, the last to be tried again. Locks: needs z->lock. */
+static void cold_back_locked(struct nst_zone *z, struct nst_page *p)
+{
+	nst_buddy_idle_locked(p, 1 << p->order);
+	nst_list_add_tail(&z->cold, &p->list);
 }
 
 /* A run that was given back, of @order or more, ready again; 0 or -ENOMEM. Locks: needs z->grow. */
@@ -180,7 +212,7 @@ static int warm_locked(struct nst_zone *z, unsigned int order)
 		p = NULL;
 	}
 	if (p)
-		nst_list_del(&p->list);
+		cut_cold_locked(z, p);
 	nst_unlock(&z->lock);
 	if (!p)
 		return -12;
@@ -194,7 +226,7 @@ static int warm_locked(struct nst_zone *z, unsigned int order)
 	}
 	nst_lock_wait(&z->lock);
 	if (err)
-		nst_list_add_tail(&z->cold, &p->list);
+		cold_back_locked(z, p);
 	else
 		nst_buddy_put_locked(z, p, p->order);
 	nst_unlock(&z->lock);
@@ -223,6 +255,14 @@ out_unlock:
 	return err;
 }
 
+/* One that is larger will be cut: then less than that is idle. Locks: needs z->lock. */
+static int has_run_locked(const struct nst_zone *z, unsigned int mob, unsigned int order)
+{
+	while (order < NST_NR_ORDERS && !z->nr_free[mob][order])
+		order++;
+	return order < NST_NR_ORDERS;
+}
+
 /* A free run of @order, out of the lists, if that many pages were idle; or NULL. */
 static struct nst_page *take_idle(struct nst_zone *z, unsigned int order)
 {
@@ -231,8 +271,9 @@ static struct nst_page *take_idle(struct nst_zone *z, unsigned int order)
 
 	nst_lock_wait(&z->lock);
 	for (m = 0; m < NST_NR_MOBILITIES && !p; m++) {
-		if (z->lowest_free <= z->high + (1u << order) || !z->nr_free[m][order])
+		if (z->lowest_free <= z->high + (1u << order) || !has_run_locked(z, m, order))
 			continue;
+		z->lowest_free -= 1u << order; /* the rest has been idle as long */
 		p = nst_buddy_take_locked(z, order, m);
 		z->taken[m] -= 1u << order;
 	}
@@ -247,21 +288,42 @@ static void close_block(struct nst_zone *z, struct nst_page *p)
 	size_t block = (size_t)(p - a->pages) / NST_BLOCK_PAGES;
 
 	nst_page_set_state(p, NST_PAGE_TAIL);
-	/* Its descriptors too: whoever opens it prepares them. Refused: they stay, and are as good. */
-	nst_sys_purge(&a->pages[block * NST_BLOCK_PAGES], NST_BLOCK_PAGES * sizeof(*p));
 	nst_sys_uncommit((void *)(a->base + block * NST_BLOCK_BYTES), NST_BLOCK_BYTES);
 	nst_lock_wait(&z->grow);
 	nst_store_relaxed(&a->block[block], (u8)NST_BLOCK_COLD); /* no live object is in it */
 	z->hint[a - nst_arenas] = nst_min(z->hint[a - nst_arenas], block);
+	nst_block_forget(a, block, 1);
 	nst_unlock(&z->grow);
 }
 
-static void lay_cold(struct nst_zone *z, struct nst_page *p)
+/*
+ * A run joins its cold buddies. The whole block, if that is what they are now: it is on no list, and its pages
+ * can go like those of one that was given back whole. Else NULL.
+ */
+static struct nst_page *lay_cold(struct nst_zone *z, struct nst_page *p, unsigned int order)
 {
+	struct nst_arena *a = nst_arena_of_page(p);
+	size_t page = (size_t)(p - a->pages);
+
 	nst_lock_wait(&z->lock);
-	nst_page_set_state(p, NST_PAGE_COLD);
-	nst_list_add(&z->cold, &p->list);
+	nst_buddy_idle_locked(p, 1 << order);
+	for (; order < NST_BLOCK_ORDER; order++) {
+		struct nst_page *buddy = &a->pages[page ^ ((size_t)1 << order)];
+
+		if (nst_page_state(buddy) != NST_PAGE_COLD || buddy->order != order ||
+		    buddy->gen != z->gen)
+			break;
+		nst_list_del(&buddy->list);
+		nst_page_set_state(&a->pages[page | ((size_t)1 << order)], NST_PAGE_TAIL);
+		page &= ~((size_t)1 << order);
+	}
+	p = &a->pages[page];
+	if (order < NST_BLOCK_ORDER)
+		cold_in_locked(z, p, order);
+	else
+		nst_buddy_idle_locked(p, -(int)NST_BLOCK_PAGES);
 	nst_unlock(&z->lock);
+	return order < NST_BLOCK_ORDER ? NULL : p;
 }
 
 /* 1 if the kernel took it back. */
@@ -278,10 +340,10 @@ static int purge(struct nst_zone *z, struct nst_page *p, unsigned int order)
 	}
 	nst_resident_sub(pages);
 	nst_sub_relaxed(&z->ready_pages, pages);
-	if (order == NST_BLOCK_ORDER)
+	if (order < NST_BLOCK_ORDER)
+		p = lay_cold(z, p, order);
+	if (p)
 		close_block(z, p);
-	else
-		lay_cold(z, p);
 	return 1;
 }
 
@@ -304,10 +366,109 @@ unsigned int nst_zone_shrink(struct nst_zone *z, unsigned int blocks, unsigned i
 			k++;
 	if (n)
 		nst_span_cut_zone(z);
+	z->more_idle = (blocks && n == blocks) || (runs && k == runs);
+	if (z->more_idle)
+		return n + k;
 	nst_lock_wait(&z->lock);
 	z->lowest_free = z->free_pages;
 	nst_unlock(&z->lock);
 	return n + k;
+}
+
+/* All of it is free or cold, and not in one piece. */
+static int is_rest(struct nst_arena *a, size_t block)
+{
+	struct nst_page *p = &a->pages[block * NST_BLOCK_PAGES];
+
+	if (nst_load_relaxed(&a->block[block]) !=
+		    NST_BLOCK_READY || /* a hint, until z->lock is held */
+	    nst_hint(&a->block_idle[block]) != NST_BLOCK_PAGES)
+		return 0;
+	return nst_page_state(p) != NST_PAGE_FREE || nst_load_relaxed(&p->order) != NST_BLOCK_ORDER;
+}
+
+/* The first such block from *block of arena *i on; 0 if there is none. */
+static int find_rest(const struct nst_zone *z, u32 *i, size_t *block)
+{
+	size_t first, end;
+
+	for (; *i < nst_mm.nr_arenas; (*i)++, *block = 0) {
+		if (!nst_zone_part(z, &nst_arenas[*i], &first, &end))
+			continue;
+		for (*block = nst_max(*block, first); *block < nst_hint(&z->top[*i]); (*block)++)
+			if (is_rest(&nst_arenas[*i], *block))
+				return 1;
+	}
+	return 0;
+}
+
+/* The zone has @pages more than the high mark, if there is memory. */
+static int grow_beyond(struct nst_zone *z, u64 pages)
+{
+	int err = 0;
+
+	nst_lock_wait(&z->grow);
+	while (!err && nst_hint(&z->free_pages) < z->high + pages)
+		err = !nst_zone_may_add(STEP_PAGES) || (!z->open_arena && open_block_locked(z)) ||
+		      step_locked(z, STEP_PAGES);
+	nst_unlock(&z->grow);
+	return !err;
+}
+
+/* 1 if the block went. */
+static int close_rest(struct nst_zone *z, struct nst_arena *a, size_t block)
+{
+	struct nst_list chain;
+	int went = 0;
+	u64 pages;
+
+	nst_list_init(&chain);
+	nst_lock_wait(&z->lock);
+	pages = nst_buddy_block_locked(z, a, block, NULL);
+	nst_unlock(&z->lock);
+	if (!grow_beyond(z, pages))
+		return 0;
+	nst_lock_wait(&z->lock);
+	if (is_rest(a, block))
+		nst_buddy_block_locked(z, a, block, &chain);
+	nst_unlock(&z->lock);
+	while (!nst_list_empty(&chain)) {
+		struct nst_page *p = nst_container_of(chain.next, struct nst_page, list);
+
+		nst_list_del(&p->list);
+		went |= purge(z, p, p->order);
+	}
+	return went;
+}
+
+unsigned int nst_zone_compact(struct nst_zone *z, unsigned int blocks)
+{
+	unsigned int n = 0;
+	size_t block = 0, next;
+	u32 i = 0, k;
+
+	for (; n < blocks && find_rest(z, &i, &block); block++) {
+		k = i;
+		next = block + 1;
+		/* Of two the pages fit into one, and there is always one that is open, or comes to be. */
+		if (!nst_hint(&z->open_arena) && !n && !find_rest(z, &k, &next))
+			break;
+		n += (unsigned int)close_rest(z, &nst_arenas[i], block);
+	}
+	return n;
+}
+
+void nst_zone_forget_idle(struct nst_zone *z)
+{
+	size_t block, end;
+	u32 i;
+
+	for (i = 0; i < nst_mm.nr_arenas; i++)
+		if (nst_zone_part(z, &nst_arenas[i], &block, &end))
+			for (; block < z->top[i]; block++)
+				if (nst_arenas[i].block[block] == NST_BLOCK_READY ||
+				    nst_arenas[i].block[block] == NST_BLOCK_OPEN)
+					nst_arenas[i].block_idle[block] = 0;
 }
 
 size_t nst_zone_open_bytes(struct nst_arena *a, size_t block)

@@ -50,6 +50,27 @@ static void split_and_merge(void)
 	own_audit();
 }
 
+/* Of two blocks with runs of one order the fuller one is filled up, the other left to empty, whoever freed last. */
+static void fullest_first(void)
+{
+	struct nst_page *fuller, *emptier;
+	unsigned int i, k, wrong = 0;
+
+	for (k = 0; k <= 2; k += 2) {
+		own_zone_begin();
+		fuller = own_block(NST_MOB_MOVABLE);
+		emptier = own_block(NST_MOB_MOVABLE);
+		own_put(emptier, NST_BLOCK_ORDER - 1);
+		for (i = NST_BLOCK_PAGES / 2; i < NST_BLOCK_PAGES; i += 2)
+			own_put((i % 4 == k ? fuller : emptier) + i, 0);
+		for (i = 0; i < NST_BLOCK_PAGES / 8; i++)
+			wrong += own_block_number(own_take(0, NST_MOB_MOVABLE)) != 0;
+		own_audit();
+	}
+	check(wrong == 0, "what is in use is filled up before what is nearly free",
+	      "%u pages of 128 were taken from the emptier block", wrong);
+}
+
 static void shuffle(struct rng *rng, size_t n)
 {
 	for (size_t i = n; i > 1; i--) {
@@ -415,6 +436,7 @@ int main(int argc, char **argv)
 	fallback_order();
 	steal();
 	batches();
+	fullest_first();
 	storm(&rng);
 	corrupt();
 	return check_status();

@@ -240,7 +240,9 @@ static void another_arena(void)
 	check(nst_zone_grow(zone, NST_BLOCK_ORDER) == 0 && nst_mm.nr_arenas == 2 &&
 		      rose_by(before, NST_BLOCK_PAGES),
 	      "a used up arena gets a second beside it", "%u arenas", nst_mm.nr_arenas);
-	p = take(NST_BLOCK_ORDER);
+	do { /* free blocks of the first come before it */
+		p = take(NST_BLOCK_ORDER);
+	} while (nst_arena_of_page(p) != &nst_arenas[1]);
 	check(nst_arena_of_page(p) == &nst_arenas[1] && nst_page_node(p) == 0 &&
 		      nst_page_of(nst_page_address(p)) == p,
 	      "whose pages are found from their addresses", "%p", nst_page_address(p));
@@ -455,7 +457,7 @@ static void cold_runs(void)
 	nst_buddy_check(zone);
 	nst_unlock(&zone->lock);
 	size_t lowest = lowest_cold(&nst_arenas[0]);
-	while (n--)
+	for (n = 0; zone->free_pages < before.free && n < 64; n++)
 		if (nst_zone_grow(zone, 0))
 			check_broken("a run made ready again");
 	check(rose_by(before, 0) && lowest_cold(&nst_arenas[0]) == lowest,
@@ -469,6 +471,76 @@ static void cold_runs(void)
 	n = nst_zone_shrink(zone, 0, 1000);
 	check(n == 0 && rose_by(before, 0), "a run that the kernel refuses is kept", "%u went", n);
 	nst_test_fail[NST_FAIL_PURGE] = 0;
+	audit();
+}
+
+/* Halves of a block that nobody else has; 256 pages more are idle. An open block, and nothing cold, is beside it. */
+static struct nst_page *halves(void)
+{
+	struct nst_page *p;
+
+	do {
+		more_blocks(1);
+		p = take(NST_BLOCK_ORDER);
+	} while (zone->free_pages < zone->high + NST_BLOCK_PAGES / 2);
+	while (!nst_list_empty(&zone->cold) || !zone->open_arena)
+		if (nst_zone_grow(zone, 0))
+			check_broken("an open block");
+	p[NST_BLOCK_PAGES / 2].order = p->order = NST_BLOCK_ORDER - 1;
+	nst_page_set_state(&p[NST_BLOCK_PAGES / 2], NST_PAGE_PCP);
+	return p;
+}
+
+static u8 state_of(const struct nst_page *p)
+{
+	struct nst_arena *a = nst_arena_of_page(p);
+
+	return a->block[(size_t)(p - a->pages) / NST_BLOCK_PAGES];
+}
+
+static void give_back_run(struct nst_page *p)
+{
+	put(p);
+	nst_zone_shrink(zone, 0, 0);
+	while (nst_page_state(p) != NST_PAGE_COLD)
+		if (!nst_zone_shrink(zone, 0, 1))
+			check_broken("a run given back");
+}
+
+/* A block that went in pieces is a whole one again. */
+static void pieces(void)
+{
+	struct nst_page *p = halves();
+	u64 high;
+
+	give_back_run(p);
+	check(state_of(p) == NST_BLOCK_READY, "of a block in use, a part is given back", "all is");
+	put(p + NST_BLOCK_PAGES / 2);
+	nst_zone_shrink(zone, 0, 0);
+	while (state_of(p) != NST_BLOCK_COLD && nst_zone_shrink(zone, 0, 1))
+		;
+	check(state_of(p) == NST_BLOCK_COLD, "with its last part it is closed", "it is in state %u",
+	      state_of(p));
+	p = halves();
+	give_back_run(p);
+	nst_test_fail[NST_FAIL_POPULATE] = -1;
+	put(p + NST_BLOCK_PAGES / 2);
+	high = zone->high;
+	zone->high = zone->free_pages;
+	check(nst_zone_compact(zone, 8) == 0 && state_of(p) == NST_BLOCK_READY &&
+		      zone->free_pages == zone->high,
+	      "a block whose rest is needed stays, if no other memory can be had", "%llu pages",
+	      (unsigned long long)zone->free_pages);
+	nst_test_fail[NST_FAIL_POPULATE] = 0;
+	check(nst_zone_compact(zone, 8) == 1 && state_of(p) == NST_BLOCK_COLD &&
+		      zone->free_pages >= zone->high,
+	      "it is closed once another block has as much", "state %u, %llu pages", state_of(p),
+	      (unsigned long long)zone->free_pages);
+	zone->high = high;
+	check(nst_zone_compact(zone, 8) == 0, "and then there is none", "there is");
+	while (!nst_list_empty(&zone->cold))
+		nst_zone_grow(zone, 0);
+	more_blocks(1);
 	audit();
 }
 
@@ -491,6 +563,7 @@ int main(int argc, char **argv)
 	refused(NST_FAIL_COMMIT, "memory that cannot be made writable is refused, then there");
 	refused(NST_FAIL_POPULATE, "memory that cannot be made resident is refused, then there");
 	cold_runs();
+	pieces();
 	another_arena();
 	return check_status();
 }

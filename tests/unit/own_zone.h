@@ -45,6 +45,14 @@ static inline u8 *own_mobility(const struct nst_page *p)
 	return &a->block_mob[(size_t)(p - a->pages) / NST_BLOCK_PAGES];
 }
 
+/* How many of its pages are free, or cold. */
+static inline u16 *own_idle(const struct nst_page *p)
+{
+	struct nst_arena *a = nst_arena_of_page(p);
+
+	return &a->block_idle[(size_t)(p - a->pages) / NST_BLOCK_PAGES];
+}
+
 /* The first page of a block of mobility @mob, all of it in use: the test puts what is to be free. */
 static inline struct nst_page *own_block(unsigned int mob)
 {
@@ -56,6 +64,7 @@ static inline struct nst_page *own_block(unsigned int mob)
 	for (size_t i = 0; i < NST_BLOCK_PAGES; i++)
 		nst_page_set_state(&p[i], NST_PAGE_TAIL);
 	*own_mobility(p) = (u8)mob;
+	*own_idle(p) = 0;
 	return p;
 }
 
