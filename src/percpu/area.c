@@ -402,7 +402,7 @@ struct nst_pcs *nst_pcs_grow(struct nst_pcs *old, u32 cap)
 	u32 i;
 
 	if (cap <= note_of(old)->room) {
-		old->cap = cap;
+		nst_store_relaxed(&old->cap, cap); /* others look at it */
 		return old;
 	}
 	s = new_stack(cap, cap);
@@ -448,9 +448,12 @@ u32 nst_pcs_cap(const struct nst_pcs_table *t, unsigned int i)
 void *nst_pcs_peek(const struct nst_pcs_table *t, unsigned int i, u32 k)
 {
 	struct nst_pcs *s = stack_number(t, i);
+	void *p = s && k < nst_load_relaxed(&s->count) ? nst_load_relaxed(&s->obj[k]) : NULL;
 
-	return s && k < nst_load_relaxed(&s->count) ? nst_load_relaxed(&s->obj[k])
-						    : NULL; /* as above */
+	/* relaxed: at some moment, and the sequence's commit came after what it committed */
+	if (p)
+		nst_tsan_acquire(p);
+	return p;
 }
 
 void nst_pcs_widen(struct nst_pcs_table *t, unsigned int i)
@@ -464,7 +467,7 @@ void nst_pcs_widen(struct nst_pcs_table *t, unsigned int i)
 void nst_pcs_narrow(const struct nst_pcs_table *t, struct nst_pcs *s)
 {
 	if (s->count <= t->cap && !note_of(s)->stock)
-		s->cap = t->cap;
+		nst_store_relaxed(&s->cap, t->cap); /* as in nst_pcs_grow() */
 }
 
 u32 nst_pcs_stock(const struct nst_pcs_table *t, unsigned int i)
