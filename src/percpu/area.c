@@ -218,6 +218,7 @@ static int ensure_entries(struct nst_pcs_table *t)
 	real = new_table();
 	if (!real)
 		return -12;
+	nst_tsan_release(real);
 	/* Pairs with: nst_pcs_real(). */
 	nst_store_release(&t->real, real);
 	return 0;

@@ -55,7 +55,10 @@ static inline struct nst_stripe *nst_pcs_stripes(const struct nst_pcs_table *t)
 static inline struct nst_pcs **nst_pcs_real(const struct nst_pcs_table *t)
 {
 	/* Pairs with: nst_store_release() in ensure_entries(), by the address: it is read through this. */
-	return nst_load_relaxed(&t->real);
+	struct nst_pcs **real = nst_load_relaxed(&t->real);
+
+	nst_tsan_acquire(real); /* which knows no order by address */
+	return real;
 }
 
 /* ---- area.c ---- */
