@@ -242,11 +242,12 @@ static size_t pcs_bytes(u32 room)
 static struct nst_pcs *new_stack(u32 cap, u32 room)
 {
 	struct note *note = nst_meta_alloc(pcs_bytes(room));
-	struct nst_pcs *s = (struct nst_pcs *)(void *)(note + 1);
+	struct nst_pcs *s;
 
 	if (!note)
 		return NULL;
 	note->room = room;
+	s = (struct nst_pcs *)(void *)(note + 1);
 	s->cap = cap;
 	return s;
 }
