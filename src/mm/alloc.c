@@ -159,10 +159,12 @@ static void move_contents(void *to, void *ptr, const struct nst_page *p, size_t 
 /* What grows by realloc() once more will again: a run gets up to a quarter more, so that it mostly stays. */
 static void *grown(size_t size, size_t have, nst_mode_t mode, struct nst_site site)
 {
-	size_t step = (size_t)1 << (nst_log2(size) - 2), roomy = nst_round_up(size, step);
+	size_t roomy = SIZE_MAX;
 	void *to = NULL;
 
-	if (size > have && have > NST_CLASS_MAX && roomy <= NST_BLOCK_BYTES)
+	if (size > have && have > NST_CLASS_MAX)
+		roomy = nst_round_up(size, (size_t)1 << (nst_log2(size) - 2));
+	if (roomy <= NST_BLOCK_BYTES)
 		to = nst_size_alloc_slow(roomy, 1, mode, site);
 	return to ? to : nst_size_alloc_slow(size, 1, mode, site);
 }
