@@ -355,14 +355,14 @@ static void flood(struct party *p)
 	}
 }
 
-/* A run of pages when this CPU's own list has none: from the zone. */
-static void dry(struct party *p)
+/* One of a kind of which this CPU has none left: from the zone, or from a sheaf of the barn. */
+static void dry(struct party *p, unsigned int kind)
 {
-	static void *pages[FLOOD];
-	struct object o = {.kind = 2, .bytes = (uint32_t)NST_PAGE_SIZE};
+	static void *ptr[FLOOD];
+	struct object o = {.kind = kind, .bytes = bytes_of(p, kind)};
 	unsigned int nr = 0;
 
-	while (nr < FLOOD && (pages[nr] = nst_pages_alloc(0, NST_FASTTRY)))
+	while (nr < FLOOD && (ptr[nr] = get_fast(&o)))
 		nr++;
 	t.kind = 1;
 	t.pairs = 1;
@@ -371,8 +371,8 @@ static void dry(struct party *p)
 		keep(p, o);
 	}
 	t.pairs = 0;
-	while (nr)
-		nst_pages_free(pages[--nr]);
+	for (o.ptr = NULL; nr; put_ordinary(&o))
+		o.ptr = ptr[--nr];
 }
 
 /* Waves of gets and frees: stacks run empty and overflow, slabs come and go. */
@@ -392,7 +392,8 @@ static void wave(struct party *p)
 		fresh_wave(p);
 	else
 		flood(p);
-	dry(p);
+	dry(p, 2);
+	dry(p, 0);
 	if (rng_below(&p->rng, 4) == 0)
 		nst_maintain();
 }
