@@ -206,26 +206,38 @@ size_t nst_buddy_take_batch_locked(struct nst_zone *z, unsigned int order, unsig
 	return n;
 }
 
-void nst_buddy_put_locked(struct nst_zone *z, struct nst_page *p, unsigned int order)
+struct nst_page *nst_buddy_join_locked(struct nst_zone *z, struct nst_page *p, unsigned int *order,
+				       enum nst_page_state state)
 {
 	struct nst_arena *a = nst_arena_of_page(p);
 	size_t page = (size_t)(p - a->pages);
+
+	for (; *order < NST_BLOCK_ORDER; ++*order) {
+		size_t half = (size_t)1 << *order;
+		struct nst_page *buddy = &a->pages[page ^ half];
+
+		if (nst_page_state(buddy) != state || buddy->order != *order ||
+		    buddy->gen != z->gen)
+			break;
+		if (state == NST_PAGE_FREE)
+			list_out(z, buddy);
+		else
+			nst_list_del(&buddy->list);
+		nst_page_set_state(&a->pages[page | half], NST_PAGE_TAIL);
+		page &= ~half;
+	}
+	return &a->pages[page];
+}
+
+void nst_buddy_put_locked(struct nst_zone *z, struct nst_page *p, unsigned int order)
+{
 	unsigned int mob = *block_mobility(p);
 
 	nst_assert(nst_lock_is_mine(&z->lock));
 	nst_hint_set(&z->free_pages, z->free_pages + (1ull << order));
 	nst_buddy_idle_locked(p, 1 << order);
-	for (; order < NST_BLOCK_ORDER; order++) {
-		struct nst_page *buddy = &a->pages[page ^ ((size_t)1 << order)];
-
-		if (nst_page_state(buddy) != NST_PAGE_FREE || buddy->order != order ||
-		    buddy->gen != z->gen)
-			break;
-		list_out(z, buddy);
-		nst_page_set_state(&a->pages[page | ((size_t)1 << order)], NST_PAGE_TAIL);
-		page &= ~((size_t)1 << order);
-	}
-	list_in(z, &a->pages[page], order, mob);
+	p = nst_buddy_join_locked(z, p, &order, NST_PAGE_FREE);
+	list_in(z, p, order, mob);
 }
 
 void nst_buddy_check(struct nst_zone *z)

@@ -297,6 +297,9 @@ void nst_buddy_idle_locked(const struct nst_page *p, int pages);
 size_t nst_buddy_take_batch_locked(struct nst_zone *z, unsigned int order, unsigned int mob,
 				   u64 floor, struct nst_page **runs, size_t nr);
 void nst_buddy_put_locked(struct nst_zone *z, struct nst_page *p, unsigned int order);
+/* @p and its buddies of @state (free or cold), off their lists, as one run: its first page, and *order. */
+struct nst_page *nst_buddy_join_locked(struct nst_zone *z, struct nst_page *p, unsigned int *order,
+				       enum nst_page_state state);
 void nst_buddy_check(struct nst_zone *z);
 
 /* ---- zone.c: watermarks, growing and shrinking ---- */

@@ -302,22 +302,9 @@ static void close_block(struct nst_zone *z, struct nst_page *p)
  */
 static struct nst_page *lay_cold(struct nst_zone *z, struct nst_page *p, unsigned int order)
 {
-	struct nst_arena *a = nst_arena_of_page(p);
-	size_t page = (size_t)(p - a->pages);
-
 	nst_lock_wait(&z->lock);
 	nst_buddy_idle_locked(p, 1 << order);
-	for (; order < NST_BLOCK_ORDER; order++) {
-		struct nst_page *buddy = &a->pages[page ^ ((size_t)1 << order)];
-
-		if (nst_page_state(buddy) != NST_PAGE_COLD || buddy->order != order ||
-		    buddy->gen != z->gen)
-			break;
-		nst_list_del(&buddy->list);
-		nst_page_set_state(&a->pages[page | ((size_t)1 << order)], NST_PAGE_TAIL);
-		page &= ~((size_t)1 << order);
-	}
-	p = &a->pages[page];
+	p = nst_buddy_join_locked(z, p, &order, NST_PAGE_COLD);
 	if (order < NST_BLOCK_ORDER)
 		cold_in_locked(z, p, order);
 	else
