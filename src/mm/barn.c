@@ -214,7 +214,7 @@ static void flush_to_node(struct nst_cache *c, unsigned int node, void **obj,
 
 	nst_lock_wait(&n->slab);
 	for (i = 0; i < nr; i++) {
-		if (!slab[i] || (nst_sys_cpus.nr_nodes > 1 && nst_page_node(slab[i]) != node))
+		if (!slab[i] || nst_page_node(slab[i]) != node)
 			continue;
 		gone[nr_gone] = nst_slab_put_locked(c, n, slab[i], obj[i]);
 		nr_gone += gone[nr_gone] != NULL;

@@ -51,9 +51,13 @@ void *nst_page_address(const struct nst_page *p)
 
 unsigned int nst_page_node(const struct nst_page *p)
 {
-	struct nst_arena *a = nst_arena_of_page(p);
-	size_t block = (size_t)(p - a->pages) / NST_BLOCK_PAGES;
+	struct nst_arena *a;
+	size_t block;
 
+	if (nst_sys_cpus.nr_nodes == 1)
+		return 0;
+	a = nst_arena_of_page(p);
+	block = (size_t)(p - a->pages) / NST_BLOCK_PAGES;
 	return a->first_node + (unsigned int)(block / a->blocks_per_node);
 }
 
@@ -69,24 +73,31 @@ static int is_split(u8 block_state)
 	return block_state == NST_BLOCK_OPEN || block_state == NST_BLOCK_READY;
 }
 
+/* Where the descriptor of the run of @order around @addr is, if there is one. */
+static struct nst_page *run_at(const struct nst_arena *a, const void *addr, unsigned int order)
+{
+	size_t page = ((uintptr_t)addr - a->base) >> NST_PAGE_SHIFT;
+
+	return &a->pages[page & ~(((size_t)1 << order) - 1)];
+}
+
 struct nst_page *nst_page_of(const void *addr)
 {
 	struct nst_arena *a = arena_with((uintptr_t)addr);
-	size_t page, block;
 	unsigned int order;
+	size_t block;
 	u8 state;
 
 	if (!a)
 		return NULL;
-	page = ((uintptr_t)addr - a->base) >> NST_PAGE_SHIFT;
-	block = page / NST_BLOCK_PAGES;
+	block = ((uintptr_t)addr - a->base) / NST_BLOCK_BYTES;
 	state = nst_load_relaxed(&a->block[block]); /* relaxed: a live object's block is settled */
 	if (state == NST_BLOCK_LARGE || state == NST_BLOCK_LARGE_TAIL)
 		return large_head(a, block);
 	if (!is_split(state))
 		return NULL;
 	for (order = 0; order <= NST_BLOCK_ORDER; order++) {
-		struct nst_page *p = &a->pages[page & ~(((size_t)1 << order) - 1)];
+		struct nst_page *p = run_at(a, addr, order);
 
 		if (nst_page_state(p) != NST_PAGE_TAIL)
 			return nst_load_relaxed(&p->order) >= order ? p : NULL; /* as state */
@@ -96,20 +107,23 @@ struct nst_page *nst_page_of(const void *addr)
 
 struct nst_page *nst_slab_near(const void *addr, unsigned int order)
 {
-	struct nst_arena *a = arena_with((uintptr_t)addr);
-	size_t run = (size_t)1 << order;
+	const struct nst_arena *a = arena_with((uintptr_t)addr);
 
-	return a ? &a->pages[((uintptr_t)addr - a->base) >> NST_PAGE_SHIFT & ~(run - 1)] : NULL;
+	return a ? run_at(a, addr, order) : NULL;
 }
 
 struct nst_page *nst_slab_of(const void *addr, unsigned int order)
 {
-	struct nst_arena *a = arena_with((uintptr_t)addr);
-	struct nst_page *p = nst_slab_near(addr, order);
+	const struct nst_arena *a = arena_with((uintptr_t)addr);
+	struct nst_page *p;
 
-	if (p && is_split(nst_load_relaxed(&a->block[(size_t)(p - a->pages) / NST_BLOCK_PAGES])) &&
+	if (!a)
+		return NULL;
+	p = run_at(a, addr, order);
+	/* relaxed: as in nst_page_of() */
+	if (is_split(nst_load_relaxed(&a->block[((uintptr_t)addr - a->base) / NST_BLOCK_BYTES])) &&
 	    nst_page_state(p) == NST_PAGE_SLAB && nst_load_relaxed(&p->order) == order)
-		return p; /* relaxed: as state */
+		return p;
 	return nst_page_of(addr);
 }
 
