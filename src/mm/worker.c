@@ -161,15 +161,11 @@ static unsigned int purge_zone(struct nst_zone *z, int now, int again)
 	return n;
 }
 
-/* Once in PURGE_NS; and again in each pass until all is gone that was idle then. */
-static int purge(int now)
+/* Where it is @due; and again in each pass until all is gone that was idle then. @now: all of it. */
+static int purge(int due, int now)
 {
-	u64 ns = nst_sys_now_ns();
-	int due = now || ns - worker.purged_at >= PURGE_NS;
 	unsigned int i, n = 0;
 
-	if (due)
-		worker.purged_at = ns;
 	for (i = 0; i < nst_sys_cpus.nr_nodes; i++) {
 		if (due)
 			n += nst_large_age(&nst_zones[i], now);
@@ -179,13 +175,12 @@ static int purge(int now)
 	return n != 0;
 }
 
-static int is_time_to_look(void)
+/* The time of @at has come, or it is to be @now. */
+static int is_due(u64 *at, u64 ns, u64 period_ns, int now)
 {
-	u64 now = nst_sys_now_ns();
-
-	if (now - worker.looked_at < LOOK_NS)
+	if (!now && ns - *at < period_ns)
 		return 0;
-	worker.looked_at = now;
+	*at = ns;
 	return 1;
 }
 
@@ -203,8 +198,9 @@ static void end_pass(void)
 
 int nst_maintain_pass(unsigned int what)
 {
+	int found, look, now = (what & NST_PASS_PURGE) != 0;
 	unsigned int i;
-	int found, look;
+	u64 ns;
 
 	if (!begin_pass()) {
 		if (what & NST_PASS_NOW)
@@ -212,14 +208,15 @@ int nst_maintain_pass(unsigned int what)
 		return 0;
 	}
 	nst_store_relaxed(&worker.flag, 0u); /* what is flagged from here on is for the next pass */
-	look = is_time_to_look();
+	ns = nst_sys_now_ns();
+	look = is_due(&worker.looked_at, ns, LOOK_NS, 0);
 	found = nst_fork_make_ready();
 	found |= nst_side_drain() != 0;
 	found |= nst_large_drain() != 0;
 	for (i = 0; i < nst_sys_cpus.nr_nodes; i++)
 		found |= pass_zone(&nst_zones[i], look);
 	found |= pass_caches(look);
-	found |= purge((what & NST_PASS_PURGE) != 0);
+	found |= purge(is_due(&worker.purged_at, ns, PURGE_NS, now), now);
 	nst_budget_refill();
 	if (found)
 		nst_stats_move();
