@@ -22,6 +22,11 @@
 u64 nst_large_count, nst_large_pages;
 static struct nst_page *freed; /* CAS push, exchange take */
 
+static size_t blocks_for(u64 bytes)
+{
+	return (bytes + NST_BLOCK_BYTES - 1) / NST_BLOCK_BYTES;
+}
+
 static int is_free(u8 state)
 {
 	return state <= NST_BLOCK_FREE_LAST || state == NST_BLOCK_HOLE;
@@ -133,7 +138,7 @@ static void wipe(void *addr, size_t bytes)
 
 void *nst_large_alloc(size_t bytes, size_t align, nst_mode_t mode, enum nst_null_reason *why)
 {
-	size_t nr = (bytes + NST_BLOCK_BYTES - 1) / NST_BLOCK_BYTES;
+	size_t nr = blocks_for(bytes);
 	u64 pages = nst_pages_of(bytes), max = nst_option(NST_OPT_max) >> NST_PAGE_SHIFT;
 	struct nst_page *p;
 	int dirty;
@@ -176,15 +181,10 @@ int nst_large_extend(struct nst_page *p, size_t bytes)
 	return 1;
 }
 
-static size_t blocks_of(const struct nst_page *p)
-{
-	return (p->free[NST_PAGE_BYTES_WORD] + NST_BLOCK_BYTES - 1) / NST_BLOCK_BYTES;
-}
-
 void nst_large_free(struct nst_page *p)
 {
 	struct nst_page *head;
-	int much = blocks_of(p) > KEEP_MOST;
+	int much = blocks_for(p->free[NST_PAGE_BYTES_WORD]) > KEEP_MOST;
 
 	nst_page_set_state(p, NST_PAGE_LARGE_FREED); /* so that a second free is seen */
 	do {
@@ -217,7 +217,7 @@ static void set_free_locked(struct nst_zone *z, struct nst_arena *a, size_t bloc
 
 	for (i = 0; i < nr; i++)
 		nst_store_relaxed(&a->block[block + i], (u8)state); /* nobody has an address */
-	if (nr && state == NST_BLOCK_COLD)
+	if (state == NST_BLOCK_COLD)
 		nst_block_forget(a, block, nr);
 	z->hint[a - nst_arenas] = nst_min(z->hint[a - nst_arenas], block);
 }
@@ -235,8 +235,8 @@ static int put_away(struct nst_page *p)
 {
 	struct nst_arena *a = nst_arena_of_page(p);
 	struct nst_zone *z = &nst_zones[nst_page_node(p)];
-	size_t block = (size_t)(p - a->pages) / NST_BLOCK_PAGES, nr = blocks_of(p);
-	u64 pages = nst_pages_of(p->free[NST_PAGE_BYTES_WORD]);
+	u64 bytes = p->free[NST_PAGE_BYTES_WORD], pages = bytes >> NST_PAGE_SHIFT;
+	size_t block = (size_t)(p - a->pages) / NST_BLOCK_PAGES, nr = blocks_for(bytes);
 	int keep = may_keep(z, nr);
 
 	if (!keep && !purge_blocks(z, a, block, nr))
@@ -246,7 +246,7 @@ static int put_away(struct nst_page *p)
 	set_free_locked(z, a, block, nr, keep ? NST_BLOCK_KEPT : NST_BLOCK_COLD);
 	nst_hint_set(&z->kept, z->kept + (keep ? nr : 0));
 	if (nst_hint(&nst_span_limited))
-		nst_span_cut_locked(a, nst_round_down(block, 2ul), nst_round_up(block + nr, 2ul));
+		nst_span_cut_locked(a, block, block + nr);
 	nst_unlock(&z->grow);
 	nst_sub_relaxed(&nst_large_count, 1);
 	nst_sub_relaxed(&nst_large_pages, pages);
@@ -275,7 +275,9 @@ static size_t age_locked(struct nst_zone *z, struct nst_arena *a, size_t most)
 		return 0;
 	for (; end > first && z->kept && gone < most; end -= nst_max(n, 1)) {
 		n = kept_long_locked(a, first, end);
-		if (n && !purge_blocks(z, a, end - n, n))
+		if (!n)
+			continue;
+		if (!purge_blocks(z, a, end - n, n))
 			break;
 		set_free_locked(z, a, end - n, n, NST_BLOCK_COLD);
 		nst_hint_set(&z->kept, z->kept - n);

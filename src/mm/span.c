@@ -76,9 +76,9 @@ static void cut_row_locked(struct nst_arena *a, size_t block, size_t nr)
 
 void nst_span_cut_locked(struct nst_arena *a, size_t first, size_t end)
 {
-	size_t b = nst_round_up(first, (size_t)PAIR), row = 0;
+	size_t b = nst_round_down(first, (size_t)PAIR), row = 0;
 
-	for (; b + PAIR <= end; b += PAIR) {
+	for (end = nst_round_up(end, (size_t)PAIR); b < end; b += PAIR) {
 		if (is_free_pair(a, b)) {
 			row += PAIR;
 			continue;
