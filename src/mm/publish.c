@@ -127,8 +127,10 @@ static void copy_out(struct nst_stats_page *page, const struct nst_stats_page *d
 	size_t i, end = ROWS + draft->nr_rows * ROW;
 	u64 word, sequence = page->sequence;
 
-	nst_store_relaxed(&page->sequence,
-			  sequence + 1); /* relaxed: each store below is after it */
+#if !(defined(NST_TEST) && defined(NST_BUSTED) && NST_BUSTED == 5) /* never odd: torn */
+	/* relaxed: each store below is after it */
+	nst_store_relaxed(&page->sequence, sequence + 1);
+#endif
 	for (i = SNAPSHOT; i < end; i += 8) {
 		__builtin_memcpy(&word, (const char *)draft + i, 8);
 		/* Pairs with: nst_load_acquire() in copy_words(). */
