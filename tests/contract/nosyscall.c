@@ -421,10 +421,11 @@ static void verdict(const struct report *r)
 	check_queues(r);
 }
 
-static long ops_here(void)
+static long ops_here(int storm)
 {
 	const char *conf = getenv("NOSTALL_CONF");
-	long plain = 10000000;
+	/* Under a storm each takes several times as long. */
+	long plain = storm ? 3000000 : 10000000;
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 	plain = 300000;
@@ -443,14 +444,15 @@ int main(int argc, char **argv)
 	int status, rc;
 
 	conf_apply(argv);
-	t.ops = (uint64_t)ops_here();
 	if (argc > 1 && !strcmp(argv[1], "--child")) {
 		t.report = shared_memory_of(sizeof(*t.report), REPORT_FD);
+		t.ops = (uint64_t)ops_here(!strcmp(variant, "storm"));
 		t.seed = strtoull(getenv("NST_SEED"), NULL, 0);
 		child(variant);
 	}
 	char text[32];
 	variant = argc > 1 && !strcmp(argv[1], "storm") ? "storm" : "plain";
+	t.ops = (uint64_t)ops_here(variant[0] == 's');
 	t.seed = seed_of(variant[0] == 's' ? argc - 1 : argc, variant[0] == 's' ? argv + 1 : argv);
 	snprintf(text, sizeof(text), "%llu", (unsigned long long)t.seed);
 	setenv("NST_SEED", text, 1);
