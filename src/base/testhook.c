@@ -9,6 +9,7 @@ void (*nst_test_held)(int lock_class);
 uint32_t nst_test_delay[NST_NR_SEQS][NST_SEQ_POINTS];
 uint64_t nst_test_restarts[NST_NR_SEQS];
 long nst_test_fail[NST_NR_FAILS];
+int nst_test_fail_on;
 uint64_t nst_test_now_ns;
 NST_TLS unsigned int nst_test_holding[8];
 NST_TLS unsigned int nst_test_in_stripe;
@@ -20,7 +21,9 @@ int nst_test_should_fail(enum nst_fail what)
 	if (n < 0)
 		return 1;
 	while (n > 0) {
-		if (nst_cas_relaxed(&nst_test_fail[what], n, n - 1))
+		long next = n == 1 && nst_test_fail_on ? -1 : n - 1;
+
+		if (nst_cas_relaxed(&nst_test_fail[what], n, next))
 			return n == 1;
 		n = nst_load_relaxed(&nst_test_fail[what]);
 	}

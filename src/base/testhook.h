@@ -18,6 +18,7 @@ enum nst_seq { NST_SEQ_POP, NST_SEQ_PUSH, NST_SEQ_POPN, NST_SEQ_PUSHN, NST_NR_SE
 /* What can be made to fail. */
 enum nst_fail {
 	NST_FAIL_RESERVE,    /* reserving address space */
+	NST_FAIL_RELEASE,    /* giving address space back */
 	NST_FAIL_COMMIT,     /* making address space writable */
 	NST_FAIL_POPULATE,   /* making pages resident */
 	NST_FAIL_PURGE,	     /* giving pages back */
@@ -38,6 +39,8 @@ extern uint32_t nst_test_delay[NST_NR_SEQS][NST_SEQ_POINTS];
 extern uint64_t nst_test_restarts[NST_NR_SEQS];
 /* 0: never; n: fail the n-th from now; negative: fail every one until set again. */
 extern long nst_test_fail[NST_NR_FAILS];
+/* 1: with the n-th fail all that come after it. */
+extern int nst_test_fail_on;
 /* Locks of each class that this thread holds right now (for handlers that ask where they hit). */
 extern __thread unsigned int nst_test_holding[8] __attribute__((tls_model("initial-exec")));
 /* 1 while this thread is in a stripe of the none form. */

@@ -40,6 +40,8 @@ static int failed(long ret)
 
 int nst_sys_release(void *addr, size_t bytes)
 {
+	if (nst_test_should_fail(NST_FAIL_RELEASE))
+		return -12;
 	return (int)nst_syscall(SYS_munmap, (long)addr, (long)bytes, 0, 0, 0, 0);
 }
 

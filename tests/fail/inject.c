@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * inject.c - everything that can fail is made to, the n-th time, for every n until none is left.
- *
- *	for each kind of failure: n = 1, 2, 3 ...: a new process in which the n-th of its kind fails,
- *	from the library's first instruction on, runs one scenario; done when the n-th is not reached
- *	then: a process in which all of that kind fail, always
+ * inject.c - the library's own calls, while everything that can fail is made to, the n-th time, for every n
+ * until none is left (rounds.h), from the library's first instruction on.
  *
  * Nothing may crash or hang, nothing may be lost or handed out twice, what is returned is what the
  * header says, and once the failure is over all requests succeed again.
@@ -17,58 +14,17 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include "mm/mm.h"
 #include "common/mix.h"
 #include "common/owner.h"
 #include "common/pattern.h"
 #include "common/trap.h"
+#include "rounds.h"
 
-#define REPORT_FD 201
-#define ALWAYS (-1L)
 #define NR_AFTER 300
 
-struct report {
-	int reached;  /* the failure happened */
-	int needless; /* it could not */
-	int line;     /* where the scenario found something wrong */
-	char what[120];
-};
-
-static const char *const kinds[] = {
-	[NST_FAIL_RESERVE] = "reserve",	  [NST_FAIL_COMMIT] = "commit",
-	[NST_FAIL_POPULATE] = "populate", [NST_FAIL_PURGE] = "purge",
-	[NST_FAIL_META] = "meta",	  [NST_FAIL_MEMBARRIER] = "membarrier",
-	[NST_FAIL_THREAD] = "thread",	  [NST_FAIL_TRYLOCK] = "trylock",
-	[NST_FAIL_MOVE] = "move",
-};
-
-static struct report *report;
 static struct mix_caches caches;
 
-/* Before the library's own constructor: its start is part of the scenario. */
-__attribute__((constructor(101))) static void arm(void)
-{
-	const char *kind = getenv("TEST_FAIL_KIND"), *n = getenv("TEST_FAIL_N");
-
-	if (kind && n)
-		nst_test_fail[atoi(kind)] = atol(n);
-}
-
 /* ---- the scenario ---- */
-
-static void wrong(int line, const char *what)
-{
-	if (report->line)
-		return;
-	report->line = line;
-	snprintf(report->what, sizeof(report->what), "%s", what);
-}
-
-#define WANT(condition)                                                                            \
-	do {                                                                                       \
-		if (!(condition))                                                                  \
-			wrong(__LINE__, #condition);                                               \
-	} while (0)
 
 static int has_caches(void)
 {
@@ -187,7 +143,7 @@ static void in_child(void)
 		steps(MIX_ORDINARY, 6, 300);
 		nst_maintain();
 		fflush(stdout);
-		_exit(report->line != 0);
+		_exit(rounds_is_wrong());
 	}
 	WANT(child_wait(pid, 20, &status) == 0 && status == 0);
 }
@@ -196,6 +152,7 @@ static void scenario(void)
 {
 	pthread_t thread;
 
+	owner_start();
 	make_caches();
 	if (has_caches()) {
 		stock();
@@ -253,79 +210,13 @@ static void all_is_well(void)
 	WANT(owner_errors() == 0 && owner_live() == 0);
 }
 
-static int run(enum nst_fail kind, long n)
-{
-	owner_start();
-	scenario();
-	report->reached = n == ALWAYS || nst_test_fail[kind] != n;
-	if (n != ALWAYS && nst_test_fail[kind] > 0)
-		report->reached = 0;
-	nst_test_fail[kind] = 0;
-	report->needless = kind == NST_FAIL_MEMBARRIER && !nst_sys_rseq.usable;
-	all_is_well();
-	return report->line ? 1 : 0;
-}
-
-/* ---- the rounds ---- */
-
-static int skipped;
-
-static int round_of(enum nst_fail kind, long n)
-{
-	char kind_text[16], n_text[24];
-	int status, rc;
-
-	snprintf(kind_text, sizeof(kind_text), "%d", (int)kind);
-	snprintf(n_text, sizeof(n_text), "%ld", n);
-	setenv("TEST_FAIL_KIND", kind_text, 1);
-	setenv("TEST_FAIL_N", n_text, 1);
-	memset(report, 0, sizeof(*report));
-	pid_t pid = child_exec("--run", NULL);
-	rc = child_wait(pid, 30, &status);
-	if (rc || status)
-		check(0, "failure is survived", "%s number %ld: %s; line %d: %s", kinds[kind], n,
-		      rc ? "hung" : child_status(status), report->line, report->what);
-	return rc || status;
-}
-
-static void rounds(enum nst_fail kind)
-{
-	unsigned int bad = 0, made = 0;
-	long n = 1;
-
-	/* One by one at first, where each is another call; then in growing steps. */
-	for (; bad < 3; n += n < 40 ? 1 : n / 8) {
-		bad += round_of(kind, n) != 0;
-		if (!report->reached)
-			break;
-		made++;
-	}
-	if (!made && report->needless) {
-		printf("# %s: never needed without sequences\n", kinds[kind]);
-		skipped = 1;
-		return;
-	}
-	check(made > 0, "it is reached", "no %s in the scenario", kinds[kind]);
-	if (kind != NST_FAIL_TRYLOCK)
-		bad += round_of(kind, ALWAYS) != 0;
-	printf("# %s: %u rounds, up to number %ld\n", kinds[kind], made, n);
-	check(bad == 0, kinds[kind], "%u rounds went wrong", bad);
-}
-
 TEST_CONF("warn:off")
 
 int main(int argc, char **argv)
 {
-	const char *kind = getenv("TEST_FAIL_KIND"), *n = getenv("TEST_FAIL_N");
+	static const struct rounds_way ways[] = {{.name = "start", .scenario = scenario}, {0}};
+	static const struct rounds all = {.ways = ways, .after = all_is_well};
 
-	if (argc > 1 && !strcmp(argv[1], "--run") && kind && n) {
-		report = shared_memory_of(sizeof(*report), REPORT_FD);
-		return run((enum nst_fail)atoi(kind), atol(n));
-	}
 	conf_apply(argv);
-	report = shared_memory(sizeof(*report), REPORT_FD);
-	for (int i = 0; i < NST_NR_FAILS; i++)
-		if (argc < 2 || !strcmp(argv[1], kinds[i]))
-			rounds((enum nst_fail)i);
-	return skipped ? CHECK_SKIP : check_status();
+	return rounds_main(&all, argc, argv);
 }
