@@ -5,7 +5,7 @@
  * memory may be lost.
  *
  *	limits			each, as a child of its own
- *	limits below|small	what the child does: the limit was there before it
+ *	limits below|small|none	what the child does: the limit was there before it
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -26,6 +26,7 @@
 #define LIMIT (300 * MIB)
 #define LEAST (64 * MIB)
 #define SMALL (24 * MIB)
+#define TOO_LITTLE (8 * MIB)
 #define TRIES 500 /* 10 ms apart */
 
 /* Number @which of /proc/self/statm, in bytes. */
@@ -127,6 +128,51 @@ static void before(char **argv, const char *name, const char *what, int resource
 	}
 	got = child_wait(pid, 30, &status);
 	check(got == 0 && !status, name, "%s", child_status(status));
+}
+
+/* The library cannot start, and the program runs all the same. */
+static int none(void)
+{
+	void *p = &p;
+
+	errno = 0;
+	if (malloc(100) || errno != ENOMEM)
+		return 2;
+	errno = 0;
+	if (calloc(1, 100) || realloc(NULL, 100) || errno != ENOMEM)
+		return 3;
+	free(NULL);
+	return posix_memalign(&p, 64, 100) == ENOMEM && p == &p ? 7 : 4;
+}
+
+static void too_little(char **argv)
+{
+	static const char line[] =
+		"nostall: no memory to start (error 12): every request gets NULL; ";
+	struct rlimit limit = {TOO_LITTLE, TOO_LITTLE};
+	char said[400] = "";
+	int end[2], status = 0;
+	ssize_t n;
+	pid_t pid;
+
+	if (pipe(end))
+		check_broken("pipe");
+	pid = fork();
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+		if (dup2(end[1], STDERR_FILENO) < 0 || setrlimit(RLIMIT_AS, &limit))
+			_exit(97);
+		execl("/proc/self/exe", argv[0], "none", (char *)NULL);
+		_exit(98);
+	}
+	close(end[1]);
+	check(child_wait(pid, 30, &status) == 0 && status == 7 << 8,
+	      "too little to start: NULL and ENOMEM, and the program's exit status", "%s",
+	      child_status(status));
+	n = read(end[0], said, sizeof(said) - 1);
+	check(n > 0 && !strncmp(said, line, sizeof(line) - 1) && strchr(said, '\n') == &said[n - 1],
+	      "and one line says so", "'%s'", said);
+	close(end[0]);
 }
 
 /* ---- RLIMIT_AS, by itself ---- */
@@ -380,11 +426,14 @@ int main(int argc, char **argv)
 {
 	demand_preload();
 	if (argc > 1)
-		return strcmp(argv[1], "small") ? below() : small();
+		return !strcmp(argv[1], "none")	   ? none()
+		       : !strcmp(argv[1], "small") ? small()
+						   : below();
 	before(argv, "RLIMIT_AS before the start", "below", RLIMIT_AS, LIMIT);
 	before(argv, "RLIMIT_DATA before the start", "below", RLIMIT_DATA, LIMIT);
 	before(argv, "RLIMIT_DATA of little", "small", RLIMIT_DATA, SMALL);
 	before(argv, "max:200M", "below", -1, 0);
+	too_little(argv);
 	child("RLIMIT_AS of its own, by setrlimit()", by_setrlimit);
 	child("by setrlimit64()", by_setrlimit64);
 	child("by prlimit()", by_prlimit);
