@@ -23,6 +23,9 @@
 #define EXIT_US 100000u	     /* what an exit waits for a pass to end */
 #define MOST_FAILS 4u
 #define READ_TRIES 16u
+#define NO_SPACE (-28)
+#define READ_ONLY (-30)
+#define QUOTA (-122)
 
 #define SNAPSHOT offsetof(struct nst_stats_page, published_ns)
 #define ROWS offsetof(struct nst_stats_page, caches)
@@ -56,16 +59,32 @@ static void set_head(struct nst_stats_page *page, u32 pid)
 	nst_store_release(&page->magic, NST_STATS_PAGE_MAGIC);
 }
 
+/* Of a folder that is full, once; not of one that this process may not, or can no longer, reach. */
+static void say_full(int err)
+{
+	if (publish.fails || !*nst_option_publish_dir() ||
+	    (err != NO_SPACE && err != QUOTA && err != READ_ONLY))
+		return;
+	nst_warn(
+		"option publish_dir:%s: no statistics of this process (error %d); allowed: a folder "
+		"with room for %zu bytes a process",
+		nst_option_publish_dir(), -err, PAGE_BYTES);
+}
+
 static int make(u32 pid)
 {
+	int err;
+
 	if (publish.inherited) {
 		publish.inherited = 0;
 		nst_sys_shared_close(&publish.parents);
 	}
 	if (publish.fails >= MOST_FAILS)
 		return 0;
-	if (nst_sys_share(&publish.memory, nst_option_publish_dir(), NST_STATS_PAGE_NAME,
-			  PAGE_BYTES)) {
+	err = nst_sys_share(&publish.memory, nst_option_publish_dir(), NST_STATS_PAGE_NAME,
+			    PAGE_BYTES);
+	if (err) {
+		say_full(err);
 		nst_hint_set(&publish.fails, publish.fails + 1);
 		return 0;
 	}

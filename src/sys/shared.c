@@ -26,6 +26,7 @@
 /* The kernel's first table of descriptors has 64; a larger one takes 15 ms where threads share it. */
 #define FD_LEAST 60
 #define MOST_IMAGES 100u
+#define PATH_BYTES 320u
 
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 8u
@@ -60,14 +61,13 @@ static long memfd_open(const char *name)
 }
 
 /* exec keeps the PID: each image of a process has a file of its own. */
-static long file_open(const char *dir, const char *name)
+static long file_open(char *path, const char *dir, const char *name)
 {
-	char path[320];
 	unsigned int image;
 	long fd = -17;
 
 	for (image = 0; image < MOST_IMAGES && fd == -17; image++) {
-		nst_format(path, sizeof(path), "%s/%s.%u.%u", dir, name, nst_sys_pid(), image);
+		nst_format(path, PATH_BYTES, "%s/%s.%u.%u", dir, name, nst_sys_pid(), image);
 		fd = nst_syscall(SYS_openat, AT_FDCWD, (long)path,
 				 O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600, 0, 0);
 	}
@@ -138,20 +138,24 @@ static int finish(struct nst_sys_shared *s, int is_memfd)
 int nst_sys_share(struct nst_sys_shared *s, const char *dir, const char *name, size_t bytes)
 {
 	struct nst_sys_shared new = {.bytes = bytes};
+	char path[PATH_BYTES] = "";
 	long fd;
 	int err;
 
 	if (!fits_limit(bytes))
 		return -27;
-	fd = *dir ? file_open(dir, name) : memfd_open(name);
+	fd = *dir ? file_open(path, dir, name) : memfd_open(name);
 	if (fd < 0)
 		return (int)fd;
 	new.fd = move_up((int)fd);
 	err = finish(&new, !*dir);
-	if (err)
-		close_fd(new.fd);
-	else
+	if (!err) {
 		*s = new;
+		return 0;
+	}
+	close_fd(new.fd);
+	if (*dir)
+		nst_syscall(SYS_unlinkat, AT_FDCWD, (long)path, 0, 0, 0, 0);
 	return err;
 }
 
