@@ -78,6 +78,20 @@ static uint64_t pid_inside(pid_t pid)
 	return inside;
 }
 
+/* Its parent has not asked for its status yet. */
+static int is_dead(pid_t pid)
+{
+	FILE *file = proc_open(pid, "status");
+	char line[256];
+	int dead = 0;
+
+	while (file && fgets(line, sizeof(line), file))
+		dead |= !strncmp(line, "State:\tZ", 8) || !strncmp(line, "State:\tX", 8);
+	if (file)
+		fclose(file);
+	return dead;
+}
+
 static int has_library(pid_t pid)
 {
 	FILE *file = proc_open(pid, "maps");
@@ -186,6 +200,10 @@ static int explain(const struct page *p, int err, struct why *why)
 
 	if (err == -ENOENT || err == -ESRCH)
 		return refuse(why, PAGE_NO_PROCESS, "no process has the PID %d", pid);
+	if (is_dead(p->pid))
+		return refuse(why, PAGE_NO_PROCESS,
+			      "process %d (%s) has ended, and its parent does not know yet", pid,
+			      p->comm);
 	if (err == -EACCES || err == -EPERM)
 		return refuse(why, PAGE_DENIED,
 			      "process %d (%s) is another user's, or privileged: run as its owner "
@@ -291,17 +309,25 @@ static int read_page(const struct page *p, struct nst_stats_page *out)
 	return rc;
 }
 
+void page_versions(const struct nst_stats_page *head, char *text, size_t len)
+{
+	snprintf(text, len,
+		 "nostall %s, whose page is of version %u (%u bytes); this is nostall %s, which "
+		 "reads version %u (%zu bytes)",
+		 head->nostall, head->version, head->bytes, nst_version(), NST_STATS_PAGE_VERSION,
+		 sizeof(*head));
+}
+
 int page_load(const struct page *p, struct nst_stats_page *out, struct why *why)
 {
+	char versions[200];
 	int rc = read_page(p, out);
 
-	if (rc == -EPROTO)
-		return refuse(
-			why, PAGE_OTHER_VERSION,
-			"process %d (%s) has nostall %s, whose page is of version %u (%u bytes); "
-			"this is nostall %s, which reads version %u (%zu bytes)",
-			(int)p->pid, p->comm, out->nostall, out->version, out->bytes, nst_version(),
-			NST_STATS_PAGE_VERSION, sizeof(*out));
+	if (rc == -EPROTO) {
+		page_versions(out, versions, sizeof(versions));
+		return refuse(why, PAGE_OTHER_VERSION, "process %d (%s) has %s", (int)p->pid,
+			      p->comm, versions);
+	}
 	if (rc == -EAGAIN)
 		return refuse(
 			why, PAGE_NONE,
@@ -324,10 +350,10 @@ int page_load_file(const char *path, struct nst_stats_page *out)
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW), rc;
 
 	if (fd < 0)
-		return 0;
+		return -errno;
 	rc = read_unmapped(fd, out);
 	close(fd);
-	return rc == 0;
+	return rc;
 }
 
 /* ---- while it is watched ---- */

@@ -42,10 +42,13 @@ int page_open(struct page *p, pid_t pid, struct why *why);
 int page_open_soon(struct page *p, pid_t pid, struct why *why);
 void page_close(struct page *p);
 
+/* Of a page of another version: "nostall ..., whose page is of ...; this is ...". */
+void page_versions(const struct nst_stats_page *head, char *text, size_t len);
+
 /* A copy. 0, or enum page_exit with @why. */
 int page_load(const struct page *p, struct nst_stats_page *out, struct why *why);
 
-/* A page that a process left in a file. 1 if it is one. */
+/* A page that a process left in a file. 0; -EPROTO: of another version; else it is none. */
 int page_load_file(const char *path, struct nst_stats_page *out);
 
 /* Sleeps; 1 if the process ended meanwhile. */

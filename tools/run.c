@@ -22,10 +22,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define DIR_MAX 150 /* publish_dir takes 200 */
+#define PAGE_BYTES                                                                                 \
+	(2 * sizeof(struct nst_stats_page)) /* what a process leaves in the folder, about */
 
 struct run {
 	int profile, with_malloc, keep_malloc, keep;
@@ -278,11 +281,16 @@ static void explain_nothing(int status)
 				"period, or left without running its destructors\n");
 }
 
-static void explain_no_summary(void)
+static void explain_no_summary(const struct summary *s)
 {
-	fprintf(stderr,
-		"nostall run: no summary: the program ended in its first moments without running "
-		"its destructors, cleared its environment, or has publish:off\n");
+	if (*s->foreign)
+		fprintf(stderr, "nostall run: no summary: the program has %s\n", s->foreign);
+	else
+		fprintf(stderr,
+			"nostall run: no summary: the program ended in its first moments without "
+			"running its destructors, cleared its environment, may not write %zu KiB "
+			"to a file, or has publish:off\n",
+			PAGE_BYTES >> 10);
 }
 
 static FILE *output_open(const char *path)
@@ -325,7 +333,7 @@ static void report(const struct run *r, int status)
 	if (r->profile && !has_profile)
 		explain_nothing(status);
 	if (!has_summary)
-		explain_no_summary();
+		explain_no_summary(summary);
 	else if (has_profile)
 		profile.stats = NULL; /* the summary says as much, and more */
 	if (has_profile || has_summary)
@@ -356,17 +364,43 @@ static int run(struct run *r)
 	return code;
 }
 
+/* 0, or why no process could leave its page there. */
+static int room_check(const char *dir)
+{
+	char *path = must_print("%s/room", dir);
+	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600), err = 0;
+	struct rlimit limit = {0, 0};
+
+	getrlimit(RLIMIT_FSIZE, &limit);
+	if (fd < 0)
+		err = errno;
+	else if (limit.rlim_cur >= PAGE_BYTES && fallocate(fd, 0, 0, (off_t)PAGE_BYTES) &&
+		 (errno == ENOSPC || errno == EDQUOT))
+		err = errno;
+	if (fd >= 0)
+		close(fd);
+	unlink(path);
+	free(path);
+	return err;
+}
+
 /* Its path goes into NOSTALL_CONF and NOSTALL_PROFILE, where commas and spaces have a meaning. */
 static int dir_make(struct run *r)
 {
 	const char *tmp = getenv("TMPDIR");
+	int err;
 
 	if (!tmp || *tmp != '/' || strpbrk(tmp, ", \n") || strlen(tmp) > DIR_MAX)
 		tmp = "/tmp";
 	snprintf(r->dir, sizeof(r->dir), "%s/nostall.XXXXXX", tmp);
-	if (mkdtemp(r->dir))
+	err = mkdtemp(r->dir) ? room_check(r->dir) : errno;
+	if (!err)
 		return 0;
-	fprintf(stderr, "nostall run: %s: %s\n", r->dir, strerror(errno));
+	rmdir(r->dir);
+	fprintf(stderr,
+		"nostall run: %s: %s; it needs %zu KiB a process, and TMPDIR names another "
+		"folder\n",
+		r->dir, strerror(err), PAGE_BYTES >> 10);
 	return TOOL_RUN;
 }
 

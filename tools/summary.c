@@ -13,6 +13,7 @@
 #include "tool.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,11 +33,16 @@ static void add_other(struct summary *s, const struct nst_stats_page *p)
 static void add(struct summary *s, const char *dir, const char *name)
 {
 	char *path = must_print("%s/%s", dir, name);
-	int pid, image;
+	int pid, image, err;
 
-	if (sscanf(name, NST_STATS_PAGE_NAME ".%d.%d", &pid, &image) != 2 ||
-	    !page_load_file(path, &s->page)) {
-		/* Of a process that was killed while it made the file. */
+	if (sscanf(name, NST_STATS_PAGE_NAME ".%d.%d", &pid, &image) != 2)
+		err = -ENOENT;
+	else
+		err = page_load_file(path, &s->page);
+	if (err) {
+		/* Of a process that was killed while it made the file, if not of another version. */
+		if (err == -EPROTO)
+			page_versions(&s->page, s->foreign, sizeof(s->foreign));
 	} else if (pid != s->pid || (s->has_main && image < s->image)) {
 		add_other(s, &s->page);
 	} else {

@@ -12,7 +12,8 @@ struct summary {
 	struct nst_stats_page page; /* being read */
 	int has_main, image;
 	pid_t pid;
-	size_t others; /* children, and what main's process executed before */
+	size_t others;	   /* children, and what main's process executed before */
+	char foreign[200]; /* of a page that is of another version: which; else "" */
 	uint64_t requests, nulls, must_be_0, most_resident; /* of those */
 };
 

@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,16 +83,19 @@ static int own_machine(void)
 static int check_elf(int fd, const char *path, struct reason *why)
 {
 	const char *brings;
-	Elf64_Ehdr ehdr;
+	Elf64_Ehdr ehdr = {0};
+	ssize_t n = pread(fd, &ehdr, sizeof(ehdr), 0);
 
-	if (pread(fd, &ehdr, sizeof(ehdr), 0) != sizeof(ehdr) ||
-	    memcmp(ehdr.e_ident, ELFMAG, SELFMAG))
+	/* Up to there all classes are alike. */
+	if (n < (ssize_t)offsetof(Elf64_Ehdr, e_version) || memcmp(ehdr.e_ident, ELFMAG, SELFMAG))
 		return REFUSE(why, TOOL_NOEXEC, "%s is not a program", path);
 	if (ehdr.e_ident[EI_CLASS] != ELFCLASS64 || ehdr.e_machine != own_machine())
 		return REFUSE(why, TOOL_RUN,
 			      "%s is for another machine (class %d, machine %d), for which "
 			      "this library is not built",
 			      path, ehdr.e_ident[EI_CLASS], ehdr.e_machine);
+	if (n != sizeof(ehdr))
+		return REFUSE(why, TOOL_NOEXEC, "%s is not a program", path);
 	if (!has_interpreter(fd, &ehdr))
 		return REFUSE(why, TOOL_RUN,
 			      "%s is statically linked: no dynamic linker runs, so "

@@ -8,7 +8,7 @@
  * (bears a page of another version), garbage (bears one that is none).
  */
 #define _GNU_SOURCE
-#include <nostall/nostall.h>
+#include "foreign_page.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,18 +47,7 @@ static void busy(long ms)
 /* What `stat` would take for a page by its name. */
 static void bear(uint64_t magic, uint32_t version)
 {
-	struct nst_stats_page *page = calloc(1, sizeof(*page));
-	int fd = memfd_create(NST_STATS_PAGE_NAME, MFD_CLOEXEC);
-
-	if (!page || fd < 0)
-		exit(90);
-	page->magic = magic;
-	page->version = version;
-	page->bytes = 123;
-	strcpy(page->nostall, "9.8.7");
-	if (write(fd, page, sizeof(*page)) != sizeof(*page))
-		exit(91);
-	free(page);
+	foreign_page_write(memfd_create(NST_STATS_PAGE_NAME, MFD_CLOEXEC), magic, version);
 }
 
 int main(int argc, char **argv)
