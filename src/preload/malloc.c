@@ -21,6 +21,7 @@
 #include <unistd.h>
 #define NST_NO_MACROS
 #include <nostall/nostall.h>
+#include "also.h"
 
 #define EXPORT __attribute__((visibility("default")))
 #define likely(x) __builtin_expect(!!(x), 1)
@@ -182,46 +183,19 @@ EXPORT int mallopt(int parameter, int value)
 	return 1;
 }
 
-EXPORT struct mallinfo2 mallinfo2(void)
-{
-	struct mallinfo2 m = {0};
-	struct nst_stats s;
-	unsigned int i;
-
-	if (nst_stats_read(&s, sizeof(s)))
-		return m;
-	for (i = 0; i < s.nr_nodes; i++)
-		m.fordblks += s.zones[i].pages_free * NST_PAGE_SIZE;
-	m.fordblks += s.large_kept_bytes;
-	m.hblks = s.large_mappings;
-	m.hblkhd = s.large_bytes;
-	m.arena = s.resident_bytes - s.large_bytes;
-	m.uordblks = m.arena - m.fordblks;
-	m.keepcost = m.fordblks;
-	return m;
-}
-
-EXPORT struct mallinfo mallinfo(void)
-{
-	struct mallinfo2 m = mallinfo2();
-
-	return (struct mallinfo){
-		.arena = (int)m.arena,
-		.hblks = (int)m.hblks,
-		.hblkhd = (int)m.hblkhd,
-		.uordblks = (int)m.uordblks,
-		.fordblks = (int)m.fordblks,
-		.keepcost = (int)m.keepcost,
-	};
-}
-
-EXPORT void malloc_stats(void)
-{
-	nst_stats_print(STDERR_FILENO);
-}
-
 /* The standard lets it be a fork, and who may not rely on more does not see the difference. */
 EXPORT pid_t vfork(void)
 {
 	return fork();
 }
+
+/* Under libc's own names: who takes from there, a malloc() of the program's say, gives to free(). */
+NST_ALSO(__libc_malloc, malloc);
+NST_ALSO(__libc_calloc, calloc);
+NST_ALSO(__libc_realloc, realloc);
+NST_ALSO(__libc_memalign, memalign);
+NST_ALSO(__libc_valloc, valloc);
+NST_ALSO(__libc_pvalloc, pvalloc);
+NST_ALSO(__libc_free, free);
+NST_ALSO(__posix_memalign, posix_memalign);
+NST_ALSO(__libc_mallopt, mallopt);

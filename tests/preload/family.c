@@ -46,7 +46,13 @@ static void identity(void)
 					    "cfree",	      "malloc_usable_size",
 					    "malloc_trim",    "mallopt",
 					    "mallinfo",	      "mallinfo2",
-					    "malloc_stats",   "vfork"};
+					    "malloc_stats",   "malloc_info",
+					    "__libc_malloc",  "__libc_calloc",
+					    "__libc_realloc", "__libc_memalign",
+					    "__libc_valloc",  "__libc_pvalloc",
+					    "__libc_free",    "__posix_memalign",
+					    "__libc_mallopt", "__libc_mallinfo",
+					    "vfork"};
 	char *line = NULL, *copy = strdup("libc allocates through us");
 	size_t i, room = 0;
 	FILE *f;
@@ -367,6 +373,23 @@ static void sized(void)
 	check(1, "free_sized() and free_aligned_sized()", "never");
 }
 
+/* A malloc() of the program's that counts, say, takes from there. */
+static void libcs_own(void)
+{
+	void *(*take)(size_t) = NULL;
+	void (*give)(void *) = NULL;
+	void *p;
+
+	*(void **)&take = dlsym(RTLD_DEFAULT, "__libc_malloc");
+	*(void **)&give = dlsym(RTLD_DEFAULT, "__libc_free");
+	if (!take || !give)
+		return; /* identity() says so */
+	p = take(1000);
+	check(is_ours(p), "__libc_malloc() serves for free()", "%p", p);
+	free(p);
+	give(malloc(1000));
+}
+
 static void asked(void)
 {
 	struct mallinfo2 before, after;
@@ -411,6 +434,7 @@ int main(void)
 	aligned();
 	posix_says();
 	sized();
+	libcs_own();
 	asked();
 	return check_status();
 }
