@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * family.c - the malloc family of the preload, while everything that can fail is made to (rounds.h).
+ * family.c - R3: the malloc family of the preload, while everything that can fail is made to (rounds.h).
  *
  *	start	fails from the library's first instruction on
  *	late	once the process runs

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cgroup.c - programs on the preload in a control group with memory.max.
+ * cgroup.c - R4: programs on the preload in a control group with memory.max.
  *
  *	cgroup PRELOAD		each below as a child in the group, with PRELOAD in LD_PRELOAD
  *	cgroup fits		lives on little, allocates much: what it has freed must not count against it

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * cxx.cc - operators new and delete of every kind, containers, threads, and bad_alloc where memory ends.
+ * cxx.cc - R2: operators new and delete of every kind, containers, threads, and bad_alloc where memory ends.
  */
 #include <cerrno>
 #include <cstdint>

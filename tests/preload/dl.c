@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * dl.c - a C++ library is loaded and unloaded 200 times, with allocations in between and by threads.
+ * dl.c - R8: a C++ library is loaded and unloaded 200 times, with allocations in between and by threads.
  *
  *	dl PLUGIN
  */

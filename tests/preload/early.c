@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * early.c - who allocates before main(): constructors of every priority, of libraries that are
+ * early.c - R6: who allocates before main(): constructors of every priority, of libraries that are
  * initialised before the preload (deep.c) and of another preloaded one (loaded.c), before it or after.
  */
 #define _GNU_SOURCE

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * family.c - each function of the malloc family: what its manual page says, and that it is ours.
+ * family.c - R2: each function of the malloc family: what its manual page says, and that it is ours.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>

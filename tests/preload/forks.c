@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * forks.c - new processes while threads allocate: fork() from several threads at once, in a program whose
+ * forks.c - R7: new processes while threads allocate: fork() from several threads at once, in a program whose
  * atfork handlers allocate; vfork(), posix_spawn(), system() and popen().
  *
  * A child that does not end is killed and a failure. The handlers are in deep.c, where they come before

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
+# R10
 """info - malloc_info() writes a document that an XML parser takes, with figures that move as they should;
 malloc_stats() writes lines. Runs with the preload: this interpreter's malloc is what is asked."""
 import ctypes

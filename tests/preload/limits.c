@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * limits.c - a program under a limit gets NULL and ENOMEM, and goes on: RLIMIT_AS, RLIMIT_DATA or the
+ * limits.c - R4: a program under a limit gets NULL and ENOMEM, and goes on: RLIMIT_AS, RLIMIT_DATA or the
  * library's own max, there before it started, or RLIMIT_AS set by itself; and mlockall(), after which no
  * memory may be lost.
  *

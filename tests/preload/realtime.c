@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * realtime.c - a library that knows nothing of us, called from a real-time thread: in a scope
+ * realtime.c - R5: a library that knows nothing of us, called from a real-time thread: in a scope
  * NST_SCOPE_NOLOCK its malloc() waits for nothing, and NULL is an error that it reports.
  *
  *	each millisecond:  nst_scope_enter() -> SQLite writes a row and asks for some -> nst_scope_exit()

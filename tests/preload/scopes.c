@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * scopes.c - in a scope NST_SCOPE_NOLOCK plain malloc() is a no-lock request, in others' code as well:
+ * scopes.c - R5: in a scope NST_SCOPE_NOLOCK plain malloc() is a no-lock request, in others' code as well:
  * zlib is called there, by a thread that dies at its first system call.
  */
 #define _GNU_SOURCE

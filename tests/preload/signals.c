@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * signals.c - every 30 us a timer's handler calls plain malloc() and realloc() in a no-lock scope, while the
+ * signals.c - R5: every 30 us a timer's handler calls plain malloc() and realloc() in a no-lock scope, while the
  * code that it interrupts does nothing but call them outside one.
  */
 #define _GNU_SOURCE

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * threads.c - ten thousand short-lived threads, objects that outlive them, a child of a process that has
+ * threads.c - R7: ten thousand short-lived threads, objects that outlive them, a child of a process that has
  * many, and every way to leave with threads still at work.
  *
  *	threads			all, then each way to leave, as a child of its own

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tls.c - libnostall.so.0 loaded late: it needs thread-local storage of the kind that is dealt out at
+ * tls.c - R8: libnostall.so.0 loaded late: it needs thread-local storage of the kind that is dealt out at
  * start. Where there is some left it works; where there is none dlopen() says so and the program goes on.
  *
  *	tls LIBNOSTALL [EATER...]	the eaters are loaded before it and take all there is
