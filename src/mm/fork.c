@@ -245,9 +245,11 @@ static void ready_block(struct nst_arena *a, size_t block, u8 state)
 
 static void ready_by_block(struct nst_arena *a, size_t blocks)
 {
-	/* A no-lock request that takes a block over for its mobility writes block_mob. */
+	/* A no-lock request writes block_mob when it takes a block over for its mobility, block_idle with each run. */
 	nst_sys_populate(a->block, nst_round_up(blocks, NST_PAGE_BYTES));
 	nst_sys_populate(a->block_mob, nst_round_up(blocks, NST_PAGE_BYTES));
+	nst_sys_populate(a->block_idle,
+			 nst_round_up(blocks * sizeof(*a->block_idle), NST_PAGE_BYTES));
 }
 
 int nst_fork_make_ready(void)
