@@ -12,9 +12,7 @@
 #include <unistd.h>
 #define NST_NO_MACROS
 #include <nostall/nostall.h>
-#include "also.h"
-
-#define EXPORT __attribute__((visibility("default")))
+#include "names.h"
 
 EXPORT struct mallinfo2 mallinfo2(void)
 {

@@ -13,8 +13,7 @@
 #include "../sys/sys.h"
 #define NST_NO_MACROS
 #include <nostall/nostall.h>
-
-#define EXPORT __attribute__((visibility("default")))
+#include "names.h"
 
 nst_static_assert(sizeof(struct rlimit) == sizeof(struct rlimit64), "one form serves both names");
 

@@ -21,9 +21,8 @@
 #include <unistd.h>
 #define NST_NO_MACROS
 #include <nostall/nostall.h>
-#include "also.h"
+#include "names.h"
 
-#define EXPORT __attribute__((visibility("default")))
 #define likely(x) __builtin_expect(!!(x), 1)
 #define ALIGN_MAX ((size_t)1 << 30)
 

@@ -7,6 +7,7 @@
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
+#include "common/askers.h"
 #include "common/pattern.h"
 #include "asked.h"
 #include "rounds.h"
@@ -21,9 +22,8 @@ static const size_t sizes[] = {1, 700, 6000, 20 * KIB, 2 * MIB, 3 * MIB};
 
 /* ---- who is asked ---- */
 
-static const char *const askers[] = {"malloc",	       "calloc",	"realloc",
-				     "reallocarray",   "aligned_alloc", "memalign",
-				     "posix_memalign", "valloc",	"pvalloc"};
+/* Those that say it by errno, and posix_memalign(). */
+#define NR_ASKED (NR_ASKERS + 1u)
 
 static void *ask_posix(size_t size)
 {
@@ -38,26 +38,7 @@ static void *ask_posix(size_t size)
 
 static void *ask(unsigned int who, size_t size)
 {
-	switch (who) {
-	case 0:
-		return malloc(size);
-	case 1:
-		return calloc(size, 1);
-	case 2:
-		return realloc(NULL, size);
-	case 3:
-		return reallocarray(NULL, size, 1);
-	case 4:
-		return aligned_alloc(64, size);
-	case 5:
-		return memalign(4096, size);
-	case 6:
-		return ask_posix(size);
-	case 7:
-		return valloc(size);
-	default:
-		return pvalloc(size);
-	}
+	return who < NR_ASKERS ? asker_ask(who, size) : ask_posix(size);
 }
 
 /* Both ends: all of it would be slow. */
@@ -89,10 +70,10 @@ static unsigned char *asked(unsigned int who, size_t size)
 	errno = 0;
 	p = ask(who, size);
 	if (errno != (p ? 0 : ENOMEM) || (p && malloc_usable_size(p) < size))
-		rounds_wrong(__LINE__, askers[who]);
+		rounds_wrong(__LINE__, who < NR_ASKERS ? asker_name[who] : "posix_memalign");
 	if (!p)
 		return NULL;
-	if (who == 1)
+	if (who == ASKER_CALLOC)
 		WANT(pattern_zero(p, size < ENDS ? size : ENDS) == (size < ENDS ? size : ENDS));
 	mark(p, size);
 	return p;
@@ -111,12 +92,12 @@ static void returned(unsigned char *p, size_t size)
 /* Much memory is asked for by few, or each round would take long. */
 static unsigned int askers_of(size_t size)
 {
-	return size < MIB ? NR(askers) : 2;
+	return size < MIB ? NR_ASKED : 2;
 }
 
 unsigned int ask_everybody(size_t most)
 {
-	unsigned char *p[NR(sizes)][NR(askers)];
+	unsigned char *p[NR(sizes)][NR_ASKED];
 	unsigned int i, who, n = 0;
 
 	for (i = 0; i < NR(sizes) && sizes[i] <= most; i++)
@@ -147,7 +128,7 @@ static const size_t steps[] = {40,	44,	 5000,	    20 * KIB, 22 * KIB, 70 * KIB, 
 
 void ask_resize(void)
 {
-	unsigned char *p = asked(0, steps[0]), *to;
+	unsigned char *p = asked(ASKER_MALLOC, steps[0]), *to;
 	size_t have = steps[0], i;
 
 	for (i = 1; p && i < NR(steps); i++) {

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "common/askers.h"
 #include "preload.h"
 
 #define MIB ((size_t)1 << 20)
@@ -204,33 +205,26 @@ static void keeps_what_it_cannot_move(void)
 
 /* ---- errno ---- */
 
-static const char *const askers[] = {
-	"malloc",	 "calloc", "calloc, overflow", "realloc",	    "memalign",
-	"aligned_alloc", "valloc", "pvalloc",	       "pvalloc, rounding", "reallocarray"};
+/* Beside those of common/askers.h. */
+static const char *const others[] = {"calloc, overflow", "pvalloc, rounding",
+				     "reallocarray, overflow"};
+
+static const char *name_of(unsigned int who)
+{
+	return who < NR_ASKERS ? asker_name[who] : others[who - NR_ASKERS];
+}
 
 static void *ask(unsigned int who, size_t size)
 {
 	switch (who) {
-	case 0:
-		return malloc(size);
-	case 1:
-		return calloc(size, 1);
-	case 2:
+	case NR_ASKERS:
 		return calloc(size / 4, 8);
-	case 3:
-		return realloc(NULL, size);
-	case 4:
-		return memalign(64, size);
-	case 5:
-		return aligned_alloc(4096, size);
-	case 6:
-		return valloc(size);
-	case 7:
-		return pvalloc(size);
-	case 8:
+	case NR_ASKERS + 1:
 		return pvalloc(PTRDIFF_MAX - size % 4096);
-	default:
+	case NR_ASKERS + 2:
 		return reallocarray(NULL, size, 2);
+	default:
+		return asker_ask(who, size);
 	}
 }
 
@@ -239,14 +233,14 @@ static void too_much(void)
 	size_t size[] = {huge, most, most - 4096};
 	unsigned int i, k, wrong = 0;
 
-	for (i = 0; i < NR(askers); i++) {
+	for (i = 0; i < NR_ASKERS + NR(others); i++) {
 		for (k = 0; k < NR(size); k++) {
 			void *p;
 
 			errno = 0;
 			p = ask(i, size[k]);
 			wrong += p || errno != ENOMEM;
-			check_quiet(!p && errno == ENOMEM, askers[i], "%zu bytes: %p, errno %d",
+			check_quiet(!p && errno == ENOMEM, name_of(i), "%zu bytes: %p, errno %d",
 				    size[k], p, errno);
 		}
 	}
