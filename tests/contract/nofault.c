@@ -90,6 +90,15 @@ static void make_resident(char *from, size_t bytes, const char *perms, const cha
 		madvise(from, bytes, MADV_POPULATE_WRITE);
 }
 
+/* What is not in the program's file has no name in the list of mappings. */
+static void make_zeroes_resident(void)
+{
+	extern char __bss_start[], _end[];
+	uintptr_t from = (uintptr_t)__bss_start & ~(uintptr_t)4095;
+
+	madvise((void *)from, (uintptr_t)_end - from, MADV_POPULATE_WRITE);
+}
+
 static void touch_stack(void)
 {
 	volatile char room[65536];
@@ -98,10 +107,11 @@ static void touch_stack(void)
 		room[i] = 0;
 }
 
-/* Text, the C library's data, this thread's stack and what a mix writes. */
+/* Text, this program's data, the C library's, this thread's stack and what a mix writes. */
 static void own_memory_ready(void)
 {
 	each_mapping(make_resident);
+	make_zeroes_resident();
 	touch_stack();
 	for (size_t i = 0; i < sizeof(*t.mix); i += 512)
 		((volatile char *)t.mix)[i] = ((volatile char *)t.mix)[i];
