@@ -175,7 +175,7 @@ static void cold_in_locked(struct nst_zone *z, struct nst_page *p, unsigned int 
 	nst_list_add(&z->cold, &p->list);
 }
 
-/* A cold run off the list, and no more of it than a step. Locks: needs z->lock. */
+/* A cold run off the list, and no more of it than a step; on its way, it is no buddy's. Locks: needs z->lock. */
 static void cut_cold_locked(struct nst_zone *z, struct nst_page *p)
 {
 	unsigned int order = p->order;
@@ -185,6 +185,7 @@ static void cut_cold_locked(struct nst_zone *z, struct nst_page *p)
 		order--;
 		cold_in_locked(z, p + ((size_t)1 << order), order);
 	}
+	nst_page_set_state(p, NST_PAGE_PCP);
 	nst_store_relaxed(&p->order, (u8)order); /* see nst_page_set_state() */
 	nst_buddy_idle_locked(p, -(1 << order));
 }
@@ -193,6 +194,7 @@ static void cut_cold_locked(struct nst_zone *z, struct nst_page *p)
 static void cold_back_locked(struct nst_zone *z, struct nst_page *p)
 {
 	nst_buddy_idle_locked(p, 1 << p->order);
+	nst_page_set_state(p, NST_PAGE_COLD);
 	nst_list_add_tail(&z->cold, &p->list);
 }
 

@@ -426,6 +426,25 @@ const char *test_conf(int argc, char **argv)
 			: "worker:off,nodes:1,reserve:64M";
 }
 
+static unsigned int astray;
+
+/* Whoever has the zone's lock may join what says that it is cold: it is on the list. */
+static void cold_is_listed(int lock_class)
+{
+	struct nst_arena *a = &nst_arenas[0];
+	struct nst_list *l, *tmp;
+	size_t n = 0;
+
+	if (lock_class != NST_LOCK_ZONE)
+		return;
+	for (size_t b = 0; b < zone->top[0]; b++)
+		for (size_t i = 0; a->block[b] == NST_BLOCK_READY && i < NST_BLOCK_PAGES; i++)
+			n += a->pages[b * NST_BLOCK_PAGES + i].state == NST_PAGE_COLD;
+	nst_list_for_each (l, tmp, &zone->cold)
+		n--;
+	astray += n != 0;
+}
+
 /* Runs between what is in use: given back alone, made ready again before any block is opened. */
 static void cold_runs(void)
 {
@@ -457,9 +476,16 @@ static void cold_runs(void)
 	nst_buddy_check(zone);
 	nst_unlock(&zone->lock);
 	size_t lowest = lowest_cold(&nst_arenas[0]);
+	nst_test_held = cold_is_listed;
+	nst_test_fail[NST_FAIL_POPULATE] = -1;
+	check(nst_zone_grow(zone, 0) == -12, "one that the kernel refuses stays cold",
+	      "it does not");
+	nst_test_fail[NST_FAIL_POPULATE] = 0;
 	for (n = 0; zone->free_pages < before.free && n < 64; n++)
 		if (nst_zone_grow(zone, 0))
 			check_broken("a run made ready again");
+	nst_test_held = NULL;
+	check(astray == 0, "on its way a run is nobody's buddy", "%u times one was", astray);
 	check(rose_by(before, 0) && lowest_cold(&nst_arenas[0]) == lowest,
 	      "they are ready again before a block is opened", "%llu of %llu pages free",
 	      (unsigned long long)zone->free_pages, (unsigned long long)before.free);
