@@ -109,20 +109,35 @@ static void forget(struct nst_cache *c)
 	nst_store_relaxed(&c->used, 0u); /* nobody may use it now */
 }
 
-/* The page of @c. What is writable counts (RLIMIT_DATA), so it is made so step by step. */
-static int make_resident(struct nst_cache *c)
-{
-	size_t at = (size_t)((char *)c - nst_mm.caches);
-	char *page = nst_mm.caches + nst_round_down(at, NST_PAGE_BYTES);
+static size_t resident; /* bytes of the array; by nst_caches_lock */
 
-	if (at % NST_CACHES_STEP == 0 && nst_sys_commit(page, NST_CACHES_STEP))
-		return -12;
-	return nst_sys_populate(page, NST_PAGE_BYTES);
+/* What is writable counts (RLIMIT_DATA), so it is made so step by step. Locks: needs nst_caches_lock. */
+static int more_resident_locked(size_t bytes)
+{
+	char *next = nst_mm.caches + resident;
+	int err = 0;
+
+	if (resident % NST_CACHES_STEP == 0)
+		err = nst_sys_commit(next, NST_CACHES_STEP);
+	if (!err)
+		err = nst_sys_populate(next, bytes);
+	if (!err)
+		resident += bytes;
+	return err;
+}
+
+/* Locks: needs nst_caches_lock. */
+static int make_resident_locked(u32 number)
+{
+	if (((size_t)number + 1) << NST_CACHE_SHIFT <= resident)
+		return 0;
+	return more_resident_locked(NST_PAGE_BYTES);
 }
 
 /* ---- numbers ---- */
 
 #define ROOM_STEP (((size_t)1 << 20) >> NST_CACHE_SHIFT)
+#define FIRST_BYTES ((size_t)64 << NST_CACHE_SHIFT) /* the size classes, at once */
 static size_t room; /* cache numbers for which there is address space; by nst_caches_lock */
 
 static int reserve_room_at(size_t number, size_t nr)
@@ -139,9 +154,7 @@ int nst_cache_room_init(void)
 	room = nst_span_limited ? ROOM_STEP : NST_MAX_CACHES;
 	bytes = room << NST_CACHE_SHIFT;
 	nst_mm.caches = nst_sys_reserve(bytes, NST_PAGE_BYTES);
-	if (!nst_mm.caches || nst_sys_commit(nst_mm.caches, NST_CACHES_STEP))
-		return -12;
-	return nst_sys_populate(nst_mm.caches, NST_PAGE_BYTES);
+	return nst_mm.caches ? more_resident_locked(FIRST_BYTES) : -12;
 }
 
 /* Not where it is only just enough: what is cut may be somebody else's when it is wanted. */
@@ -178,7 +191,7 @@ static struct nst_cache *free_number_locked(void)
 			return nst_cache_number(i);
 	if (!room_for_one_locked())
 		return NULL;
-	if (make_resident(nst_cache_number(i)))
+	if (make_resident_locked(i))
 		return NULL;
 	nst_hint_set(&nst_nr_caches, nst_nr_caches + 1);
 	return nst_cache_number(i);

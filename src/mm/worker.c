@@ -261,7 +261,7 @@ int nst_maintain(void)
 
 static void run(void)
 {
-	u64 last_work = nst_sys_now_ns(), last_heard = last_work;
+	u64 last_work = nst_sys_now_ns(), last_heard = last_work - RECENT_NS;
 
 	for (;;) {
 		u64 now = nst_sys_now_ns();

@@ -68,20 +68,30 @@ static void set_node(unsigned int cpu, unsigned int node)
 		nst_sys_cpus.nr_nodes = node + 1;
 }
 
-void nst_sys_cpu_init(unsigned int fake_cpus, unsigned int fake_nodes)
+/* Of the nodes that have memory or CPUs. */
+static void read_node(unsigned int node, unsigned int arg)
 {
 	char text[1024], path[64];
+
+	(void)arg;
+	if (node >= NST_STATS_NODES)
+		return;
+	nst_format(path, sizeof(path), "/sys/devices/system/node/node%u/cpulist", node);
+	if (read_file(path, text, sizeof(text)))
+		for_each_in_list(text, set_node, node);
+}
+
+void nst_sys_cpu_init(unsigned int fake_cpus, unsigned int fake_nodes)
+{
+	char text[1024];
 	unsigned int i;
 
 	read_file("/sys/devices/system/cpu/possible", text, sizeof(text));
 	for_each_in_list(text, count_cpu, 0);
 	if (fake_cpus)
 		nst_sys_cpus.nr = fake_cpus;
-	for (i = 0; i < NST_STATS_NODES && !fake_nodes; i++) {
-		nst_format(path, sizeof(path), "/sys/devices/system/node/node%u/cpulist", i);
-		if (read_file(path, text, sizeof(text)))
-			for_each_in_list(text, set_node, i);
-	}
+	if (!fake_nodes && read_file("/sys/devices/system/node/online", text, sizeof(text)))
+		for_each_in_list(text, read_node, 0);
 	for (i = 0; i < nst_sys_cpus.nr && fake_nodes; i++)
 		set_node(i, i % fake_nodes);
 	if (fake_nodes)
