@@ -35,8 +35,6 @@ int nst_sys_purge(void *addr, size_t bytes);
 /* What was purged counts no longer, where RLIMIT_DATA counts what is writable; else nothing. To be committed again. */
 void nst_sys_uncommit(void *addr, size_t bytes);
 int nst_sys_data_is_limited(void);
-/* Make the text and data of the module this library lies in resident; data writable. */
-void nst_sys_populate_own_module(void);
 /*
  * Pages of @from change over to @to, uncopied; @from is as if purged. Both are committed. Refused before
  * Linux 5.7, and where the kernel has either in several pieces; then nothing has changed.
@@ -54,6 +52,11 @@ void *nst_sys_claim(size_t bytes, size_t align);
 size_t nst_sys_limit_bytes(void);
 /* The least of RAM times @ram_multiple and RLIMIT_DATA. To be called at start: it looks at the limit. */
 size_t nst_sys_reserve_default(unsigned int ram_multiple);
+
+/* ---- module.c ---- */
+
+/* Make the text and data of the module this library lies in resident; data writable. */
+void nst_sys_populate_own_module(void);
 
 /* ---- again.c: the process from its start, for the malloc preload. It calls nothing of libc's. ---- */
 

@@ -7,7 +7,6 @@
  * Fork: ready pages become copy-on-write on both sides; populate makes them ready again.
  */
 #define _GNU_SOURCE
-#include <link.h>
 #include <linux/mman.h>
 #include <linux/mempolicy.h>
 #include <sys/mman.h>
@@ -240,84 +239,4 @@ size_t nst_sys_reserve_default(unsigned int ram_multiple)
 	if (nst_syscall(SYS_sysinfo, (long)&info, 0, 0, 0, 0, 0) == 0)
 		bytes = (size_t)info.totalram * info.mem_unit * ram_multiple;
 	return nst_min(bytes, data);
-}
-
-/* ---- our own module: a no-lock call may fault on neither its text nor its data ---- */
-
-struct range {
-	uintptr_t start, end;
-};
-
-static struct range pages_of(const struct dl_phdr_info *info, const ElfW(Phdr) * ph)
-{
-	uintptr_t start = info->dlpi_addr + ph->p_vaddr;
-
-	return (struct range){nst_round_down(start, NST_PAGE_BYTES),
-			      nst_round_up(start + ph->p_memsz, NST_PAGE_BYTES)};
-}
-
-static void populate_segment(struct range r, struct range relro, int writable)
-{
-	if (!writable) {
-		nst_sys_populate_read((void *)r.start, r.end - r.start);
-		return;
-	}
-	if (relro.start == r.start && relro.end > relro.start)
-		r.start = nst_round_down(relro.end, NST_PAGE_BYTES);
-	if (r.start < r.end)
-		advise((void *)r.start, r.end - r.start, MADV_POPULATE_WRITE);
-}
-
-/*
- * Our module, found once at start: the loader's lock, which the search takes, may be held for ever by
- * a thread that a child of _Fork() does not have.
- */
-static struct dl_phdr_info own;
-
-static int find_own(struct dl_phdr_info *info, size_t size, void *address)
-{
-	int i;
-
-	(void)size;
-	for (i = 0; i < info->dlpi_phnum; i++) {
-		struct range r = pages_of(info, &info->dlpi_phdr[i]);
-
-		if (info->dlpi_phdr[i].p_type != PT_LOAD ||
-		    (uintptr_t)address - r.start >= r.end - r.start)
-			continue;
-		own = *info;
-		return 1;
-	}
-	return 0;
-}
-
-static struct range relro_of(const struct dl_phdr_info *info)
-{
-	int i;
-
-	for (i = 0; i < info->dlpi_phnum; i++) {
-		const ElfW(Phdr) *ph = &info->dlpi_phdr[i];
-
-		if (ph->p_type == PT_GNU_RELRO)
-			return (struct range){
-				pages_of(info, ph).start,
-				nst_round_down(info->dlpi_addr + ph->p_vaddr + ph->p_memsz,
-					       NST_PAGE_BYTES)};
-	}
-	return (struct range){0, 0};
-}
-
-void nst_sys_populate_own_module(void)
-{
-	int i;
-
-	if (!own.dlpi_phnum)
-		dl_iterate_phdr(find_own, &nst_lock_counters);
-	for (i = 0; i < own.dlpi_phnum; i++) {
-		const ElfW(Phdr) *ph = &own.dlpi_phdr[i];
-
-		if (ph->p_type == PT_LOAD)
-			populate_segment(pages_of(&own, ph), relro_of(&own),
-					 (ph->p_flags & PF_W) != 0);
-	}
 }
