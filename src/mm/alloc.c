@@ -156,6 +156,14 @@ static void move_contents(void *to, void *ptr, const struct nst_page *p, size_t 
 	__builtin_memcpy(to, ptr, bytes);
 }
 
+/* Scopes count. Where calls are watched, what is behind an object was written when it was handed out. */
+static int may_extend(const struct nst_page *p, size_t size, size_t have, nst_mode_t mode)
+{
+	return p->state == NST_PAGE_RUN && size > have && size <= NST_BLOCK_BYTES &&
+	       !(mode & NST_ZERO) && !nst_mm.instrument &&
+	       nst_mode_row(nst_mode_in_scope(mode))->sleeps;
+}
+
 /* What grows by realloc() once more will again: a run gets up to a quarter more, so that it mostly stays. */
 static void *grown(size_t size, size_t have, nst_mode_t mode, struct nst_site site)
 {
@@ -187,6 +195,8 @@ void *nst_realloc(void *ptr, size_t size, nst_mode_t mode)
 	if (fits(p, size))
 		return ptr;
 	if (p->state == NST_PAGE_LARGE && !(mode & NST_ZERO) && nst_large_extend(p, size))
+		return ptr;
+	if (may_extend(p, size, have, mode) && nst_run_extend(p, nst_pages_of(size)))
 		return ptr;
 	to = grown(size, have, mode & ~(nst_mode_t)NST_ZERO, site);
 	if (!to)

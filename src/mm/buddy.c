@@ -170,6 +170,21 @@ struct nst_page *nst_buddy_take_locked(struct nst_zone *z, unsigned int order, u
 	return p;
 }
 
+void nst_buddy_take_at_locked(struct nst_zone *z, struct nst_page *p, unsigned int order)
+{
+	unsigned int mob = p->mobility;
+
+	list_out(z, p);
+	split(z, p, p->order, order, mob);
+	z->taken[mob] += 1ull << order;
+	taken(z, p, order);
+}
+
+u8 nst_buddy_mobility_locked(const struct nst_page *p)
+{
+	return *block_mobility(p);
+}
+
 u64 nst_buddy_block_locked(struct nst_zone *z, struct nst_arena *a, size_t block,
 			   struct nst_list *chain)
 {

@@ -229,12 +229,35 @@ void nst_fork_init(void)
 
 /* ---- ready again ---- */
 
+static void populate_pages(struct nst_arena *a, size_t first, size_t end)
+{
+	if (first < end)
+		nst_sys_populate((void *)(a->base + (first << NST_PAGE_SHIFT)),
+				 (end - first) << NST_PAGE_SHIFT);
+}
+
+/* What is cold stays so. relaxed, and no lock: a run that gets warm meanwhile is nobody's copy. */
+static void ready_pages(struct nst_arena *a, size_t page, size_t end)
+{
+	size_t first = page;
+
+	for (; page < end; page++) {
+		if (nst_page_state(&a->pages[page]) != NST_PAGE_COLD)
+			continue;
+		populate_pages(a, first, page);
+		first = page + ((size_t)1 << nst_load_relaxed(&a->pages[page].order));
+		page = first - 1;
+	}
+	populate_pages(a, first, end);
+}
+
 static void ready_block(struct nst_arena *a, size_t block, u8 state)
 {
 	size_t bytes = state == NST_BLOCK_OPEN ? nst_zone_open_bytes(a, block) : NST_BLOCK_BYTES;
 	uintptr_t map = nst_round_down((uintptr_t)&a->map[block * NST_BLOCK_PAGES], NST_PAGE_BYTES);
+	size_t page = block * NST_BLOCK_PAGES;
 
-	nst_sys_populate((void *)(a->base + block * NST_BLOCK_BYTES), bytes);
+	ready_pages(a, page, page + (bytes >> NST_PAGE_SHIFT));
 	nst_sys_populate(&a->pages[block * NST_BLOCK_PAGES],
 			 NST_BLOCK_PAGES * sizeof(struct nst_page));
 	nst_sys_populate((void *)map, NST_PAGE_BYTES);

@@ -296,6 +296,10 @@ u64 nst_buddy_block_locked(struct nst_zone *z, struct nst_arena *a, size_t block
 void nst_buddy_idle_locked(const struct nst_page *p, int pages);
 size_t nst_buddy_take_batch_locked(struct nst_zone *z, unsigned int order, unsigned int mob,
 				   u64 floor, struct nst_page **runs, size_t nr);
+/* Of its block. */
+u8 nst_buddy_mobility_locked(const struct nst_page *p);
+/* This free run off its list, cut down to @order. */
+void nst_buddy_take_at_locked(struct nst_zone *z, struct nst_page *p, unsigned int order);
 void nst_buddy_put_locked(struct nst_zone *z, struct nst_page *p, unsigned int order);
 /* @p and its buddies of @state (free or cold), off their lists, as one run: its first page, and *order. */
 struct nst_page *nst_buddy_join_locked(struct nst_zone *z, struct nst_page *p, unsigned int *order,
@@ -310,6 +314,10 @@ void nst_zone_init(struct nst_zone *z, unsigned int node);
 u64 nst_zone_floor(const struct nst_zone *z, nst_mode_t mode);
 /* First block of @z's part of arena @a, and one past its last; 0 if it has none. */
 int nst_zone_part(const struct nst_zone *z, const struct nst_arena *a, size_t *first, size_t *end);
+/* Pages made ready at once. */
+size_t nst_zone_step(const struct nst_zone *z);
+/* A block to make ready, where none is open. Locks: needs z->grow. */
+int nst_zone_open_locked(struct nst_zone *z);
 /* Make at least a run of @order ready. Context: thread. Waits: sleeps. 0 or -errno. */
 int nst_zone_grow(struct nst_zone *z, unsigned int order);
 /*
@@ -331,6 +339,23 @@ int nst_zone_may_add(u64 pages);
 extern u64 nst_resident_pages, nst_resident_peak;
 void nst_resident_add(u64 pages);
 void nst_resident_sub(u64 pages);
+
+/* ---- cold.c: pages without memory in blocks that are in use ---- */
+
+/* Of a cold run of @order or more a step, or @order, is made ready: 0 or -ENOMEM. Locks: needs z->grow. */
+int nst_cold_warm_locked(struct nst_zone *z, unsigned int order);
+/*
+ * A run that the kernel has joins its cold buddies. The whole block, if that is what they are now: it is on no list,
+ * and its pages can go like those of one that was given back whole. Else NULL.
+ */
+struct nst_page *nst_cold_lay(struct nst_zone *z, struct nst_page *p, unsigned int order);
+/*
+ * @pages from @p on, all of them free or cold, off the lists and ready, as the inside of a run: 0 or -ENOMEM. Cold ones
+ * only while there is no free run of @instead. Context: thread. Waits: sleeps.
+ */
+int nst_cold_take(struct nst_zone *z, struct nst_page *p, size_t pages, unsigned int instead);
+/* A run cut down to @pages, or up to 7 more, of what is free, cold, or a block. Context: thread. Waits: sleeps. */
+struct nst_page *nst_cold_run(struct nst_zone *z, size_t pages);
 
 /* ---- pcp.c: per-CPU page stacks ---- */
 
@@ -367,6 +392,9 @@ int nst_zone_looks_dry(struct nst_zone *z, unsigned int order, nst_mode_t mode);
 /* The same of one zone. */
 struct nst_page *nst_zone_take_tries(struct nst_zone *z, unsigned int order, nst_mode_t mode,
 				     enum nst_null_reason *why);
+/* The same, of @pages: cut down to them, or to what was made ready for it. */
+struct nst_page *nst_run_take_waits(unsigned int node, size_t pages, nst_mode_t mode,
+				    enum nst_null_reason *why);
 /* From @node first. Context: thread. Waits: as the mode says. */
 struct nst_page *nst_page_take_waits(unsigned int node, unsigned int order, nst_mode_t mode,
 				     enum nst_null_reason *why);
@@ -382,6 +410,8 @@ static inline size_t nst_pages_of(size_t bytes)
 void *nst_run_start(struct nst_page *p, nst_mode_t mode, struct nst_site site);
 /* All but the first @pages of a run back to the zone. Context: thread. Waits: short lock. */
 void nst_run_cut(struct nst_page *p, size_t pages);
+/* A user's run becomes one of @pages, more than it has, where it is: 1; or 0. Context: thread. Waits: sleeps. */
+int nst_run_extend(struct nst_page *p, size_t pages);
 static inline size_t nst_run_bytes(const struct nst_page *p)
 {
 	return p->pages ? (size_t)p->pages << NST_PAGE_SHIFT : NST_PAGE_BYTES << p->order;

@@ -199,18 +199,32 @@ static void drain_all(void)
 		nst_pcp_drain(&nst_zones[i]);
 }
 
-struct nst_page *nst_page_take_waits(unsigned int node, unsigned int order, nst_mode_t mode,
-				     enum nst_null_reason *why)
+/* Above a step as much is made ready as is asked for, and no more. */
+static struct nst_page *run_somewhere(unsigned int first, size_t pages, nst_mode_t mode)
 {
-	unsigned int drained = 0;
+	struct nst_page *p = NULL;
+	unsigned int i;
+
+	for (i = 0; i < nst_nodes_for(mode) && !p; i++)
+		p = nst_cold_run(&nst_zones[nst_node_after(first, i)], pages);
+	return p;
+}
+
+struct nst_page *nst_run_take_waits(unsigned int node, size_t pages, nst_mode_t mode,
+				    enum nst_null_reason *why)
+{
+	unsigned int drained = 0, order = nst_log2_up(pages);
+	int exact = (size_t)1 << order > nst_zone_step(&nst_zones[node]);
 	struct nst_page *p;
 
 	ensure_pcp(&nst_zones[node], order, mode);
 	for (;;) {
 		p = walk(node, order, mode, why, 1);
+		if (!p && exact && nst_mode_row(mode)->sleeps)
+			p = run_somewhere(node, pages, mode);
 		if (p || !nst_mode_row(mode)->sleeps)
 			break;
-		if (grow_somewhere(node, order, mode) == 0)
+		if (!exact && grow_somewhere(node, order, mode) == 0)
 			continue;
 		*why = NST_NULL_NOMEM;
 		if (drained)
@@ -221,6 +235,12 @@ struct nst_page *nst_page_take_waits(unsigned int node, unsigned int order, nst_
 	if (!p || nst_hint(&nst_zones[node].free_pages) < nst_zones[node].low)
 		nst_worker_kick();
 	return p;
+}
+
+struct nst_page *nst_page_take_waits(unsigned int node, unsigned int order, nst_mode_t mode,
+				     enum nst_null_reason *why)
+{
+	return nst_run_take_waits(node, (size_t)1 << order, mode, why);
 }
 
 /* The oldest runs of this CPU's list and @p to the buddy lists. */
@@ -263,15 +283,32 @@ NST_ALWAYS_INLINE int put_cut(struct nst_zone *z, struct nst_page *p, const int 
 void nst_run_cut(struct nst_page *p, size_t pages)
 {
 	struct nst_zone *z = &nst_zones[nst_page_node(p)];
-	size_t at;
+	size_t at, end = nst_run_bytes(p) >> NST_PAGE_SHIFT;
+	unsigned int order;
 
-	if (pages == (size_t)1 << p->order)
+	if (pages == end)
 		return;
 	p->pages = (u16)pages;
 	nst_lock_wait(&z->lock);
-	for (at = pages; at < (size_t)1 << p->order; at += at & (~at + 1))
-		nst_buddy_put_locked(z, p + at, nst_lowest_bit(at));
+	for (at = pages; at < end; at += (size_t)1 << order) {
+		order = (unsigned int)nst_min(nst_lowest_bit(at), nst_log2(end - at));
+		nst_buddy_put_locked(z, p + at, order);
+	}
 	nst_unlock(&z->lock);
+}
+
+int nst_run_extend(struct nst_page *p, size_t pages)
+{
+	size_t number = (size_t)(p - nst_arena_of_page(p)->pages);
+	size_t have = nst_run_bytes(p) >> NST_PAGE_SHIFT;
+	unsigned int order = nst_log2_up(pages);
+
+	if (order > NST_BLOCK_ORDER || number & (((size_t)1 << order) - 1) ||
+	    nst_cold_take(&nst_zones[nst_page_node(p)], p + have, pages - have, order))
+		return 0;
+	nst_store_relaxed(&p->order, (u8)order); /* see nst_page_set_state() */
+	p->pages = (u16)(pages == (size_t)1 << order ? 0 : pages);
+	return 1;
 }
 
 /* 1 if a place was found. */

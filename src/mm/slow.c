@@ -83,7 +83,7 @@ void *nst_run_alloc_slow(size_t pages, nst_mode_t mode, struct nst_site site)
 	if (!enter(mode, site))
 		return NULL;
 	do {
-		p = nst_page_take_waits(nst_this_node(), order, mode, &why);
+		p = nst_run_take_waits(nst_this_node(), pages, mode, &why);
 	} while (!p && again(mode));
 	if (!p) {
 		nst_count_null(mode, why);

@@ -119,7 +119,7 @@ static int add_arena(struct nst_zone *z)
 }
 
 /* Locks: needs z->grow. */
-static int open_block_locked(struct nst_zone *z)
+int nst_zone_open_locked(struct nst_zone *z)
 {
 	struct nst_arena *a;
 	size_t block;
@@ -144,6 +144,12 @@ static int open_block_locked(struct nst_zone *z)
 	return 0;
 }
 
+size_t nst_zone_step(const struct nst_zone *z)
+{
+	(void)z;
+	return STEP_PAGES;
+}
+
 /* Make the next @pages of the open block ready. Locks: needs z->grow. */
 static int step_locked(struct nst_zone *z, size_t pages)
 {
@@ -166,92 +172,43 @@ static int step_locked(struct nst_zone *z, size_t pages)
 	return 0;
 }
 
-/* Locks: needs z->lock. */
-static void cold_in_locked(struct nst_zone *z, struct nst_page *p, unsigned int order)
+/* The pages to make ready next in the open block, aligned as a run of them is. Locks: needs z->grow. */
+static size_t next_step_locked(const struct nst_zone *z, size_t pages)
 {
-	nst_page_set_state(p, NST_PAGE_COLD);
-	nst_store_relaxed(&p->order, (u8)order); /* see nst_page_set_state() */
-	p->gen = z->gen;
-	nst_list_add(&z->cold, &p->list);
+	size_t room = z->open_arena && z->open_next ? z->open_next & (~z->open_next + 1) : pages;
+
+	return nst_min(pages, room);
 }
 
-/* A cold run off the list, and no more of it than a step; on its way, it is no buddy's. Locks: needs z->lock. */
-static void cut_cold_locked(struct nst_zone *z, struct nst_page *p)
+/* Of the open block, or of the next. Locks: needs z->grow. */
+static int grow_locked(struct nst_zone *z, size_t pages)
 {
-	unsigned int order = p->order;
-
-	nst_list_del(&p->list);
-	while (order > STEP_ORDER) {
-		order--;
-		cold_in_locked(z, p + ((size_t)1 << order), order);
-	}
-	nst_page_set_state(p, NST_PAGE_PCP);
-	nst_store_relaxed(&p->order, (u8)order); /* see nst_page_set_state() */
-	nst_buddy_idle_locked(p, -(1 << order));
-}
-
-/* And back, the last to be tried again. Locks: needs z->lock. */
-static void cold_back_locked(struct nst_zone *z, struct nst_page *p)
-{
-	nst_buddy_idle_locked(p, 1 << p->order);
-	nst_page_set_state(p, NST_PAGE_COLD);
-	nst_list_add_tail(&z->cold, &p->list);
-}
-
-/* A run that was given back, of @order or more, ready again; 0 or -ENOMEM. Locks: needs z->grow. */
-static int warm_locked(struct nst_zone *z, unsigned int order)
-{
-	struct nst_list *l, *tmp;
-	struct nst_page *p = NULL;
-	u64 pages;
-	int err;
-
-	nst_lock_wait(&z->lock);
-	nst_list_for_each (l, tmp, &z->cold) {
-		p = nst_container_of(l, struct nst_page, list);
-		if (p->order >= order)
-			break;
-		p = NULL;
-	}
-	if (p)
-		cut_cold_locked(z, p);
-	nst_unlock(&z->lock);
-	if (!p)
+	pages = next_step_locked(z, pages);
+	if (!nst_zone_may_add(pages) || (!z->open_arena && nst_zone_open_locked(z)))
 		return -12;
-	pages = 1ull << p->order;
-	err = nst_zone_may_add(pages)
-		      ? nst_sys_populate(nst_page_address(p), pages << NST_PAGE_SHIFT)
-		      : -12;
-	if (!err) {
-		nst_resident_add(pages);
-		nst_add_relaxed(&z->ready_pages, pages);
-	}
-	nst_lock_wait(&z->lock);
-	if (err)
-		cold_back_locked(z, p);
-	else
-		nst_buddy_put_locked(z, p, p->order);
-	nst_unlock(&z->lock);
-	return err;
+	return step_locked(z, pages);
+}
+
+/* The open block has no place for a run of @pages; a whole block begins at a fresh one. Locks: needs z->grow. */
+static int is_in_the_way(const struct nst_zone *z, size_t pages)
+{
+	return z->open_arena &&
+	       (pages == NST_BLOCK_PAGES ? z->open_next != 0 : next_step_locked(z, pages) < pages);
 }
 
 int nst_zone_grow(struct nst_zone *z, unsigned int order)
 {
-	size_t pages = order > STEP_ORDER ? NST_BLOCK_PAGES : STEP_PAGES;
-	int err = -12;
+	size_t least = order > STEP_ORDER ? NST_BLOCK_PAGES : (size_t)1 << order;
+	int err = 0;
 
 	nst_lock_wait(&z->grow);
-	if (order <= STEP_ORDER && warm_locked(z, order) == 0) {
-		err = 0;
+	if (order <= STEP_ORDER && nst_cold_warm_locked(z, order) == 0)
 		goto out_unlock;
-	}
-	/* A whole block is wanted: what is open is finished first, so that no block stays half. */
-	while (z->open_arena && pages == NST_BLOCK_PAGES && z->open_next)
-		if (!nst_zone_may_add(STEP_PAGES) || step_locked(z, STEP_PAGES))
-			goto out_unlock;
-	if (!nst_zone_may_add(pages) || (!z->open_arena && open_block_locked(z)))
-		goto out_unlock;
-	err = step_locked(z, pages);
+	/* What is open is gone on with until there is one, so that no block stays half. */
+	while (!err && is_in_the_way(z, least))
+		err = grow_locked(z, STEP_PAGES);
+	if (!err)
+		err = grow_locked(z, nst_max(least, nst_zone_step(z)));
 out_unlock:
 	nst_unlock(&z->grow);
 	return err;
@@ -298,23 +255,6 @@ static void close_block(struct nst_zone *z, struct nst_page *p)
 	nst_unlock(&z->grow);
 }
 
-/*
- * A run joins its cold buddies. The whole block, if that is what they are now: it is on no list, and its pages
- * can go like those of one that was given back whole. Else NULL.
- */
-static struct nst_page *lay_cold(struct nst_zone *z, struct nst_page *p, unsigned int order)
-{
-	nst_lock_wait(&z->lock);
-	nst_buddy_idle_locked(p, 1 << order);
-	p = nst_buddy_join_locked(z, p, &order, NST_PAGE_COLD);
-	if (order < NST_BLOCK_ORDER)
-		cold_in_locked(z, p, order);
-	else
-		nst_buddy_idle_locked(p, -(int)NST_BLOCK_PAGES);
-	nst_unlock(&z->lock);
-	return order < NST_BLOCK_ORDER ? NULL : p;
-}
-
 /* 1 if the kernel took it back. */
 static int purge(struct nst_zone *z, struct nst_page *p, unsigned int order)
 {
@@ -330,7 +270,7 @@ static int purge(struct nst_zone *z, struct nst_page *p, unsigned int order)
 	nst_resident_sub(pages);
 	nst_sub_relaxed(&z->ready_pages, pages);
 	if (order < NST_BLOCK_ORDER)
-		p = lay_cold(z, p, order);
+		p = nst_cold_lay(z, p, order);
 	if (p)
 		close_block(z, p);
 	return 1;
@@ -398,8 +338,7 @@ static int grow_beyond(struct nst_zone *z, u64 pages)
 
 	nst_lock_wait(&z->grow);
 	while (!err && nst_hint(&z->free_pages) < z->high + pages)
-		err = !nst_zone_may_add(STEP_PAGES) || (!z->open_arena && open_block_locked(z)) ||
-		      step_locked(z, STEP_PAGES);
+		err = grow_locked(z, STEP_PAGES);
 	nst_unlock(&z->grow);
 	return !err;
 }
