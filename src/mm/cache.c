@@ -70,6 +70,18 @@ static size_t batch_wanted(const struct nst_cache *c)
 	return nst_pcs_has_stack(&c->main) ? c->batch : 1;
 }
 
+/* As many as are out already, and a page of them. */
+static size_t batch_ahead(const struct nst_cache *c, unsigned int node)
+{
+	const struct nst_cache_node *n = c->node[node];
+	size_t batch = batch_wanted(c), out;
+
+	if (!nst_is_lean())
+		return batch;
+	out = (size_t)(nst_hint(&n->nr_slabs) * c->slots - nst_hint(&n->free_slots));
+	return nst_min(batch, nst_max(out, nst_max(NST_PAGE_BYTES / c->slot, 1)));
+}
+
 /* A request for the pages of a slab: their mobility is the cache's. */
 static nst_mode_t slab_mode(const struct nst_cache *c, nst_mode_t mode)
 {
@@ -187,7 +199,7 @@ void *nst_cache_alloc_waits(struct nst_cache *c, nst_mode_t mode, enum nst_null_
 	s = nst_sheaf_full_waits(c);
 	if (s)
 		return open_sheaf(c, s, WAITS);
-	got = slab_waits(c, node, mode, objs, batch_wanted(c), why);
+	got = slab_waits(c, node, mode, objs, batch_ahead(c, node), why);
 	return got ? keep_one(c, objs, got, 1) : NULL;
 }
 

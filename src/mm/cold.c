@@ -137,7 +137,7 @@ static long count_cold_locked(const struct nst_zone *z, const struct nst_page *p
 		else
 			free += n;
 	}
-	return !free || z->free_pages >= z->min + free ? cold : -1;
+	return !free || z->free_pages >= nst_hint(&z->min) + free ? cold : -1;
 }
 
 /* The largest power of two up to @most that a run of @order has. */

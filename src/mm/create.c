@@ -36,6 +36,9 @@ static unsigned int order_for(u32 slot)
 	unsigned int order, most = slot < LARGE_SLOT ? NST_ORDER_NOLOCK_MAX : LARGE_ORDER;
 	u32 least = slot < LARGE_SLOT ? 8 : 4;
 
+	if (nst_is_lean())
+		least = slot < 2048 ? 4 : 2;
+
 	for (order = 0; order < most; order++) {
 		u32 bytes = (u32)NST_PAGE_BYTES << order;
 
@@ -260,6 +263,7 @@ struct nst_cache *nst_cache_create(const char *name, size_t size, size_t align, 
 	if (bad_argument(name && *name ? name : "unnamed", size, align, flags) || nst_start())
 		return NULL;
 	nst_fork_check();
+	nst_lean_end();
 	c = nst_cache_make(name, size, align, flags, ctor);
 	for (cpu = 0; c && (flags & NST_CACHE_NOLOCK) && cpu < nst_sys_cpus.nr; cpu++) {
 		if (nst_cache_ensure_on(c, cpu)) {

@@ -199,7 +199,8 @@ static void in_parent(void)
 {
 	let_go();
 	nst_store_relaxed(&process.cow, 1u); /* a hint to the worker */
-	nst_worker_flag();
+	if (!nst_is_lean())
+		nst_worker_flag();
 	if (nst_option(NST_OPT_fork_ready))
 		nst_fork_make_ready();
 }

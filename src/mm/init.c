@@ -90,6 +90,7 @@ static int do_start(void)
 	nst_mm.no_stacks = nst_pcs_fast_none();
 	nst_kmalloc_hide();
 	nst_sys_rseq_init(nst_option(NST_OPT_sequences) != 0, nst_option(NST_OPT_cid) != 0);
+	nst_lean_init();
 	init_zones();
 	if (nst_cache_room_init() || nst_kmalloc_init())
 		return -12;

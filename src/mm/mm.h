@@ -119,6 +119,7 @@ struct nst_zone {
 	struct nst_lock lock;
 	struct nst_lock grow;
 	u8 node, gen;
+	u8 lean; /* the watermarks are those of a lean program; the worker's */
 	/* Orders of which a no-lock request found too little, and where; hints, the worker clears them. */
 	u32 want, want_cpu;
 	u32 stocked; /* by nst_pages_stock(): a hint for the worker */
@@ -128,7 +129,7 @@ struct nst_zone {
 	u64 free_pages, lowest_free;		       /* the latter since the worker's last pass */
 	struct nst_list cold;			       /* runs of state PAGE_COLD */
 	u64 taken[NST_NR_MOBILITIES], fallback[NST_NR_MOBILITIES], stolen;
-	u64 min, low, high; /* watermarks, pages; constant */
+	u64 min, low, high; /* watermarks, pages; hints: they rise once at most */
 	/* by grow: */
 	struct nst_arena *open_arena;
 	size_t open_block, open_next; /* page of the block to make ready next */
@@ -285,6 +286,17 @@ void nst_block_forget(struct nst_arena *a, size_t block, size_t nr);
 /* What a slab's pages say of their cache; NULL: no slab. */
 void nst_map_set(const struct nst_page *head, const struct nst_cache *c);
 
+/* ---- lean.c: little is kept ahead of need while nobody makes no-lock requests ---- */
+
+extern u32 nst_lean; /* a hint */
+void nst_lean_init(void);
+/* Somebody does, or may come to. Context: any. */
+void nst_lean_end(void);
+static inline int nst_is_lean(void)
+{
+	return nst_hint(&nst_lean) != 0;
+}
+
 /* ---- buddy.c: free lists of a zone. Locks: need zone->lock. ---- */
 
 struct nst_page *nst_buddy_take_locked(struct nst_zone *z, unsigned int order, unsigned int mob);
@@ -310,6 +322,8 @@ void nst_buddy_check(struct nst_zone *z);
 
 extern struct nst_lock nst_arenas_lock; /* serialises who adds an arena */
 void nst_zone_init(struct nst_zone *z, unsigned int node);
+/* The watermarks as they are where there are no-lock callers, if there are. Context: thread. Waits: sleeps. */
+void nst_zone_end_lean(struct nst_zone *z);
 /* Pages of the reserve that @mode leaves alone. */
 u64 nst_zone_floor(const struct nst_zone *z, nst_mode_t mode);
 /* First block of @z's part of arena @a, and one past its last; 0 if it has none. */

@@ -77,8 +77,10 @@ nst_scope_t nst_scope_enter(uint32_t what)
 		return 0;
 	}
 	nst_thread.scopes |= what;
-	if (fresh & NST_SCOPE_NOLOCK)
+	if (fresh & NST_SCOPE_NOLOCK) {
+		nst_lean_end();
 		nst_lockdep_context_begin(NST_LOCKDEP_NOLOCK_SCOPE);
+	}
 	return fresh;
 }
 

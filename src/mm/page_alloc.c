@@ -48,7 +48,7 @@ NST_ALWAYS_INLINE size_t batch_of(struct nst_zone *z, unsigned int order, nst_mo
 	}
 	n = nst_buddy_take_batch_locked(z, order, nst_mode_mobility(mode), nst_zone_floor(z, mode),
 					runs, nst_pcp_batch(order));
-	short_of_pages = z->free_pages < z->low;
+	short_of_pages = z->free_pages < nst_hint(&z->low);
 	nst_unlock(&z->lock);
 	if (short_of_pages)
 		nst_zone_want(z, order);
@@ -232,7 +232,7 @@ struct nst_page *nst_run_take_waits(unsigned int node, size_t pages, nst_mode_t 
 		drain_all();
 		drained = 1;
 	}
-	if (!p || nst_hint(&nst_zones[node].free_pages) < nst_zones[node].low)
+	if (!p || nst_hint(&nst_zones[node].free_pages) < nst_hint(&nst_zones[node].low))
 		nst_worker_kick();
 	return p;
 }

@@ -125,8 +125,8 @@ static void collect(struct nst_zone *z, unsigned int order, size_t nr, struct ns
 
 	do {
 		nst_lock_wait(&z->lock);
-		got = nst_buddy_take_batch_locked(z, order, NST_MOB_UNMOVABLE, z->low, runs,
-						  nst_min(nr, NST_PCP_BATCH));
+		got = nst_buddy_take_batch_locked(z, order, NST_MOB_UNMOVABLE, nst_hint(&z->low),
+						  runs, nst_min(nr, NST_PCP_BATCH));
 		nst_unlock(&z->lock);
 		for (k = 0; k < got; k++)
 			nst_list_add(chain, &runs[k]->list);

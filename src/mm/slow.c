@@ -25,6 +25,8 @@ static int enter(nst_mode_t mode, struct nst_site site)
 	nst_count(NST_COUNT_REQUEST + nst_lowest_bit(mode & NST_MODE_MASK), 1);
 	if (nst_mode_row(mode)->sleeps)
 		nst_side_drain();
+	else
+		nst_lean_end(); /* it lives on what is ready as well */
 	nst_worker_kick();
 	return 1;
 }

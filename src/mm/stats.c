@@ -174,9 +174,9 @@ static int read_zone(struct nst_zone_stats *o, struct nst_zone *z, enum patience
 	if (!lock_to_read(&z->lock, how))
 		return 0;
 	o->pages_free = z->free_pages;
-	o->pages_min = z->min;
-	o->pages_low = z->low;
-	o->pages_high = z->high;
+	o->pages_min = nst_hint(&z->min);
+	o->pages_low = nst_hint(&z->low);
+	o->pages_high = nst_hint(&z->high);
 	o->stolen_pageblocks = z->stolen;
 	for (m = 0; m < NST_NR_MOBILITIES; m++) {
 		o->taken[m] = z->taken[m];

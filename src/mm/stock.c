@@ -184,6 +184,7 @@ static int stock_enter(size_t n, int cpus)
 	if (nst_start())
 		return -12;
 	nst_fork_check();
+	nst_lean_end();
 	return cpus >= (int)nst_sys_cpus.nr ? -22 : 0;
 }
 

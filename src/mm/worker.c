@@ -63,6 +63,7 @@ void nst_worker_flag(void)
 
 void nst_worker_listen(void)
 {
+	nst_lean_end();
 	if (!nst_load_relaxed(&worker.unheard)) /* relaxed: a hint either way */
 		nst_store_relaxed(&worker.unheard, 1u);
 }
@@ -130,8 +131,9 @@ static int pass_zone(struct nst_zone *z, int look)
 	u32 want = nst_exchange_relaxed(&z->want, 0u); /* a hint */
 	int found = look && nst_pcp_decay(z, DECAY_CPUS), filled;
 
-	if (nst_hint(&z->free_pages) < z->low || want)
-		while (nst_hint(&z->free_pages) < z->high && nst_zone_grow(z, 0) == 0)
+	nst_zone_end_lean(z);
+	if (nst_hint(&z->free_pages) < nst_hint(&z->low) || want)
+		while (nst_hint(&z->free_pages) < nst_hint(&z->high) && nst_zone_grow(z, 0) == 0)
 			found = 1;
 	if (!want && !nst_hint(&z->stocked))
 		return found;
@@ -210,7 +212,7 @@ int nst_maintain_pass(unsigned int what)
 	nst_store_relaxed(&worker.flag, 0u); /* what is flagged from here on is for the next pass */
 	ns = nst_sys_now_ns();
 	look = is_due(&worker.looked_at, ns, LOOK_NS, 0);
-	found = nst_fork_make_ready();
+	found = nst_is_lean() && !(what & NST_PASS_NOW) ? 0 : nst_fork_make_ready();
 	found |= nst_side_drain() != 0;
 	found |= nst_large_drain() != 0;
 	for (i = 0; i < nst_sys_cpus.nr_nodes; i++)

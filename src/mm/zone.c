@@ -16,11 +16,20 @@
 #define STEP_ORDER 6u /* (tune) 256 KiB */
 #define COLD_ORDER 3u /* (tune) 32 KiB: the smallest run that is given back alone */
 #define STEP_PAGES ((size_t)1 << STEP_ORDER)
+#define LEAN_HIGH ((u64)32)    /* (tune) pages */
+#define LEAN_STEP ((size_t)16) /* (tune) pages */
 
 struct nst_zone nst_zones[NST_NR_NODES];
 u64 nst_resident_pages, nst_resident_peak;
 
 struct nst_lock nst_arenas_lock = {.lock_class = NST_LOCK_META};
+
+static void set_marks(struct nst_zone *z, u64 high)
+{
+	nst_hint_set(&z->min, high / 4);
+	nst_hint_set(&z->low, high / 2);
+	nst_hint_set(&z->high, high);
+}
 
 void nst_zone_init(struct nst_zone *z, unsigned int node)
 {
@@ -34,9 +43,22 @@ void nst_zone_init(struct nst_zone *z, unsigned int node)
 	for (m = 0; m < NST_NR_MOBILITIES; m++)
 		for (o = 0; o < NST_NR_ORDERS; o++)
 			nst_list_init(&z->free[m][o]);
-	z->high = nst_option(NST_OPT_high) >> NST_PAGE_SHIFT;
-	z->low = z->high / 2;
-	z->min = z->high / 4;
+	z->lean = nst_is_lean() && !nst_option_is_given(NST_OPT_high);
+	set_marks(z, z->lean ? LEAN_HIGH : nst_option(NST_OPT_high) >> NST_PAGE_SHIFT);
+}
+
+void nst_zone_end_lean(struct nst_zone *z)
+{
+	u64 high = nst_option(NST_OPT_high) >> NST_PAGE_SHIFT;
+
+	if (nst_is_lean() || !z->lean)
+		return;
+	z->lean = 0;
+	/* The reserves rise when they are there. */
+	nst_hint_set(&z->high, high);
+	while (nst_hint(&z->free_pages) < high && nst_zone_grow(z, 0) == 0)
+		;
+	set_marks(z, high);
 }
 
 u64 nst_zone_floor(const struct nst_zone *z, nst_mode_t mode)
@@ -44,8 +66,8 @@ u64 nst_zone_floor(const struct nst_zone *z, nst_mode_t mode)
 	unsigned int reserve = nst_mode_row(mode)->reserve;
 
 	if ((mode & NST_NOMEMALLOC) || !reserve)
-		return z->min;
-	return reserve == 1 ? z->min / 2 : 0;
+		return nst_hint(&z->min);
+	return reserve == 1 ? nst_hint(&z->min) / 2 : 0;
 }
 
 void nst_resident_add(u64 pages)
@@ -144,10 +166,14 @@ int nst_zone_open_locked(struct nst_zone *z)
 	return 0;
 }
 
+/* Pages made ready at once. What is ready and not used is lost to others: where nobody counts on it, an eighth. */
 size_t nst_zone_step(const struct nst_zone *z)
 {
-	(void)z;
-	return STEP_PAGES;
+	u64 eighth = nst_load_relaxed(&z->ready_pages) / 8; /* relaxed: a counter */
+
+	if (!nst_is_lean())
+		return STEP_PAGES;
+	return (size_t)1 << nst_log2(nst_max(LEAN_STEP, nst_min(eighth, STEP_PAGES)));
 }
 
 /* Make the next @pages of the open block ready. Locks: needs z->grow. */
@@ -230,7 +256,8 @@ static struct nst_page *take_idle(struct nst_zone *z, unsigned int order)
 
 	nst_lock_wait(&z->lock);
 	for (m = 0; m < NST_NR_MOBILITIES && !p; m++) {
-		if (z->lowest_free <= z->high + (1u << order) || !has_run_locked(z, m, order))
+		if (z->lowest_free <= nst_hint(&z->high) + (1u << order) ||
+		    !has_run_locked(z, m, order))
 			continue;
 		z->lowest_free -= 1u << order; /* the rest has been idle as long */
 		p = nst_buddy_take_locked(z, order, m);
@@ -337,7 +364,7 @@ static int grow_beyond(struct nst_zone *z, u64 pages)
 	int err = 0;
 
 	nst_lock_wait(&z->grow);
-	while (!err && nst_hint(&z->free_pages) < z->high + pages)
+	while (!err && nst_hint(&z->free_pages) < nst_hint(&z->high) + pages)
 		err = grow_locked(z, STEP_PAGES);
 	nst_unlock(&z->grow);
 	return !err;

@@ -198,3 +198,7 @@ NST_ALSO(__libc_pvalloc, pvalloc);
 NST_ALSO(__libc_free, free);
 NST_ALSO(__posix_memalign, posix_memalign);
 NST_ALSO(__libc_mallopt, mallopt);
+
+/* That this is here, for who serves it (mm/lean.c). */
+EXPORT extern const char nst_preload;
+const char nst_preload = 1;

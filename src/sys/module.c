@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * module.c - our own module, which a no-lock call may fault on neither text nor data of.
+ * module.c - our own module, which a no-lock call may fault on neither text nor data of, and who needs it.
  *
  * Fork: what was found at start holds in the child.
  */
@@ -90,4 +90,60 @@ void nst_sys_populate_own_module(void)
 			populate_segment(pages_of(&own, ph), relro_of(&own),
 					 (ph->p_flags & PF_W) != 0);
 	}
+}
+
+/* ---- who needs it ---- */
+
+#define OUR_NAME "libnostall.so.0"
+
+static int is_our_name(const char *s)
+{
+	static const char name[] = OUR_NAME;
+	size_t i;
+
+	for (i = 0; i < sizeof(name); i++)
+		if (s[i] != name[i])
+			return 0;
+	return 1;
+}
+
+/* Where a module says what it needs: the loader of glibc has made an address of the offset, others leave it. */
+static const char *strings_of(const struct dl_phdr_info *info, const ElfW(Dyn) * dyn)
+{
+	for (; dyn->d_tag != DT_NULL; dyn++)
+		if (dyn->d_tag == DT_STRTAB)
+			return (const char *)(dyn->d_un.d_ptr < info->dlpi_addr
+						      ? info->dlpi_addr + dyn->d_un.d_ptr
+						      : dyn->d_un.d_ptr);
+	return NULL;
+}
+
+static int needs_us(const struct dl_phdr_info *info, const ElfW(Dyn) * dyn)
+{
+	const char *strings = strings_of(info, dyn);
+
+	for (; strings && dyn->d_tag != DT_NULL; dyn++)
+		if (dyn->d_tag == DT_NEEDED && is_our_name(strings + dyn->d_un.d_val))
+			return 1;
+	return 0;
+}
+
+static int count_needing(struct dl_phdr_info *info, size_t size, void *nr)
+{
+	int i;
+
+	(void)size;
+	for (i = 0; i < info->dlpi_phnum; i++)
+		if (info->dlpi_phdr[i].p_type == PT_DYNAMIC)
+			*(unsigned int *)nr += (unsigned int)needs_us(
+				info, (const void *)(info->dlpi_addr + info->dlpi_phdr[i].p_vaddr));
+	return 0;
+}
+
+unsigned int nst_sys_nr_modules_that_need_us(void)
+{
+	unsigned int nr = 0;
+
+	dl_iterate_phdr(count_needing, &nr);
+	return nr;
 }

@@ -30,6 +30,11 @@ u64 nst_option(enum nst_option o)
 	return options[o].value;
 }
 
+int nst_option_is_given(enum nst_option o)
+{
+	return options[o].value != options[o].def;
+}
+
 const char *nst_option_publish_dir(void)
 {
 	return publish_dir;

@@ -57,6 +57,8 @@ size_t nst_sys_reserve_default(unsigned int ram_multiple);
 
 /* Make the text and data of the module this library lies in resident; data writable. */
 void nst_sys_populate_own_module(void);
+/* By name, of those that are loaded. */
+unsigned int nst_sys_nr_modules_that_need_us(void);
 
 /* ---- again.c: the process from its start, for the malloc preload. It calls nothing of libc's. ---- */
 
@@ -176,6 +178,8 @@ enum nst_option {
 /* Reads NOSTALL_CONF, and the file it names. Unknown keys and bad values warn and are left out. */
 void nst_option_init(void);
 u64 nst_option(enum nst_option o);
+/* It was given, and not its default. */
+int nst_option_is_given(enum nst_option o);
 /* publish_dir:PATH; "" if there is none. */
 #define NST_PUBLISH_DIR_MAX 200u
 const char *nst_option_publish_dir(void);
