@@ -11,6 +11,8 @@
  */
 #include "mm.h"
 
+#define LEAN_PART 512u /* (tune) of a zone's pages, in a batch */
+
 static struct nst_page *from_pcp(struct nst_zone *z, unsigned int order, unsigned int mob)
 {
 	struct nst_page *p = nst_pcp_take(z, order, mob);
@@ -35,6 +37,17 @@ NST_ALWAYS_INLINE void put_back(struct nst_page **runs, size_t n, const int wait
 	}
 }
 
+/* Runs that an ordinary caller brings along: of a lean program's no more than there is in proportion. */
+static u32 batch_ahead(const struct nst_zone *z, unsigned int order)
+{
+	u64 ready = nst_load_relaxed(&z->ready_pages); /* relaxed: a counter */
+	u32 batch = nst_pcp_batch(order);
+
+	if (!nst_is_lean())
+		return batch;
+	return (u32)nst_min(batch, nst_max(ready / LEAN_PART >> order, 1));
+}
+
 /* A batch from the buddy lists; how many runs. */
 NST_ALWAYS_INLINE size_t batch_of(struct nst_zone *z, unsigned int order, nst_mode_t mode,
 				  struct nst_page **runs, enum nst_null_reason *why, const int wait)
@@ -47,7 +60,7 @@ NST_ALWAYS_INLINE size_t batch_of(struct nst_zone *z, unsigned int order, nst_mo
 		return 0;
 	}
 	n = nst_buddy_take_batch_locked(z, order, nst_mode_mobility(mode), nst_zone_floor(z, mode),
-					runs, nst_pcp_batch(order));
+					runs, wait ? batch_ahead(z, order) : nst_pcp_batch(order));
 	short_of_pages = z->free_pages < nst_hint(&z->low);
 	nst_unlock(&z->lock);
 	if (short_of_pages)
