@@ -10,14 +10,18 @@ uint32_t nst_test_delay[NST_NR_SEQS][NST_SEQ_POINTS];
 uint64_t nst_test_restarts[NST_NR_SEQS];
 long nst_test_fail[NST_NR_FAILS];
 int nst_test_fail_on;
+void (*nst_test_before)(enum nst_fail what);
 uint64_t nst_test_now_ns;
 NST_TLS unsigned int nst_test_holding[8];
 NST_TLS unsigned int nst_test_in_stripe;
 
 int nst_test_should_fail(enum nst_fail what)
 {
-	long n = nst_load_relaxed(&nst_test_fail[what]); /* set by one test thread */
+	long n;
 
+	if (nst_test_before)
+		nst_test_before(what);
+	n = nst_load_relaxed(&nst_test_fail[what]); /* set by one test thread */
 	if (n < 0)
 		return 1;
 	while (n > 0) {

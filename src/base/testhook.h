@@ -41,6 +41,8 @@ extern uint64_t nst_test_restarts[NST_NR_SEQS];
 extern long nst_test_fail[NST_NR_FAILS];
 /* 1: with the n-th fail all that come after it. */
 extern int nst_test_fail_on;
+/* Called before each of them is done, with a lock before it is tried; NULL when not armed. */
+extern void (*nst_test_before)(enum nst_fail what);
 /* Locks of each class that this thread holds right now (for handlers that ask where they hit). */
 extern __thread unsigned int nst_test_holding[8] __attribute__((tls_model("initial-exec")));
 /* 1 while this thread is in a stripe of the none form. */

@@ -30,17 +30,20 @@ static void cold_in_locked(struct nst_zone *z, struct nst_page *p, unsigned int 
 		nst_list_add_tail(&z->cold, &p->list);
 }
 
-/* Of a cold run what is more than @order, from its end, stays; the rest is off the list. Locks: needs z->lock. */
+/*
+ * Of a cold run what is more than @to, from its end, stays; the rest is off the list, and for nobody else to take or to
+ * join. Locks: needs z->lock.
+ */
 static void cut_locked(struct nst_zone *z, struct nst_page *p, unsigned int to)
 {
 	unsigned int order = p->order;
 
 	nst_list_del(&p->list);
+	nst_page_set_state(p, NST_PAGE_PCP);
 	while (order > to) {
 		order--;
 		cold_in_locked(z, p + ((size_t)1 << order), order);
 	}
-	nst_page_set_state(p, NST_PAGE_PCP);
 	nst_store_relaxed(&p->order, (u8)order); /* see nst_page_set_state() */
 	nst_buddy_idle_locked(p, -(1 << order));
 }
@@ -48,8 +51,9 @@ static void cut_locked(struct nst_zone *z, struct nst_page *p, unsigned int to)
 /* And back, the last to be tried again. Locks: needs z->lock. */
 static void back_locked(struct nst_zone *z, struct nst_page *p)
 {
-	nst_buddy_idle_locked(p, 1 << p->order);
 	nst_page_set_state(p, NST_PAGE_COLD);
+	p->gen = z->gen;
+	nst_buddy_idle_locked(p, 1 << p->order);
 	nst_list_add_tail(&z->cold, &p->list);
 }
 
@@ -107,10 +111,12 @@ struct nst_page *nst_cold_lay(struct nst_zone *z, struct nst_page *p, unsigned i
 	nst_lock_wait(&z->lock);
 	nst_buddy_idle_locked(p, 1 << order);
 	p = nst_buddy_join_locked(z, p, &order, NST_PAGE_COLD);
-	if (order < NST_BLOCK_ORDER)
+	if (order < NST_BLOCK_ORDER) {
 		cold_in_locked(z, p, order);
-	else
+	} else {
+		nst_page_set_state(p, NST_PAGE_PCP); /* as in cut_locked() */
 		nst_buddy_idle_locked(p, -(int)NST_BLOCK_PAGES);
+	}
 	nst_unlock(&z->lock);
 	return order < NST_BLOCK_ORDER ? NULL : p;
 }

@@ -51,7 +51,7 @@ enum nst_mobility { NST_MOB_UNMOVABLE, NST_MOB_RECLAIMABLE, NST_MOB_MOVABLE };
 enum nst_page_state {
 	NST_PAGE_TAIL,
 	NST_PAGE_FREE, /* in a buddy list */
-	NST_PAGE_COLD, /* free and given back to the kernel, while its block is in use */
+	NST_PAGE_COLD, /* on its zone's list: without memory, while its block is in use */
 	NST_PAGE_PCP,  /* in a per-CPU stack, or on its way */
 	NST_PAGE_RUN,  /* a user's */
 	NST_PAGE_SLAB,

@@ -261,6 +261,104 @@ static void warm(void)
 	audit();
 }
 
+/* ---- meanwhile ---- */
+
+static void (*meanwhile)(void);
+static enum nst_fail when;
+static int left;
+
+static void before(enum nst_fail what)
+{
+	if (what != when || --left)
+		return;
+	nst_test_before = NULL;
+	meanwhile();
+}
+
+/* Before the @nth time that @what is done from now on @fn is, as by another thread. */
+static void arm(enum nst_fail what, int nth, void (*fn)(void))
+{
+	meanwhile = fn;
+	when = what;
+	left = nth;
+	nst_test_before = before;
+}
+
+static struct nst_page *subject;
+static int got;
+
+static void extend_to_all(void)
+{
+	got = nst_run_extend(subject, NST_BLOCK_PAGES);
+}
+
+/* The kernel is at work on what the zone grows by. */
+static void none_grows_over_what_gets_warm(void)
+{
+	struct counts before;
+
+	fresh(); /* leaves no open block: the next one's is all that is cold */
+	subject = fresh();
+	before = now();
+	arm(NST_FAIL_POPULATE, 1, extend_to_all);
+	check(nst_zone_grow(zone, 0) == 0 && !nst_test_before && !got &&
+		      changed_by(before, 64, 64) && cold_pages() == 144,
+	      "no run grows over what the zone is being grown by", "%d, %s, %llu cold", got,
+	      change(before), (unsigned long long)cold_pages());
+	audit();
+	put(subject);
+	audit();
+}
+
+static void lay_64(void)
+{
+	got = nst_cold_lay(zone, subject, 6) == NULL;
+}
+
+static void none_joins_what_gets_warm(void)
+{
+	struct nst_page *p;
+	struct counts before;
+
+	fresh();
+	p = fresh();
+	if (!nst_run_extend(p, 448))
+		check_broken("a run that grows");
+	nst_run_cut(p, 384);
+	nst_lock_wait(&zone->lock);
+	subject = nst_buddy_take_locked(zone, 6, NST_MOB_UNMOVABLE);
+	nst_unlock(&zone->lock);
+	before = now();
+	arm(NST_FAIL_POPULATE, 1, lay_64);
+	check(subject == p + 384 && nst_zone_grow(zone, 0) == 0 && !nst_test_before && got &&
+		      changed_by(before, 64, 64),
+	      "a run is given back meanwhile", "%d, %s", got, change(before));
+	check(nst_page_state(p + 384) == NST_PAGE_COLD && (p + 384)->order == 6 &&
+		      nst_page_state(p + 448) == NST_PAGE_FREE && (p + 448)->order == 6 &&
+		      cold_pages() == 64,
+	      "and does not join what is beside it", "states %u and %u, orders %u and %u",
+	      p[384].state, p[448].state, p[384].order, p[448].order);
+	audit();
+	put(p);
+	audit();
+}
+
+/* All of a block has gone; who gave the last of it back is about to close it. */
+static void none_begins_in_a_block_that_goes(void)
+{
+	struct nst_page *p, *last;
+
+	fresh();
+	p = fresh();
+	if (!nst_run_extend(p, NST_BLOCK_PAGES))
+		check_broken("a run that grows");
+	last = p + 256;
+	check(!nst_cold_lay(zone, p, 8) && nst_cold_lay(zone, last, 8) == p,
+	      "a block is cold when its last run is", "it is not");
+	check(nst_cold_take(zone, p, 256, NST_NR_ORDERS) && idle_of(p) == 0,
+	      "and nobody takes of it then", "%u idle", idle_of(p));
+}
+
 /* Each call that fails leaves all as it was, but that free pages it had taken are cold. */
 static void refused(void)
 {
@@ -322,6 +420,9 @@ int main(int argc, char **argv)
 	extend();
 	instead();
 	warm();
+	none_grows_over_what_gets_warm();
+	none_joins_what_gets_warm();
+	none_begins_in_a_block_that_goes();
 	refused();
 	forked();
 	return check_status();
