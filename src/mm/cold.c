@@ -313,6 +313,12 @@ static struct nst_page *fresh_block_locked(struct nst_zone *z)
 	return p;
 }
 
+static struct nst_page *take_place_locked(struct nst_zone *z, struct nst_page *p, size_t pages)
+{
+	return p && nst_cold_take(z, p, pages, NO_OTHER) == 0 ? p : NULL;
+}
+
+/* A place may be gone by the time it is taken; nobody else takes of a fresh block. */
 struct nst_page *nst_cold_run(struct nst_zone *z, size_t pages)
 {
 	unsigned int order = nst_log2_up(pages);
@@ -320,11 +326,9 @@ struct nst_page *nst_cold_run(struct nst_zone *z, size_t pages)
 
 	pages = nst_min(nst_round_up(pages, ROUND), (size_t)1 << order);
 	nst_lock_wait(&z->grow);
-	p = best_place_locked(z, pages).page;
+	p = take_place_locked(z, best_place_locked(z, pages).page, pages);
 	if (!p && nst_zone_may_add(pages))
-		p = fresh_block_locked(z);
-	if (p && nst_cold_take(z, p, pages, NO_OTHER))
-		p = NULL;
+		p = take_place_locked(z, fresh_block_locked(z), pages);
 	nst_unlock(&z->grow);
 	if (!p)
 		return NULL;

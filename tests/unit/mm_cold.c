@@ -359,6 +359,26 @@ static void none_begins_in_a_block_that_goes(void)
 	      "and nobody takes of it then", "%u idle", idle_of(p));
 }
 
+static void take_one(void)
+{
+	nst_lock_wait(&zone->lock);
+	subject = nst_buddy_take_locked(zone, 0, NST_MOB_UNMOVABLE);
+	nst_unlock(&zone->lock);
+}
+
+/* Its place was found; then the zone's lock is tried for the second time, after that for growing. */
+static void another_place(void)
+{
+	struct nst_page *p = fresh(), *q;
+
+	put(p);
+	arm(NST_FAIL_TRYLOCK, 3, take_one);
+	q = nst_cold_run(zone, 300);
+	check(subject == p + 288 && !nst_test_before && q && q != p && q->pages == 304,
+	      "a run whose place went begins elsewhere", "%p", (void *)q);
+	audit();
+}
+
 /* Each call that fails leaves all as it was, but that free pages it had taken are cold. */
 static void refused(void)
 {
@@ -423,6 +443,7 @@ int main(int argc, char **argv)
 	none_grows_over_what_gets_warm();
 	none_joins_what_gets_warm();
 	none_begins_in_a_block_that_goes();
+	another_place();
 	refused();
 	forked();
 	return check_status();
