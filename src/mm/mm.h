@@ -344,6 +344,8 @@ unsigned int nst_zone_shrink(struct nst_zone *z, unsigned int blocks, unsigned i
  * pages were made ready in a block that is in use. How many. Context: thread. Waits: sleeps.
  */
 unsigned int nst_zone_compact(struct nst_zone *z, unsigned int blocks);
+/* The same of all of them, as far as there are pages above the high mark, and none made ready. */
+void nst_zone_close_rests(struct nst_zone *z);
 /* In a child whose zone has lost its lists: no block is known to be idle. */
 void nst_zone_forget_idle(struct nst_zone *z);
 /* Bytes of the zone's open block that are ready already. */

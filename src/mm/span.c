@@ -201,6 +201,7 @@ static void give_back_free(struct nst_zone *z)
 	nst_unlock(&z->lock);
 	nst_large_age(z, 1);
 	nst_zone_shrink(z, (unsigned int)-1, 0);
+	nst_zone_close_rests(z);
 	nst_span_cut_zone(z);
 }
 

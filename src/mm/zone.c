@@ -370,19 +370,24 @@ static int grow_beyond(struct nst_zone *z, u64 pages)
 	return !err;
 }
 
+/* Its pages that are free, not cold. */
+static u64 rest_pages(struct nst_zone *z, struct nst_arena *a, size_t block)
+{
+	u64 pages;
+
+	nst_lock_wait(&z->lock);
+	pages = nst_buddy_block_locked(z, a, block, NULL);
+	nst_unlock(&z->lock);
+	return pages;
+}
+
 /* 1 if the block went. */
 static int close_rest(struct nst_zone *z, struct nst_arena *a, size_t block)
 {
 	struct nst_list chain;
 	int went = 0;
-	u64 pages;
 
 	nst_list_init(&chain);
-	nst_lock_wait(&z->lock);
-	pages = nst_buddy_block_locked(z, a, block, NULL);
-	nst_unlock(&z->lock);
-	if (!grow_beyond(z, pages))
-		return 0;
 	nst_lock_wait(&z->lock);
 	if (is_rest(a, block))
 		nst_buddy_block_locked(z, a, block, &chain);
@@ -408,9 +413,21 @@ unsigned int nst_zone_compact(struct nst_zone *z, unsigned int blocks)
 		/* Of two the pages fit into one, and there is always one that is open, or comes to be. */
 		if (!nst_hint(&z->open_arena) && !n && !find_rest(z, &k, &next))
 			break;
-		n += (unsigned int)close_rest(z, &nst_arenas[i], block);
+		if (grow_beyond(z, rest_pages(z, &nst_arenas[i], block)))
+			n += (unsigned int)close_rest(z, &nst_arenas[i], block);
 	}
 	return n;
+}
+
+void nst_zone_close_rests(struct nst_zone *z)
+{
+	size_t block = 0;
+	u32 i = 0;
+
+	for (; find_rest(z, &i, &block); block++)
+		if (nst_hint(&z->free_pages) >=
+		    nst_hint(&z->high) + rest_pages(z, &nst_arenas[i], block))
+			close_rest(z, &nst_arenas[i], block);
 }
 
 void nst_zone_forget_idle(struct nst_zone *z)

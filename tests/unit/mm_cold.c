@@ -261,6 +261,24 @@ static void warm(void)
 	audit();
 }
 
+/* Under a limit (the option max) memory for a mapping is short: no look of the worker is waited for. */
+static void reclaimed(void)
+{
+	struct nst_page *p = fresh(), *q = run(200);
+	struct counts before;
+
+	put(p);
+	put(q);
+	before = now();
+	zone->high = zone->free_pages - 304;
+	nst_span_reclaim();
+	check(changed_by(before, -304, -304) && state_of(p) == NST_BLOCK_COLD,
+	      "a block that is free in part, and cold in part, goes as one that is free",
+	      "%s, state %u", change(before), state_of(p));
+	zone->high = 0;
+	audit();
+}
+
 /* ---- meanwhile ---- */
 
 static void (*meanwhile)(void);
@@ -440,6 +458,7 @@ int main(int argc, char **argv)
 	extend();
 	instead();
 	warm();
+	reclaimed();
 	none_grows_over_what_gets_warm();
 	none_joins_what_gets_warm();
 	none_begins_in_a_block_that_goes();
