@@ -239,6 +239,17 @@ static size_t map_up_soon(size_t size, size_t wanted)
 	return bytes;
 }
 
+/* The same of what malloc() gets: what the worker has in its hands is neither used nor free. */
+static size_t use_up_soon(size_t size, size_t wanted, int *err)
+{
+	size_t bytes;
+	int i;
+
+	for (i = 0; (bytes = use_up(size, 4 * OVER, err)) < wanted && i < TRIES; i++)
+		usleep(10000);
+	return bytes;
+}
+
 static int of_each_size(void)
 {
 	static const size_t sizes[] = {100, 3000, MIB, 3 * MIB, 10 * MIB, 30 * MIB};
@@ -246,13 +257,14 @@ static int of_each_size(void)
 	int err;
 
 	for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-		size_t bytes = use_up(sizes[i], 4 * OVER, &err);
+		/* 3 MiB take 4, and one of 30 may not fit twice. */
+		size_t least = OVER * 2 / 5, bytes = use_up_soon(sizes[i], least, &err);
 
 		printf("over=%zu size=%zu bytes=%zu\n", OVER, sizes[i], bytes);
 		fflush(stdout);
 		if (bytes > OVER || err != ENOMEM)
 			return 3;
-		if (bytes < OVER * 2 / 5) /* 3 MiB take 4, and one of 30 may not fit twice */
+		if (bytes < least)
 			return 4;
 		if (!goes_on())
 			return 5;
@@ -313,6 +325,12 @@ static int by_prlimit64(void)
 	return by_itself(3);
 }
 
+/* What goes back under a limit is a multiple of that. The worker may start meanwhile, and lists be made. */
+static int gave_back(size_t before)
+{
+	return mapped() + LIMIT < before;
+}
+
 /* Raised again: all is as before. And a limit that is refused, or of another kind, changes nothing. */
 static int raised(void)
 {
@@ -320,10 +338,12 @@ static int raised(void)
 	size_t before = mapped();
 	void *p;
 
+	if (before < own_size() + 10 * LIMIT)
+		return 90; /* there is nothing to give back */
 	errno = 0;
-	if (setrlimit(RLIMIT_AS, &wrong) != -1 || errno != EINVAL || mapped() != before)
+	if (setrlimit(RLIMIT_AS, &wrong) != -1 || errno != EINVAL || gave_back(before))
 		return 2;
-	if (getrlimit(RLIMIT_CORE, &now) || setrlimit(RLIMIT_CORE, &now) || mapped() != before)
+	if (getrlimit(RLIMIT_CORE, &now) || setrlimit(RLIMIT_CORE, &now) || gave_back(before))
 		return 3;
 	if (set_limit(0, LIMIT) || setrlimit(RLIMIT_AS, &none))
 		return 4;
