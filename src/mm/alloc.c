@@ -164,6 +164,17 @@ static int may_extend(const struct nst_page *p, size_t size, size_t have, nst_mo
 	       nst_mode_row(nst_mode_in_scope(mode))->sleeps;
 }
 
+/* It enters as a request does: in a child that nobody has noticed yet the zone's lock may be a lost thread's. */
+static int extend(struct nst_page *p, size_t size, size_t have, nst_mode_t mode)
+{
+	if (p->state == NST_PAGE_LARGE)
+		return !(mode & NST_ZERO) && nst_large_extend(p, size);
+	if (!may_extend(p, size, have, mode))
+		return 0;
+	nst_fork_check();
+	return nst_run_extend(p, nst_pages_of(size));
+}
+
 /* What grows by realloc() once more will again: a run gets up to a quarter more, so that it mostly stays. */
 static void *grown(size_t size, size_t have, nst_mode_t mode, struct nst_site site)
 {
@@ -194,9 +205,7 @@ void *nst_realloc(void *ptr, size_t size, nst_mode_t mode)
 	have = usable(p);
 	if (fits(p, size))
 		return ptr;
-	if (p->state == NST_PAGE_LARGE && !(mode & NST_ZERO) && nst_large_extend(p, size))
-		return ptr;
-	if (may_extend(p, size, have, mode) && nst_run_extend(p, nst_pages_of(size)))
+	if (extend(p, size, have, mode))
 		return ptr;
 	to = grown(size, have, mode & ~(nst_mode_t)NST_ZERO, site);
 	if (!to)
