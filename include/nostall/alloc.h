@@ -175,7 +175,7 @@ NST_API NST_MALLOC_LIKE void *nst_alloc_aligned(size_t size, size_t align, nst_m
  * nst_realloc() - change the size of an object
  * @ptr: an object of this library, or NULL to allocate
  * @size: bytes, 1 and up; 0 gives NULL and leaves @ptr alone
- * @mode: as for nst_alloc(); NST_ZERO zeroes what is new
+ * @mode: as for nst_alloc(); NST_ZERO zeroes what is new, to the end of what may be used
  *
  * Context: as the mode says.  Waits: as the mode says.  Syscalls: as the mode says.  Locks: as the
  * mode says.

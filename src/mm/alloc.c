@@ -156,6 +156,13 @@ static void move_contents(void *to, void *ptr, const struct nst_page *p, size_t 
 	__builtin_memcpy(to, ptr, bytes);
 }
 
+/* To its end, so that what it grows by where it is, the next time, is zero as well. Of a cache's all is the object. */
+static void zero_behind(void *obj, const struct nst_page *p, size_t from)
+{
+	if (p->state != NST_PAGE_SLAB || nst_cache_number(p->cache)->is_class)
+		__builtin_memset((char *)obj + from, 0, usable(p) - from);
+}
+
 /* Scopes count. Where calls are watched, what is behind an object was written when it was handed out. */
 static int may_extend(const struct nst_page *p, size_t size, size_t have, nst_mode_t mode)
 {
@@ -203,16 +210,19 @@ void *nst_realloc(void *ptr, size_t size, nst_mode_t mode)
 	if (!p)
 		return NULL;
 	have = usable(p);
-	if (fits(p, size))
+	if (fits(p, size)) {
+		if (mode & NST_ZERO)
+			zero_behind(ptr, p, size);
 		return ptr;
+	}
 	if (extend(p, size, have, mode))
 		return ptr;
 	to = grown(size, have, mode & ~(nst_mode_t)NST_ZERO, site);
 	if (!to)
 		return NULL;
 	move_contents(to, ptr, p, nst_min(size, have), mode);
-	if ((mode & NST_ZERO) && size > have)
-		__builtin_memset((char *)to + have, 0, size - have);
+	if (mode & NST_ZERO)
+		zero_behind(to, nst_page_of(to), nst_min(size, have));
 	if (mode & NST_MODES_NEVER_WAIT)
 		nst_free_nolock(ptr), NST_BECAUSE("the mode passed on waits for nothing");
 	else

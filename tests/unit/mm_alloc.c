@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mm_alloc.c - realloc(): what stays, what grows where it is, what moves.
+ * mm_alloc.c - realloc(): what stays, what grows where it is, what moves; and what is new is zero if asked for.
  *
  * One CPU, no worker: behind a run is what a test left there.
  *
@@ -12,6 +12,7 @@
 #include <unistd.h>
 #include "mm/mm.h"
 #include "common/check.h"
+#include "common/pattern.h"
 #include "common/trap.h"
 
 #define RUN ((size_t)300 * NST_PAGE_BYTES)
@@ -172,6 +173,43 @@ static void objects(void)
 	check(nst_cache_destroy(c) == 0, "with nothing left in it", "something is");
 }
 
+/* ---- zeroes ---- */
+
+/* All that is behind @from. */
+static int rest_is_zero(const unsigned char *p, size_t from, size_t size)
+{
+	return from >= size || pattern_zero(p + from, size - from) == size - from;
+}
+
+static void zeroes(void)
+{
+	static const size_t steps[] = {50,	100,	 110,	  70,	  80,	 5000,
+				       20000,	33000,	 100000,  110000, 70000, 110000,
+				       300000,	800000,	 700000,  900000, 5000,	 (size_t)3 << 20,
+				       2500000, 3000000, 5000000, 40000};
+	size_t i, size = 30;
+	unsigned char *p;
+
+	/* So that what comes is not zero by itself. */
+	for (i = 0; i < NST_ARRAY_SIZE(steps); i++) {
+		p = get(steps[i], NST_NORMAL);
+		memset(p, 0xff, nst_usable_size(p));
+		nst_free(p);
+		nst_large_drain();
+	}
+	p = get(size, NST_NORMAL | NST_ZERO);
+	for (i = 0; i < NST_ARRAY_SIZE(steps); i++) {
+		memset(p, 0x55, size);
+		p = nst_realloc(p, steps[i], NST_NORMAL | NST_ZERO);
+		if (!p)
+			check_broken("realloc");
+		check(rest_is_zero(p, size, steps[i]), "what is new is zero", "from %zu to %zu",
+		      size, steps[i]);
+		size = steps[i];
+	}
+	nst_free(p);
+}
+
 /* ---- in a child ---- */
 
 static int held, go;
@@ -228,6 +266,7 @@ int main(int argc, char **argv)
 	by_mode();
 	by_scope();
 	objects();
+	zeroes();
 	lost_lock();
 	return check_status();
 }
