@@ -15,6 +15,7 @@
 #include "mm.h"
 
 #define NO_OTHER NST_NR_ORDERS
+#define GONE (-11)
 #define LOOK_BLOCKS 64u	  /* (tune) */
 #define ROUND ((size_t)8) /* pages: no smaller run is left cold behind another */
 
@@ -218,22 +219,23 @@ static int has_free_locked(const struct nst_zone *z, unsigned int order)
 
 int nst_cold_take(struct nst_zone *z, struct nst_page *p, size_t pages, unsigned int instead)
 {
+	int err = 0;
 	long cold;
 
 	nst_lock_wait(&z->lock);
 	cold = count_cold_locked(z, p, pages);
-	if (cold >= 0 && (!nst_zone_may_add((u64)cold) || (cold && has_free_locked(z, instead))))
-		cold = -1;
-	if (cold >= 0)
+	if (cold < 0)
+		err = GONE;
+	else if (!nst_zone_may_add((u64)cold) || (cold && has_free_locked(z, instead)))
+		err = -12;
+	else
 		take_range_locked(z, p, pages);
 	nst_unlock(&z->lock);
-	if (cold < 0)
-		return -12;
-	if (cold && make_ready(z, p, pages, (size_t)cold)) {
+	if (!err && cold && make_ready(z, p, pages, (size_t)cold)) {
 		undo(z, p, pages, (size_t)cold);
-		return -12;
+		err = -12;
 	}
-	return 0;
+	return err;
 }
 
 /* Where a run may begin, and how many of its pages would have to be made ready. */
@@ -313,24 +315,26 @@ static struct nst_page *fresh_block_locked(struct nst_zone *z)
 	return p;
 }
 
-static struct nst_page *take_place_locked(struct nst_zone *z, struct nst_page *p, size_t pages)
-{
-	return p && nst_cold_take(z, p, pages, NO_OTHER) == 0 ? p : NULL;
-}
-
-/* A place may be gone by the time it is taken; nobody else takes of a fresh block. */
+/*
+ * A place may be gone by the time it is taken, and nobody else takes of a fresh block. One that could not be made ready
+ * would be as little elsewhere.
+ */
 struct nst_page *nst_cold_run(struct nst_zone *z, size_t pages)
 {
 	unsigned int order = nst_log2_up(pages);
 	struct nst_page *p;
+	int err;
 
 	pages = nst_min(nst_round_up(pages, ROUND), (size_t)1 << order);
 	nst_lock_wait(&z->grow);
-	p = take_place_locked(z, best_place_locked(z, pages).page, pages);
-	if (!p && nst_zone_may_add(pages))
-		p = take_place_locked(z, fresh_block_locked(z), pages);
+	p = best_place_locked(z, pages).page;
+	err = p ? nst_cold_take(z, p, pages, NO_OTHER) : GONE;
+	if (err == GONE && nst_zone_may_add(pages)) {
+		p = fresh_block_locked(z);
+		err = p ? nst_cold_take(z, p, pages, NO_OTHER) : -12;
+	}
 	nst_unlock(&z->grow);
-	if (!p)
+	if (err)
 		return NULL;
 	nst_store_relaxed(&p->order, (u8)order); /* see nst_page_set_state() */
 	p->pages = (u16)(pages == (size_t)1 << order ? 0 : pages);

@@ -366,8 +366,8 @@ int nst_cold_warm_locked(struct nst_zone *z, unsigned int order);
  */
 struct nst_page *nst_cold_lay(struct nst_zone *z, struct nst_page *p, unsigned int order);
 /*
- * @pages from @p on, all of them free or cold, off the lists and ready, as the inside of a run: 0 or -ENOMEM. Cold ones
- * only while there is no free run of @instead. Context: thread. Waits: sleeps.
+ * @pages from @p on, all of them free or cold, off the lists and ready, as the inside of a run: 0, -EAGAIN if they are
+ * not all, or -ENOMEM. Cold ones only while there is no free run of @instead. Context: thread. Waits: sleeps.
  */
 int nst_cold_take(struct nst_zone *z, struct nst_page *p, size_t pages, unsigned int instead);
 /* A run cut down to @pages, or up to 7 more, of what is free, cold, or a block. Context: thread. Waits: sleeps. */

@@ -415,6 +415,9 @@ static void refused(void)
 	      "its place is cold then", "%s, %llu cold", change(before),
 	      (unsigned long long)cold_pages());
 	audit();
+	nst_test_fail[NST_FAIL_POPULATE] = 1;
+	check(!nst_cold_run(zone, 400), "and no block is opened to be refused there as well",
+	      "one is");
 	nst_resident_add(1ull << 40);
 	check(!nst_cold_run(zone, 400), "nor beyond the limit", "it is");
 	nst_resident_sub(1ull << 40);
