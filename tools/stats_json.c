@@ -23,7 +23,7 @@ const char *const stats_lock_names[] = {NST_LOCK_TABLE(NAME)};
 	}
 const struct stats_field stats_memory[] = {
 	FIELD(resident_bytes), FIELD(resident_peak_bytes), FIELD(metadata_bytes),
-	FIELD(large_bytes),    FIELD(large_kept_bytes),
+	FIELD(large_bytes),    FIELD(large_kept_bytes),	   FIELD(rcu_oldest_ns),
 };
 const struct stats_field stats_slow[] = {
 	FIELD(refills),
@@ -37,6 +37,8 @@ const struct stats_field stats_slow[] = {
 	FIELD(worker_wakeups),
 	FIELD(worker_found_work),
 	FIELD(abandoned_after_fork),
+	FIELD(rcu_periods),
+	FIELD(rcu_stalls),
 };
 const char *const stats_unmeasured[] = {"fault_in_nolock", "syscall_in_nolock", "lock_in_nolock"};
 

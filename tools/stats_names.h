@@ -17,8 +17,8 @@ struct stats_field {
 	const char *name;
 	size_t offset;
 };
-#define STATS_NR_MEMORY 5
-#define STATS_NR_SLOW 11
+#define STATS_NR_MEMORY 6
+#define STATS_NR_SLOW 13
 #define STATS_NR_UNMEASURED 3
 extern const struct stats_field stats_memory[STATS_NR_MEMORY], stats_slow[STATS_NR_SLOW];
 extern const char *const stats_unmeasured[STATS_NR_UNMEASURED];

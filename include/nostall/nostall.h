@@ -14,6 +14,7 @@
 
 #include <nostall/alloc.h>
 #include <nostall/pages.h>
+#include <nostall/rcu.h>
 #include <nostall/stats.h>
 
 #ifdef __cplusplus

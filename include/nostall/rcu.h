@@ -26,6 +26,8 @@
 extern "C" {
 #endif
 
+/* ---- read sections and grace periods ---- */
+
 /* A section: what nst_rcu_read_begin() gave. Never 0. */
 typedef uint64_t nst_rcu_token_t;
 /* A grace period of one domain. 0 is none: it is always over. */

@@ -39,7 +39,8 @@ extern "C" {
 	X(BARN, "whole sheaves of a cache")                                                        \
 	X(SLAB, "slabs of a cache")                                                                \
 	X(META, "the library's own metadata")                                                      \
-	X(CACHES, "the list of caches")
+	X(CACHES, "the list of caches")                                                            \
+	X(RCU, "grace periods: to begin or end one")
 
 #define NST_STATS_NAME(name, ...) NST_NULL_##name,
 enum nst_null_reason { NST_NULL_TABLE(NST_STATS_NAME) NST_NR_NULLS };
@@ -98,6 +99,10 @@ struct nst_stats {
 	uint64_t large_mappings, large_bytes;
 	uint64_t large_kept_bytes; /* of mappings that were freed, laid by for the next; at most */
 	uint64_t metadata_bytes;
+	uint64_t rcu_periods;	/* grace periods that are over, of all domains */
+	uint64_t rcu_stalls;	/* that took longer than rcu_stall_ms */
+	uint64_t rcu_oldest_ns; /* how long the oldest under way has been; 0: none is */
+	uint64_t rcu_domains;
 	struct nst_lock_stats locks[NST_NR_LOCKS];
 	struct nst_zone_stats zones[NST_STATS_NODES];
 };

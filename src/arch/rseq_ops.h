@@ -36,6 +36,17 @@
  * either committed before the fence, or begins anew and sees the empty stack. From then on the old
  * stack belongs to the taker, who puts it back by storing it in the table.
  *
+ * Read sections (rcu/) count in a line for each CPU, lines[cpu] = { in[2], out[2] }. One add is the commit:
+ *
+ * IN(phase_word, lines)		OUT(lines, phase)
+ *   p = *phase_word			  if cpu_id < 0: NO
+ *   if p < 0 or cpu_id < 0: NO		  lines[cpu_id].out[phase]++  *
+ *   lines[cpu_id].in[p]++  *
+ *   return p
+ *
+ * NO (-1): a thread without rseq, or readers that must fence, count elsewhere with atomics. The phase is read
+ * inside, so that whoever was preempted between it and the count reads it anew.
+ *
  * Sources: Paul Turner's percpu ops (LPC 2013); Mathieu Desnoyers, rseq(2) and membarrier(2).
  */
 #ifndef NST_ARCH_RSEQ_OPS_H
@@ -53,6 +64,13 @@ struct nst_pcs {
 	void *guard; /* NULL: what lies below the lowest object */
 	void *obj[];
 };
+
+/* A line of counts of read sections: 128 bytes, for CPUs that fetch lines in pairs. */
+#define NST_READ_LINE_SHIFT 7
+struct nst_read_line {
+	u64 in[2];  /* sections begun, by phase: at byte 8 * phase */
+	u64 out[2]; /* sections ended: at byte 16 + 8 * phase */
+} __attribute__((aligned(1 << NST_READ_LINE_SHIFT)));
 
 /* The CPU's number in the thread's rseq area, and where the sequence in progress is announced. */
 #define NST_RSEQ_CPU_ID 4

@@ -261,6 +261,76 @@ aborted:
 	goto again;
 }
 
+/* ---- read sections ---- */
+
+#ifdef NST_TEST
+#define SEQ_READ_DELAY(point)                                                                      \
+	"movl nst_test_delay + 4 * (8 * %c[seq] + " #point ")(%%rip), %k[w]\n"                     \
+	"771: subl $1, %k[w]\n"                                                                    \
+	"jns 771b\n"
+#else
+#define SEQ_READ_DELAY(point) ""
+#endif
+
+/* The line of this CPU, in [s]; flags of an add. */
+#define SEQ_READ_LINE                                                                              \
+	"movslq %%fs:4(%[off]), %[s]\n" SEQ_READ_DELAY(2) "testq %[s], %[s]\n"                     \
+							  "js %l[no]\n"                            \
+							  "shlq $7, %[s]\n"                        \
+							  "addq %[lines], %[s]\n" SEQ_READ_DELAY(  \
+								  3)
+
+/* Begin a section: its phase; or -1, and nothing is counted. Price: 13 instructions, 3 cache lines. */
+NST_ALWAYS_INLINE int nst_seq_read_in(const int *phase, struct nst_read_line *lines)
+{
+	u64 t, s, w;
+	int p;
+
+again:
+	__asm__ volatile goto(
+		SEQ_STARTED("no")
+			SEQ_ENTER SEQ_READ_DELAY(0) "movl (%[phase]), %k[t]\n" SEQ_READ_DELAY(
+				1) "testl %k[t], %k[t]\n"
+				   "js %l[no]\n" SEQ_READ_LINE "incq (%[s], %[t], 8)\n" SEQ_LEAVE
+		: [t] "=&r"(t), [s] "=&r"(s), [w] "=&r"(w)
+		: [off] "r"(nst_rseq_offset), [phase] "r"(phase), [lines] "r"(lines),
+		  [seq] "i"(NST_SEQ_IN)
+		: "memory", "cc"
+		: no, aborted);
+	SEQ_OUTPUTS_DONE();
+	p = (int)t;
+	if (p < 0)
+		__builtin_unreachable();
+	return p;
+no:
+	SEQ_OUTPUTS_DONE();
+	return -1;
+aborted:
+	SEQ_RESTARTED(NST_SEQ_IN);
+	goto again;
+}
+
+/* End a section of phase @p: 0; or -1, and nothing is counted. Loads are not passed by stores here. */
+NST_ALWAYS_INLINE int nst_seq_read_out(struct nst_read_line *lines, u64 p)
+{
+	u64 t, s, w;
+
+again:
+	__asm__ volatile goto(
+		SEQ_STARTED("no") SEQ_ENTER SEQ_READ_DELAY(0) SEQ_READ_LINE
+		"incq 16(%[s], %[p], 8)\n" SEQ_LEAVE
+		: [t] "=&r"(t), [s] "=&r"(s), [w] "=&r"(w)
+		: [off] "r"(nst_rseq_offset), [p] "r"(p), [lines] "r"(lines), [seq] "i"(NST_SEQ_OUT)
+		: "memory", "cc"
+		: no, aborted);
+	return 0;
+no:
+	return -1;
+aborted:
+	SEQ_RESTARTED(NST_SEQ_OUT);
+	goto again;
+}
+
 /* The thread's address, which fork keeps and no other live thread shares. */
 static inline uintptr_t nst_thread_pointer(void)
 {

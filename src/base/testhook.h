@@ -13,6 +13,8 @@
 
 /* Sequences, and the points in them where a delay can be injected (0: just armed). */
 enum nst_seq { NST_SEQ_POP, NST_SEQ_PUSH, NST_SEQ_POPN, NST_SEQ_PUSHN, NST_NR_SEQS };
+/* Those of read sections are behind the stacks': who tries all those of stacks does not meet them. */
+enum nst_read_seq { NST_SEQ_IN = NST_NR_SEQS, NST_SEQ_OUT, NST_NR_ALL_SEQS };
 #define NST_SEQ_POINTS 8
 
 /* What can be made to fail. */
@@ -27,6 +29,7 @@ enum nst_fail {
 	NST_FAIL_THREAD,     /* creating the worker */
 	NST_FAIL_TRYLOCK,    /* any try of a lock */
 	NST_FAIL_MOVE,	     /* having pages moved */
+	NST_FAIL_BARRIER,    /* a barrier on all CPUs */
 	NST_NR_FAILS
 };
 
@@ -34,9 +37,9 @@ enum nst_fail {
 /* Called inside each lock-held region, with an enum nst_lock_class; NULL when not armed. */
 extern void (*nst_test_held)(int lock_class);
 /* Loops to spin at a point of a sequence; 0 is none. */
-extern uint32_t nst_test_delay[NST_NR_SEQS][NST_SEQ_POINTS];
+extern uint32_t nst_test_delay[NST_NR_ALL_SEQS][NST_SEQ_POINTS];
 /* Restarts seen, by sequence. */
-extern uint64_t nst_test_restarts[NST_NR_SEQS];
+extern uint64_t nst_test_restarts[NST_NR_ALL_SEQS];
 /* 0: never; n: fail the n-th from now; negative: fail every one until set again. */
 extern long nst_test_fail[NST_NR_FAILS];
 /* 1: with the n-th fail all that come after it. */
@@ -55,12 +58,25 @@ static inline uint64_t nst_test_now(uint64_t now)
 {
 	return nst_test_now_ns ? nst_test_now_ns : now;
 }
+/* The same delay in what is no sequence. */
+static inline void nst_test_delay_here(int seq, int point)
+{
+	uint32_t loops = nst_test_delay[seq][point];
+
+	while (loops--)
+		__asm__ volatile("");
+}
 static inline void nst_test_hold_point(int lock_class)
 {
 	if (nst_test_held)
 		nst_test_held(lock_class);
 }
 #else
+static inline void nst_test_delay_here(int seq, int point)
+{
+	(void)seq;
+	(void)point;
+}
 static inline uint64_t nst_test_now(uint64_t now)
 {
 	return now;

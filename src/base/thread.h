@@ -20,6 +20,12 @@ struct nst_thread {
 	u32 forking; /* between our prepare handler of fork() and the other two: locks are held */
 	const char *caller; /* file:line of the call, from programs compiled with NST_CALLERS */
 	u64 random;	    /* slab order at debug 1 and up */
+	/*
+	 * Read sections (rcu/read.c). Tokens of this thread are its tag and a phase; 0: it has begun none yet.
+	 * rcu_fast is the same once its sections may be counted by sequence.
+	 */
+	u64 rcu_fast, rcu_tag;
+	u32 rcu_open[2]; /* sections it has begun, by phase, and not itself ended */
 } NST_LINE_ALIGNED;
 
 extern NST_TLS struct nst_thread nst_thread NST_HIDDEN;

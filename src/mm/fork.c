@@ -57,6 +57,7 @@ static void for_each_lock(void (*fn)(struct nst_lock *l))
 	for (i = 0; i < nst_sys_cpus.nr_nodes; i++)
 		fn(&nst_zones[i].lock);
 	fn(&nst_arenas_lock);
+	fn(&nst_rcu_lock);
 	fn(nst_meta_lock());
 }
 
@@ -160,12 +161,15 @@ static void repair(void)
 		abandon(&nst_caches_lock);
 	if (lost(&nst_arenas_lock))
 		abandon(&nst_arenas_lock);
+	if (lost(&nst_rcu_lock))
+		abandon(&nst_rcu_lock);
 	if (lost(nst_meta_lock()))
 		abandon(nst_meta_lock());
 	nst_store_relaxed(&process.cow, 1u); /* read by whoever may enter the kernel */
 	nst_side_after_fork();
 	nst_publish_after_fork();
 	nst_worker_after_fork();
+	nst_rcu_after_fork();
 }
 
 void nst_fork_check(void)
@@ -211,6 +215,7 @@ static void in_child(void)
 	let_go();
 	nst_fork_check();
 	nst_worker_after_libc_fork();
+	nst_rcu_after_libc_fork();
 	if (nst_option(NST_OPT_fork_ready))
 		nst_fork_make_ready();
 }

@@ -91,6 +91,8 @@ static int do_start(void)
 	nst_kmalloc_hide();
 	nst_sys_rseq_init(nst_option(NST_OPT_sequences) != 0, nst_option(NST_OPT_cid) != 0);
 	nst_lean_init();
+	nst_rcu_on_want(nst_worker_listen, nst_fork_check);
+	nst_rcu_init();
 	init_zones();
 	if (nst_cache_room_init() || nst_kmalloc_init())
 		return -12;

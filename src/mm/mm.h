@@ -32,6 +32,7 @@
 #define NST_MM_MM_H
 
 #include "../percpu/percpu.h"
+#include "../rcu/rcu.h"
 #include "mode.h"
 #include <nostall/nostall.h>
 

@@ -66,6 +66,8 @@ static void print_memory(struct out *o, const struct nst_stats *s)
 	     ull(s->resident_bytes), ull(s->resident_peak_bytes), ull(s->metadata_bytes));
 	line(o, "large_mappings=%llu large_bytes=%llu large_kept_bytes=%llu",
 	     ull(s->large_mappings), ull(s->large_bytes), ull(s->large_kept_bytes));
+	line(o, "rcu_periods=%llu rcu_stalls=%llu rcu_oldest_ns=%llu rcu_domains=%llu",
+	     ull(s->rcu_periods), ull(s->rcu_stalls), ull(s->rcu_oldest_ns), ull(s->rcu_domains));
 	line(o, "slabs_made=%llu slabs_freed=%llu", ull(s->slabs_made), ull(s->slabs_freed));
 	for (i = 0; i < s->nr_nodes; i++) {
 		const struct nst_zone_stats *z = &s->zones[i];

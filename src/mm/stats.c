@@ -238,6 +238,18 @@ static u64 kept_bytes(void)
 	return blocks * NST_BLOCK_BYTES;
 }
 
+static void read_rcu(struct nst_stats *s)
+{
+	struct nst_rcu_numbers n;
+
+	nst_rcu_numbers(&n);
+	s->rcu_periods = n.periods;
+	s->rcu_stalls = n.stalls;
+	s->rcu_oldest_ns = n.oldest_ns;
+	s->rcu_domains = n.domains;
+	s->misuse += n.misused;
+}
+
 static int read_all(struct nst_stats *s, enum patience how)
 {
 	unsigned int i;
@@ -249,6 +261,7 @@ static int read_all(struct nst_stats *s, enum patience how)
 	s->nr_nodes = nst_sys_cpus.nr_nodes;
 	read_counts(s);
 	read_locks(s);
+	read_rcu(s);
 	s->sequence_restarts = restarts();
 	s->metadata_bytes = nst_meta_bytes();
 	s->large_kept_bytes = kept_bytes();

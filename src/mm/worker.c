@@ -220,6 +220,7 @@ int nst_maintain_pass(unsigned int what)
 	found |= pass_caches(look);
 	found |= purge(is_due(&worker.purged_at, ns, PURGE_NS, now), now);
 	nst_budget_refill();
+	found |= nst_rcu_pass();
 	if (found)
 		nst_stats_move();
 	if (what & NST_PASS_PUBLISH)
@@ -261,10 +262,11 @@ int nst_maintain(void)
 
 /* ---- the thread ---- */
 
-static void run(void)
+static void *run(void *unused)
 {
 	u64 last_work = nst_sys_now_ns(), last_heard = last_work - RECENT_NS;
 
+	(void)unused;
 	for (;;) {
 		u64 now = nst_sys_now_ns();
 		u64 us = now - last_heard < RECENT_NS  ? NOLOCK_US
@@ -280,13 +282,14 @@ static void run(void)
 			last_work = nst_sys_now_ns();
 		}
 	}
+	return NULL;
 }
 
 static void start_thread(void)
 {
 	if (!nst_option(NST_OPT_worker) || !nst_cas_relaxed(&worker.running, 0u, 1u))
 		return;
-	if (nst_sys_thread_start(run)) {
+	if (nst_sys_thread_start(run, NULL)) {
 		nst_warn("the worker could not be created; allowed: worker:off and calls of "
 			 "nst_maintain()");
 		nst_store_relaxed(&worker.running, 2u); /* a state to show */

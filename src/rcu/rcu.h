@@ -23,28 +23,25 @@ enum nst_gp_state {
 	NST_GP_IDLE,
 	NST_GP_OLD,	/* begun: late readers of the phase that is not current */
 	NST_GP_FLIPPED, /* readers of the phase that was current */
-	NST_GP_SETTLE,	/* readers begin to fence for themselves: until settle_ns */
 	NST_GP_CALLED,	/* another's synchronize is called */
 };
 
 struct nst_rcu_domain {
-	u64 started; /* periods begun; what a retirer's stamp is */
+	u64 started; /* periods begun, 1 at first: a stamp is a copy of it */
 	u64 done;    /* periods over */
-	u32 wanted;  /* a period that begins from now on; a flag, any context sets it */
-	u32 used;    /* 1: there is such a domain */
+	u32 wanted;  /* a flag, set in any context: one more is to begin */
+	u32 used;    /* 1: there is such a domain; 2: it is being made */
 
-	struct nst_lock lock NST_LINE_ALIGNED; /* of all below, but for */
-	u32 state;			       /* enum nst_gp_state */
-	u32 waiters;			       /* threads in nst_gp_wait(): an atomic count */
-	u32 holders;			       /* who may still ask for its cookies: an atomic count */
-	u32 pulse;			       /* a futex: changes when a period is over */
-	u64 begun_ns;			       /* when the period under way began */
-	u64 settle_ns;
-	u64 stalls;	  /* periods reported as stalled */
-	u32 stall_told;	  /* this one was */
-	u32 thread;	  /* a domain of others: enum thread_state in domain.c */
-	u32 bell;	  /* the futex its thread sleeps on */
-	u32 forked_first; /* the period under way is the first in a fork child */
+	u32 waiters NST_LINE_ALIGNED; /* threads in nst_gp_wait_in(): an atomic count */
+	u32 holders;		      /* floor 6 has something retired to it: an atomic count */
+	u32 pulse;		      /* a futex: changes when a period is over */
+	u32 bell;		      /* the futex its thread sleeps on */
+	u32 thread;		      /* enum thread_state in domain.c */
+	u32 state;		      /* enum nst_gp_state; by nst_rcu_lock */
+	u32 forked;		      /* no period has ended since this process was forked */
+	u32 stall_told;		      /* the period under way was reported */
+	u64 begun_ns;		      /* when it began; 0: none is under way */
+	u64 stalls;		      /* reported */
 	struct nst_rcu_domain_ops ops;
 	char name[NST_RCU_DOMAIN_NAME];
 } NST_LINE_ALIGNED;
@@ -64,8 +61,9 @@ extern u32 nst_rcu_stamp_fences NST_HIDDEN;
  */
 static inline void nst_gp_before_stamp(void)
 {
-	/* Pairs with: nst_store_release() in nst_rcu_init(): who sees 0 sees every period begun until then. */
+	/* Pairs with: nst_rcu_init(): who sees 0 sees every period begun until then; let_all_fence(). */
 	if (nst_unlikely(nst_load_acquire(&nst_rcu_stamp_fences)))
+		/* Pairs with: fence_all(): the period sees what is unlinked, or the stamp that it has begun. */
 		nst_fence_full();
 }
 
@@ -110,33 +108,69 @@ void nst_rcu_domain_let_go(struct nst_rcu_domain *d);
 
 /* ---- start, fork, statistics ---- */
 
-/* After metadata, CPUs and rseq are known. 0; without memory readers count with atomics, and it works. */
-int nst_rcu_init(void);
+/* After metadata, CPUs and rseq are known. Without memory or membarrier readers count with atomics. */
+void nst_rcu_init(void);
 /* @fn is called, in any context, when a period is wanted; it may set flags. @fork_check: a child is noticed. */
 void nst_rcu_on_want(void (*fn)(void), void (*fork_check)(void));
 /* In a child, once: one thread runs. */
 void nst_rcu_after_fork(void);
 /* And it is one of fork(): threads can be made. */
 void nst_rcu_after_libc_fork(void);
+extern struct nst_lock nst_rcu_lock NST_HIDDEN;
 
 struct nst_rcu_numbers {
 	u64 periods;   /* over, of all domains */
 	u64 stalls;    /* reported */
 	u64 oldest_ns; /* how long the oldest period under way has been; 0: none is */
+	u64 misused;   /* tokens that were none */
 	u32 domains;
 };
 void nst_rcu_numbers(struct nst_rcu_numbers *out);
 
 /* ---- within the folder ---- */
 
-/*
- * The counts of one CPU, or of a stripe of threads without rseq. Sections are begun in one line and ended in
- * another: only sums over all lines mean something.
- */
-struct nst_rcu_line {
-	u64 in[2];  /* sections begun, by phase; at byte 8 * phase */
-	u64 out[2]; /* and ended; at byte 16 + 8 * phase */
-	u64 pad[12];
-};
+/* Readers must fence: the phase is then negative. */
+#define NST_RCU_FENCED INT32_MIN
+
+/** struct nst_rcu_readers - what every section reads */
+struct nst_rcu_readers {
+	int phase; /* of sections that begin now, 0 or 1; and NST_RCU_FENCED */
+	struct nst_read_line
+		*lines; /* one for each CPU; NULL while phase is negative from the start */
+} NST_LINE_ALIGNED;
+extern struct nst_rcu_readers nst_rcu_readers NST_HIDDEN;
+
+/* read.c. Sums over all CPUs and stripes: sections begun and ended. */
+u64 nst_rcu_sum_in(u64 phase);
+u64 nst_rcu_sum_out(u64 phase);
+/* Sections that this thread has begun and not ended. */
+u64 nst_rcu_open_here(void);
+u64 nst_rcu_misused(void);
+/* They count by sequence from now on, in @lines. Locks: needs nst_rcu_lock. */
+void nst_rcu_readers_start_locked(struct nst_read_line *lines);
+void nst_rcu_readers_after_fork(void);
+
+/* gp.c. Locks: need nst_rcu_lock. Begin: 0, or -EAGAIN: once nst_gp_settling() is over. */
+int nst_gp_begin_locked(struct nst_rcu_domain *d);
+void nst_gp_end_locked(struct nst_rcu_domain *d, u32 self);
+int nst_gp_settling(void);
+/* This thread waits no longer. */
+void nst_gp_leave(struct nst_rcu_domain *d);
+
+/* A period is wanted, or is under way (in a fork child: was cut off). */
+static inline int nst_gp_is_wanted(const struct nst_rcu_domain *d)
+{
+	return nst_load_relaxed(&d->wanted) || /* relaxed: who looks looks again */
+	       nst_load_relaxed(&d->done) != nst_load_relaxed(&d->started);
+}
+
+/* domain.c. Context: any. */
+int nst_rcu_is_domain(const struct nst_rcu_domain *d);
+/* Wake the thread of another's domain, if there is work; 1: a period is wanted or under way. */
+int nst_gp_nudge(struct nst_rcu_domain *d);
+/* Why a wait would never end, -errno; or 0. */
+int nst_gp_refusal(struct nst_rcu_domain *d);
+/* One line, if the period under way has taken too long. */
+void nst_gp_watch(struct nst_rcu_domain *d);
 
 #endif

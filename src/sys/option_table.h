@@ -30,6 +30,8 @@ NST_OPTION(fork_ready, "off|on", 0, 0, 1,
 	   "make copy-on-write pages ready again inside fork(), not at the next nst_maintain()")
 NST_OPTION(publish, "off|on", 1, 0, 1,
 	   "a page of statistics that other processes of the same user may read")
+NST_OPTION(rcu_stall_ms, "number", 1000, 1, 1u << 30,
+	   "milliseconds after which a grace period that does not end is reported, once")
 NST_OPTION(nodes, "number", 0, 0, 8, "test build: pretend this many NUMA nodes")
 NST_OPTION(cpus, "number", 0, 0, 4096,
 	   "test build: pretend this many CPUs; a test of one thread says on which it is")

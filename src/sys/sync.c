@@ -23,6 +23,7 @@
 
 struct nst_lock_counters nst_lock_counters[NST_NR_LOCKS];
 int nst_sys_membarrier_ok;
+int nst_sys_barrier_ok;
 
 __extension__ typedef unsigned __int128 u128;
 
@@ -69,6 +70,11 @@ void nst_sys_futex_wait(u32 *word, u32 old, u64 us)
 void nst_sys_futex_wake(u32 *word)
 {
 	nst_syscall(SYS_futex, (long)word, FUTEX_WAKE_PRIVATE, 1, 0, 0, 0);
+}
+
+void nst_sys_futex_wake_all(u32 *word)
+{
+	nst_syscall(SYS_futex, (long)word, FUTEX_WAKE_PRIVATE, INT32_MAX, 0, 0, 0);
 }
 
 static int spin_for(struct nst_lock *l)
@@ -138,6 +144,7 @@ void nst_sys_membarrier_init(void)
 {
 	nst_sys_membarrier_ok =
 		membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ, 0, 0) == 0;
+	nst_sys_barrier_ok = membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
 }
 
 /* Running on a CPU means that what ran there was preempted, and restarts its sequence. */
@@ -163,6 +170,15 @@ static int fence_by_visit(int cpu)
 		err = visit(i);
 	nst_syscall(SYS_sched_setaffinity, 0, sizeof(before), (long)before, 0, 0, 0);
 	return err;
+}
+
+int nst_sys_fence_process(void)
+{
+	if (nst_test_should_fail(NST_FAIL_BARRIER))
+		return -38;
+	if (nst_sys_barrier_ok && membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0)
+		return 0;
+	return fence_by_visit(-1);
 }
 
 int nst_sys_fence_cpu(int cpu)

@@ -130,12 +130,16 @@ void nst_lock_on_wait_in_fork(void (*let_go)(void));
 
 /* Register for fences; late registration took 14 ms, so the constructor does it. */
 void nst_sys_membarrier_init(void);
-extern int nst_sys_membarrier_ok;
+extern int nst_sys_membarrier_ok; /* one that restarts sequences */
+extern int nst_sys_barrier_ok;	  /* one that is a barrier alone */
 /* Restart whatever sequence @cpu runs (all CPUs if @cpu < 0, or with concurrency ids). */
 int nst_sys_fence_cpu(int cpu);
+/* A full barrier on every CPU that runs this process, between call and return; 0 or -errno: there was none. */
+int nst_sys_fence_process(void);
 /* Sleep until *word changes from @old or @us pass. */
 void nst_sys_futex_wait(u32 *word, u32 old, u64 us);
 void nst_sys_futex_wake(u32 *word);
+void nst_sys_futex_wake_all(u32 *word);
 u64 nst_sys_now_ns(void);
 /* The same clock when the library started. */
 u64 nst_sys_start_ns(void);
@@ -209,7 +213,7 @@ void nst_sys_shared_close(const struct nst_sys_shared *s);
 /* ---- thread.c, console.c ---- */
 
 /* One background thread with all signals blocked; 0 or -errno. */
-int nst_sys_thread_start(void (*fn)(void));
+int nst_sys_thread_start(void *(*fn)(void *), void *arg);
 /* Write a line; then, if @fatal, abort(). */
 void nst_sys_console(const char *line, size_t len, int fatal);
 int nst_sys_write_all(int fd, const char *text, size_t len);

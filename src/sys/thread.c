@@ -11,16 +11,7 @@
 #include "sys.h"
 #include "syscall.h"
 
-static void *body(void *fn)
-{
-	void (*run)(void);
-
-	*(void **)(void *)&run = fn;
-	run();
-	return NULL;
-}
-
-int nst_sys_thread_start(void (*fn)(void))
+int nst_sys_thread_start(void *(*fn)(void *), void *arg)
 {
 	pthread_attr_t attr;
 	sigset_t all, before;
@@ -34,7 +25,7 @@ int nst_sys_thread_start(void (*fn)(void))
 	pthread_attr_init(&attr);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	pthread_attr_setstacksize(&attr, (size_t)256 << 10);
-	err = pthread_create(&t, &attr, body, *(void **)(void *)&fn);
+	err = pthread_create(&t, &attr, fn, arg);
 	pthread_attr_destroy(&attr);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return -err;

@@ -13,8 +13,8 @@
 #define MAX_KEPT 32u
 
 intptr_t nst_rseq_offset;
-u32 nst_test_delay[NST_NR_SEQS][NST_SEQ_POINTS];
-u64 nst_test_restarts[NST_NR_SEQS];
+u32 nst_test_delay[NST_NR_ALL_SEQS][NST_SEQ_POINTS];
+u64 nst_test_restarts[NST_NR_ALL_SEQS];
 
 extern const ptrdiff_t __rseq_offset __attribute__((weak));
 extern const unsigned int __rseq_size __attribute__((weak));

@@ -173,6 +173,32 @@ static void ask(void)
 	MARKED(nst_stats_print, nst_stats_print(mix.null_fd));
 }
 
+static void do_nothing(void *ctx)
+{
+	(void)ctx;
+}
+
+static void read_and_wait(void)
+{
+	static const struct nst_rcu_domain_ops ops = {.synchronize = do_nothing};
+	struct nst_rcu_domain *d;
+	nst_rcu_token_t t;
+	nst_cookie_t c;
+
+	MARKED(nst_rcu_read_begin, t = nst_rcu_read_begin());
+	MARKED(nst_gp_start, c = nst_gp_start());
+	MARKED(nst_gp_done, nst_gp_done(c));
+	MARKED(nst_rcu_read_end, nst_rcu_read_end(t));
+	MARKED(nst_gp_wait, nst_gp_wait(c));
+	MARKED(nst_synchronize_rcu, nst_synchronize_rcu());
+	MARKED(nst_rcu_domain_create, nst_rcu_domain_create("mix", &ops, &d));
+	MARKED(nst_gp_start_in, c = nst_gp_start_in(d));
+	MARKED(nst_gp_done_in, nst_gp_done_in(d, c));
+	MARKED(nst_gp_wait_in, nst_gp_wait_in(d, c));
+	MARKED(nst_synchronize_rcu_in, nst_synchronize_rcu_in(d));
+	MARKED(nst_rcu_domain_destroy, nst_rcu_domain_destroy(d));
+}
+
 static void make_and_destroy(void)
 {
 	struct nst_cache *c;
@@ -207,5 +233,7 @@ void paths_mix(unsigned long long seed)
 			ask();
 		if (i % 500 == 1)
 			make_and_destroy();
+		if (i % 500 == 2)
+			read_and_wait();
 	}
 }

@@ -578,6 +578,81 @@ static void child(void)
 	nst_free(p);
 }
 
+/* ---- grace periods ---- */
+
+static void period(void)
+{
+	begin("period");
+	must(nst_synchronize_rcu() == 0);
+	end();
+}
+
+static void period_visit(void)
+{
+	nst_sys_barrier_ok = 0;
+	begin("period-visit");
+	must(nst_synchronize_rcu() == 0);
+	end();
+}
+
+static void *end_soon(void *token)
+{
+	nap_ms(30);
+	nst_rcu_read_end(*(nst_rcu_token_t *)token);
+	return NULL;
+}
+
+static void period_wait(void)
+{
+	nst_rcu_token_t token = nst_rcu_read_begin();
+	pthread_t t;
+
+	if (pthread_create(&t, NULL, end_soon, &token))
+		_exit(97);
+	begin("period-wait");
+	must(nst_synchronize_rcu() == 0);
+	end();
+	pthread_join(t, NULL);
+}
+
+static void long_synchronize(void *ctx)
+{
+	(void)ctx;
+	nap_ms(30);
+}
+
+static const struct nst_rcu_domain_ops long_ops = {.synchronize = long_synchronize};
+
+static void domain(void)
+{
+	struct nst_rcu_domain *d;
+
+	begin("domain");
+	must(nst_rcu_domain_create("long", &long_ops, &d) == 0);
+	end();
+}
+
+static void domain_wait(void)
+{
+	struct nst_rcu_domain *d;
+
+	must(nst_rcu_domain_create("long", &long_ops, &d) == 0);
+	begin("domain-wait");
+	must(nst_synchronize_rcu_in(d) == 0);
+	end();
+}
+
+static void domain_end(void)
+{
+	struct nst_rcu_domain *d;
+
+	must(nst_rcu_domain_create("long", &long_ops, &d) == 0);
+	nst_gp_start_in(d);
+	begin("domain-end");
+	must(nst_rcu_domain_destroy(d) == 0);
+	end();
+}
+
 /* ---- reports ---- */
 
 static void warn(void)
@@ -661,6 +736,12 @@ const struct path paths[] = {
 	{"fork", "worker:off", fork_plain, 0, "clone"},
 	{"fork-ready", "worker:off,fork_ready:on", fork_ready, 0, "clone"},
 	{"child", "", child, 0, PTHREAD},
+	{"period", "worker:off", period, 0, NULL},
+	{"period-wait", "worker:off", period_wait, 0, NULL},
+	{"period-visit", "worker:off", period_visit, 0, NULL},
+	{"domain", "worker:off", domain, 0, "rt_sigaction munmap getrandom brk"},
+	{"domain-wait", "worker:off", domain_wait, 0, NULL},
+	{"domain-end", "worker:off", domain_end, 0, NULL},
 	{"warn", "worker:off", warn, 0, NULL},
 	{"misuse", "worker:off,misuse:continue", misuse, 0, NULL},
 	{"stats", "worker:off", stats, 0, NULL},

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * domain.c - domains of readers that are not ours, their threads, and what a child of a fork does with them.
+ *
+ *	wanted --> [ nst_gp_begin_locked(): started++, barrier ] --> synchronize() --> done = started
+ *	           the domain's own thread, which alone may block on its readers
+ *
+ * D1. ops and name are written before used is 1, and stay until the domain is destroyed.
+ * D2. state, started and done change with nst_rcu_lock, or in a fork child's one thread.
+ *
+ * Fork: a child has no such thread and makes one when it is first needed; after _Fork(), when libc may not be able
+ * to, who waits gets -EDEADLK. Readers that the fork caught in a section never leave it: the child's first period
+ * (forked) is refused once it has taken rcu_stall_ms, and served again should it end.
+ * Signal: want, stamp, done and hold are legal.
+ */
+#include "rcu.h"
+
+#define NAP_US 50000u /* (tune) without the worker, and nobody waiting */
+#define MS 1000000ull
+
+/* GONE: the domain is being destroyed, and whoever still finds it starts no thread. */
+enum thread_state { NO_THREAD, HAS_THREAD, STOPPING, GONE, NEVER };
+
+/* Whoever asks for a period of it holds it, or has it from its user. */
+int nst_rcu_is_domain(const struct nst_rcu_domain *d)
+{
+	uintptr_t at = (uintptr_t)d - (uintptr_t)nst_rcu_domains;
+
+	return at < sizeof(nst_rcu_domains) && at % sizeof(*d) == 0 &&
+	       /* Pairs with: nst_store_release() in nst_rcu_domain_create(). */
+	       nst_load_acquire(&d->used) == 1;
+}
+
+int nst_rcu_domain_hold(struct nst_rcu_domain *d)
+{
+	if (!nst_rcu_is_domain(d))
+		return 0;
+	nst_add_relaxed(&d->holders, 1u); /* destroying beside a first use is the user's mistake */
+	return 1;
+}
+
+void nst_rcu_domain_let_go(struct nst_rcu_domain *d)
+{
+	nst_sub_relaxed(&d->holders, 1u);
+}
+
+/* ---- its thread ---- */
+
+static void ring(struct nst_rcu_domain *d)
+{
+	nst_add_relaxed(&d->bell, 1u);
+	nst_sys_futex_wake(&d->bell);
+}
+
+static void one_period(struct nst_rcu_domain *d)
+{
+	int unsettled;
+
+	nst_lock_wait(&nst_rcu_lock);
+	unsettled = nst_gp_begin_locked(d);
+	d->state = NST_GP_CALLED;
+	nst_unlock(&nst_rcu_lock);
+	while (unsettled && nst_gp_settling())
+		nst_sys_futex_wait(&d->bell, nst_load_relaxed(&d->bell), NAP_US); /* a nap */
+	d->ops.synchronize(d->ops.ctx);
+	nst_lock_wait(&nst_rcu_lock);
+	nst_gp_end_locked(d, 0);
+	nst_unlock(&nst_rcu_lock);
+}
+
+static void *serve(void *arg)
+{
+	struct nst_rcu_domain *d = arg;
+
+	for (;;) {
+		u32 bell = nst_load_relaxed(&d->bell); /* what comes after rings anew */
+
+		if (nst_load_relaxed(&d->thread) == STOPPING) /* relaxed: as above */
+			break;
+		if (nst_gp_is_wanted(d))
+			one_period(d);
+		else
+			nst_sys_futex_wait(&d->bell, bell, NAP_US);
+	}
+	/* Pairs with: nst_load_acquire() in stop_thread(). */
+	nst_store_release(&d->thread, (u32)GONE);
+	return NULL;
+}
+
+/* 0 or -errno. */
+static int ensure_thread(struct nst_rcu_domain *d)
+{
+	u32 state = nst_load_relaxed(&d->thread); /* relaxed: the start itself is a swap */
+
+	if (state == NEVER)
+		return -35;
+	if (state != NO_THREAD || !nst_cas_relaxed(&d->thread, (u32)NO_THREAD, (u32)HAS_THREAD))
+		return 0;
+	if (!nst_sys_thread_start(serve, d))
+		return 0;
+	nst_store_relaxed(&d->thread, (u32)NO_THREAD); /* the next one tries again */
+	return -11;
+}
+
+int nst_gp_nudge(struct nst_rcu_domain *d)
+{
+	/* relaxed: it looks itself */
+	int wanted = nst_gp_is_wanted(d), called = d->state == NST_GP_CALLED;
+
+	if (ensure_thread(d) == 0 && wanted && !called)
+		ring(d);
+	nst_gp_watch(d);
+	return wanted || called;
+}
+
+/* How long the period under way has been, ns. */
+static u64 age(const struct nst_rcu_domain *d)
+{
+	u64 begun = nst_load_relaxed(&d->begun_ns), now; /* at some moment */
+
+	if (!begun)
+		return 0;
+	now = nst_sys_now_ns();
+	return now > begun ? now - begun : 0;
+}
+
+int nst_gp_refusal(struct nst_rcu_domain *d)
+{
+	int err = ensure_thread(d);
+
+	if (err)
+		return err;
+	/* relaxed: at some moment */
+	if (nst_load_relaxed(&d->forked) && age(d) >= nst_option(NST_OPT_rcu_stall_ms) * MS)
+		return -35;
+	return 0;
+}
+
+/* ---- stalls ---- */
+
+static void report(const struct nst_rcu_domain *d, u64 ns)
+{
+	u64 open[2], p;
+
+	for (p = 0; p < 2; p++)
+		open[p] = nst_rcu_sum_in(p) - nst_rcu_sum_out(p);
+	if (d == nst_rcu_own)
+		nst_warn("grace period stalled: domain=own age_ms=%zu periods_waiting=%u "
+			 "threads_waiting=%u sections_open=%zu of_this_thread=%zu",
+			 (size_t)(ns / MS), 1 + nst_load_relaxed(&d->wanted),
+			 nst_load_relaxed(&d->waiters), (size_t)(open[0] + open[1]),
+			 (size_t)nst_rcu_open_here());
+	else
+		nst_warn("grace period stalled: domain=%s age_ms=%zu periods_waiting=%u "
+			 "threads_waiting=%u sections_open=unknown forked=%u",
+			 d->name, (size_t)(ns / MS), 1 + nst_load_relaxed(&d->wanted),
+			 nst_load_relaxed(&d->waiters), nst_load_relaxed(&d->forked));
+}
+
+void nst_gp_watch(struct nst_rcu_domain *d)
+{
+	u64 ns;
+
+	if (nst_load_relaxed(&d->stall_told)) /* relaxed: the swap decides */
+		return;
+	ns = age(d);
+	if (ns < nst_option(NST_OPT_rcu_stall_ms) * MS || !nst_cas_relaxed(&d->stall_told, 0u, 1u))
+		return;
+	nst_add_relaxed(&d->stalls, (u64)1);
+	report(d, ns);
+}
+
+/* ---- made and destroyed ---- */
+
+static int is_name(const char *s)
+{
+	size_t n = 0;
+
+	for (; s && s[n] && n < NST_RCU_DOMAIN_NAME; n++) {
+		char c = s[n];
+
+		if ((c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') &&
+		    c != '-' && c != '_')
+			return 0;
+	}
+	return n > 0 && n < NST_RCU_DOMAIN_NAME;
+}
+
+/* Locks: needs nst_rcu_lock. */
+static struct nst_rcu_domain *free_place_locked(void)
+{
+	for (struct nst_rcu_domain *d = nst_rcu_domains + 1; d < nst_rcu_domains + NST_RCU_DOMAINS;
+	     d++)
+		if (!nst_load_relaxed(&d->used)) /* it changes with the lock */
+			return d;
+	return NULL;
+}
+
+/* A cookie of the domain that was here before is over. */
+static void fill(struct nst_rcu_domain *d, const char *name, const struct nst_rcu_domain_ops *ops)
+{
+	size_t i;
+
+	nst_store_relaxed(&d->done, nst_load_relaxed(&d->started) + 1); /* nobody has it yet */
+	nst_store_relaxed(&d->started, nst_load_relaxed(&d->done));
+	nst_store_relaxed(&d->wanted, 0u);
+	nst_store_relaxed(&d->thread, (u32)NO_THREAD);
+	d->state = NST_GP_IDLE;
+	d->forked = 0;
+	d->ops = *ops;
+	for (i = 0; i < NST_RCU_DOMAIN_NAME; i++)
+		d->name[i] = 0;
+	for (i = 0; name[i]; i++)
+		d->name[i] = name[i];
+}
+
+int nst_rcu_domain_create(const char *name, const struct nst_rcu_domain_ops *ops,
+			  struct nst_rcu_domain **out)
+{
+	struct nst_rcu_domain *d;
+
+	if (!out || !ops || !ops->synchronize || !ops->online != !ops->offline || !is_name(name))
+		return -22;
+	nst_lock_wait(&nst_rcu_lock);
+	d = free_place_locked();
+	if (d)
+		nst_store_relaxed(&d->used, 2u); /* being made; with the lock */
+	nst_unlock(&nst_rcu_lock);
+	if (!d)
+		return -28;
+	fill(d, name, ops);
+	if (ensure_thread(d)) {
+		nst_store_relaxed(&d->used, 0u); /* nobody has it yet */
+		return -11;
+	}
+	/* Pairs with: nst_rcu_is_domain(). */
+	nst_store_release(&d->used, 1u);
+	*out = d;
+	return 0;
+}
+
+/* Waits: sleeps, until it has left its period. 0; -EDEADLK: it never will. */
+static int stop_thread(struct nst_rcu_domain *d)
+{
+	if (!nst_cas_relaxed(&d->thread, (u32)HAS_THREAD, (u32)STOPPING)) {
+		nst_store_relaxed(&d->thread, (u32)GONE); /* a fork child that had not made one */
+		return 0;
+	}
+	ring(d);
+	/* Pairs with: nst_store_release() in serve(). */
+	while (nst_load_acquire(&d->thread) != GONE) {
+		/* relaxed: at some moment */
+		if (nst_load_relaxed(&d->forked) &&
+		    age(d) >= nst_option(NST_OPT_rcu_stall_ms) * MS) {
+			nst_cas_relaxed(&d->thread, (u32)STOPPING, (u32)HAS_THREAD);
+			return -35;
+		}
+		nst_sys_futex_wait(&d->thread, (u32)STOPPING, 1000);
+	}
+	return 0;
+}
+
+int nst_rcu_domain_destroy(struct nst_rcu_domain *d)
+{
+	int err;
+
+	if (!nst_rcu_is_domain(d) || d == nst_rcu_own)
+		return -22;
+	if (nst_load_relaxed(&d->holders) || nst_load_relaxed(&d->waiters)) /* at some moment */
+		return -16;
+	err = stop_thread(d);
+	if (!err)
+		nst_store_relaxed(&d->used, 0u); /* nobody uses it any more, or it is misuse */
+	return err;
+}
+
+/* ---- fork ---- */
+
+static void domain_after_fork(struct nst_rcu_domain *d)
+{
+	d->waiters = 0;
+	d->begun_ns = 0;
+	d->state = NST_GP_IDLE; /* a period under way is begun anew: nst_gp_is_wanted() */
+	if (d == nst_rcu_own)
+		return;
+	d->thread = NEVER;
+	d->forked = 1;
+	if (d->used == 2)
+		d->used = 0; /* its maker is lost */
+}
+
+void nst_rcu_after_fork(void)
+{
+	for (struct nst_rcu_domain *d = nst_rcu_domains; d < nst_rcu_domains + NST_RCU_DOMAINS; d++)
+		if (d->used)
+			domain_after_fork(d);
+	nst_rcu_readers_after_fork();
+}
+
+void nst_rcu_after_libc_fork(void)
+{
+	for (struct nst_rcu_domain *d = nst_rcu_domains + 1; d < nst_rcu_domains + NST_RCU_DOMAINS;
+	     d++)
+		if (d->used)
+			d->thread = NO_THREAD;
+}
