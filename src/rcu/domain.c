@@ -52,15 +52,25 @@ static void ring(struct nst_rcu_domain *d)
 	nst_sys_futex_wake(&d->bell);
 }
 
-static void one_period(struct nst_rcu_domain *d)
+/* Begun and fenced, or to be tried again. */
+static int begin(struct nst_rcu_domain *d)
 {
-	int unsettled;
+	int err;
 
 	nst_lock_wait(&nst_rcu_lock);
-	unsettled = nst_gp_begin_locked(d);
-	d->state = NST_GP_CALLED;
+	if (d->state == NST_GP_IDLE)
+		nst_gp_begin_locked(d);
+	d->state = NST_GP_BEGUN;
+	err = nst_gp_fence_locked();
+	if (!err)
+		d->state = NST_GP_CALLED;
 	nst_unlock(&nst_rcu_lock);
-	while (unsettled && nst_gp_settling())
+	return err;
+}
+
+static void one_period(struct nst_rcu_domain *d)
+{
+	while (begin(d))
 		nst_sys_futex_wait(&d->bell, nst_load_relaxed(&d->bell), NAP_US); /* a nap */
 	d->ops.synchronize(d->ops.ctx);
 	nst_lock_wait(&nst_rcu_lock);

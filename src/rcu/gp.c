@@ -2,23 +2,25 @@
 /*
  * gp.c - grace periods: cookies for every domain, and the machine that ends ours without ever waiting.
  *
- *	         wanted: started++          OLD drained: flip phase       FLIPPED drained: done = started
- *	IDLE ----------------------> OLD ---------------------> FLIPPED ---------------------------> IDLE
+ *	      wanted: started++        M           OLD drained: flip          FLIPPED drained: done = started
+ *	IDLE ----------------> BEGUN -----> OLD ---------------------> FLIPPED ---------------------> IDLE
  *
- * Drained(p): sum out[p] over all lines; a barrier on all CPUs (membarrier); sum in[p]; they are equal.
+ * M is a barrier on all CPUs (membarrier). Drained(p): sum out[p] over all lines; M; sum in[p]; they are equal.
  *
  * Why a section that may hold an object is waited for. X is unlinked, then a stamp s is loaded, with no fence
  * between; the period that raises done above s raised started to s + 1 after that load, or the load had seen it.
  *
- *  1. Let M be a barrier of that period, after started was raised. On the retirer's CPU M falls behind the load,
- *     or the load had seen s + 1; so it falls behind the unlinking, which everybody sees after M. (x86 alone would
- *     let the load pass the unlinking: it is M that does not, in other domains too: theirs is before synchronize.)
- *  2. A section whose begin is not in a sum of in[p] after M counts behind M on its CPU. So do its loads: it
- *     cannot find X. One whose begin is in the sum is waited for, in whichever phase it is: both are drained,
- *     OLD for those that read the phase long ago and counted late, after the period before had looked.
- *  3. An end that is in the sum of out[p] was counted before M, so M puts all that the section read before the
- *     free; and its begin, before it in program order or by what handed the token over, is in the sum of in[p]
- *     taken after M. So out first: equal sums have every begin that was seen paired with its end.
+ *  1. The first M, after started was raised: on the retirer's CPU it falls behind the load, or the load had seen
+ *     s + 1. So it falls behind the unlinking, which everybody sees once M is over. (x86 alone would let the load
+ *     pass the unlinking: M does not, in other domains too: theirs is before synchronize.)
+ *  2. A section whose begin is not in a sum of in[p] counts behind the M before that sum, on its CPU. So do its
+ *     loads, and the first M was over by then: it cannot find X. One whose begin is in the sum is waited for, in
+ *     whichever phase it is: both are drained, OLD for those that read the phase long ago and counted late, after
+ *     the period before had looked. One M for both 1. and 2. would not do: it comes to a late reader, who begins,
+ *     before it comes to the retirer (tests/model/rcu.pml, NO_FIRST_BARRIER).
+ *  3. An end that is in the sum of out[p] was counted before the M of that sum, which puts all that the section read
+ *     before the free; and its begin, before it in program order or by what handed the token over, is in the sum of
+ *     in[p] taken after M. So out first: equal sums have every begin that was seen paired with its end.
  *  4. New sections take the current phase: a phase that drains gains only those that had read it before. So a
  *     period ends when those do.
  *
@@ -120,8 +122,14 @@ static void let_all_fence(void)
 		"the kernel refuses membarrier from now on: read sections cost a full barrier each");
 }
 
-/* A barrier for every reader and retirer, 0; or they have to be given time, -EAGAIN. */
-static int fence_all(void)
+static int settling(void)
+{
+	u64 until = nst_load_relaxed(&gp.settled_ns); /* it changes with the lock */
+
+	return until && nst_sys_now_ns() < until;
+}
+
+int nst_gp_fence_locked(void)
 {
 #if defined(NST_TEST) && defined(NST_BUSTED) && NST_BUSTED == 8
 	return 0;
@@ -129,7 +137,7 @@ static int fence_all(void)
 	if (nst_load_relaxed(&nst_rcu_stamp_fences)) { /* it changes with the lock */
 		/* Pairs with: begin_slow(), end_slow() and nst_gp_before_stamp(). */
 		nst_fence_full();
-		return nst_gp_settling() ? -11 : 0;
+		return settling() ? -11 : 0;
 	}
 	if (nst_sys_fence_process() == 0)
 		return 0;
@@ -137,16 +145,9 @@ static int fence_all(void)
 	return -11;
 }
 
-int nst_gp_settling(void)
-{
-	u64 until = nst_load_relaxed(&gp.settled_ns); /* it changes with the lock */
-
-	return until && nst_sys_now_ns() < until;
-}
-
 /* ---- a period ---- */
 
-int nst_gp_begin_locked(struct nst_rcu_domain *d)
+void nst_gp_begin_locked(struct nst_rcu_domain *d)
 {
 	nst_store_relaxed(&d->wanted, 0u); /* before started: G3 */
 	nst_store_relaxed(&d->stall_told, 0u);
@@ -154,7 +155,6 @@ int nst_gp_begin_locked(struct nst_rcu_domain *d)
 	if (d->started == d->done)
 		/* Pairs with: nst_gp_stamp(). */
 		nst_store_release(&d->started, d->started + 1);
-	return d == nst_rcu_own ? 0 : fence_all(); /* ours fences before it looks at readers */
 }
 
 void nst_gp_end_locked(struct nst_rcu_domain *d, u32 self)
@@ -179,7 +179,7 @@ static int drained(u64 p)
 	if (nst_rcu_sum_in(p) != out) /* not yet, as it seems: no need for a barrier */
 		return 0;
 	/* Pairs with: begin_slow() and end_slow(), where there is no barrier for all. */
-	if (fence_all())
+	if (nst_gp_fence_locked())
 		return 0;
 	return nst_rcu_sum_in(p) == out;
 }
@@ -202,6 +202,11 @@ static int step_locked(struct nst_rcu_domain *d, u32 self)
 		if (!nst_gp_is_wanted(d))
 			return 0;
 		nst_gp_begin_locked(d);
+		d->state = NST_GP_BEGUN;
+	}
+	if (d->state == NST_GP_BEGUN) {
+		if (nst_gp_fence_locked())
+			return 1;
 		d->state = NST_GP_OLD;
 	}
 	if (d->state == NST_GP_OLD) {

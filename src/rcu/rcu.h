@@ -21,7 +21,8 @@
 /* Where a domain's period stands. Ours: nst_gp_step() drives it. Others': their thread does. */
 enum nst_gp_state {
 	NST_GP_IDLE,
-	NST_GP_OLD,	/* begun: late readers of the phase that is not current */
+	NST_GP_BEGUN,	/* started was raised; no barrier yet */
+	NST_GP_OLD,	/* late readers of the phase that is not current */
 	NST_GP_FLIPPED, /* readers of the phase that was current */
 	NST_GP_CALLED,	/* another's synchronize is called */
 };
@@ -63,7 +64,7 @@ static inline void nst_gp_before_stamp(void)
 {
 	/* Pairs with: nst_rcu_init(): who sees 0 sees every period begun until then; let_all_fence(). */
 	if (nst_unlikely(nst_load_acquire(&nst_rcu_stamp_fences)))
-		/* Pairs with: fence_all(): the period sees what is unlinked, or the stamp that it has begun. */
+		/* Pairs with: nst_gp_fence_locked(): the period sees what is unlinked, or the stamp that it has begun. */
 		nst_fence_full();
 }
 
@@ -150,10 +151,11 @@ u64 nst_rcu_misused(void);
 void nst_rcu_readers_start_locked(struct nst_read_line *lines);
 void nst_rcu_readers_after_fork(void);
 
-/* gp.c. Locks: need nst_rcu_lock. Begin: 0, or -EAGAIN: once nst_gp_settling() is over. */
-int nst_gp_begin_locked(struct nst_rcu_domain *d);
+/* gp.c. Locks: need nst_rcu_lock. */
+void nst_gp_begin_locked(struct nst_rcu_domain *d);
+/* A barrier for every reader and retirer, 0; or -EAGAIN: they are given time to fence, try again. */
+int nst_gp_fence_locked(void);
 void nst_gp_end_locked(struct nst_rcu_domain *d, u32 self);
-int nst_gp_settling(void);
 /* This thread waits no longer. */
 void nst_gp_leave(struct nst_rcu_domain *d);
 
