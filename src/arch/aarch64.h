@@ -25,6 +25,8 @@
  * - A fork takes write access away page by page and waits until stores under the old rights are done;
  *   one that comes too late faults, and no later store of its thread is done. So a child, too, sees a
  *   cut in program order.
+ * - A worker reads rings while their CPUs fill them. There the commits are releases, and ADVANCE has an
+ *   acquire (aarch64_ring.h).
  *
  * Price on the hit path, through a call: POP 18 instructions, PUSH 21; 4 cache lines each (rseq area,
  * table, stack header, slot).

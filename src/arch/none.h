@@ -20,7 +20,10 @@
 
 struct nst_stripe {
 	uintptr_t held; /* 0, or the thread pointer of the holder */
-	struct nst_pcs *pcs;
+	union {
+		struct nst_pcs *pcs;
+		struct nst_ring *ring;
+	};
 } NST_LINE_ALIGNED;
 
 #if defined(NST_TEST)
@@ -31,6 +34,12 @@ struct nst_stripe {
 #define STRIPE_LEFT() ((void)0)
 #endif
 
+/* The stripe this thread begins at. */
+static inline unsigned int nst_stripe_first(unsigned int nr)
+{
+	return (unsigned int)nst_mix64(nst_thread_pointer() >> 6) & (nr - 1);
+}
+
 /*
  * Stripe number @step from the one this thread hashes to, held by us now; or NULL, when somebody holds
  * it. @nr is a power of two.
@@ -39,7 +48,7 @@ static inline struct nst_stripe *nst_stripe_take(struct nst_stripe *stripes, uns
 						 unsigned int step)
 {
 	uintptr_t self = nst_thread_pointer();
-	struct nst_stripe *s = &stripes[(nst_mix64(self >> 6) + step) & (nr - 1)];
+	struct nst_stripe *s = &stripes[(nst_stripe_first(nr) + step) & (nr - 1)];
 
 #if defined(NST_TEST) && defined(NST_BUSTED) && NST_BUSTED == 3
 	nst_store_relaxed(&s->held, self); /* the held word is ignored */
@@ -59,6 +68,20 @@ static inline void nst_stripe_put(struct nst_stripe *s)
 	STRIPE_LEFT();
 	/* Pairs with: nst_cas_acquire() in nst_stripe_take() and take_stripe_from(). */
 	nst_store_release(&s->held, (uintptr_t)0);
+}
+
+/*
+ * The next stripe that can be had, taken: each in turn, from the one this thread hashes to. NULL: none is
+ * left. @i counts them, from 0.
+ */
+static inline struct nst_stripe *nst_stripe_next(struct nst_stripe *stripes, unsigned int nr,
+						 unsigned int *i)
+{
+	struct nst_stripe *s = NULL;
+
+	while (stripes && *i < nr && !s)
+		s = nst_stripe_take(stripes, nr, (*i)++);
+	return s;
 }
 
 static inline size_t nst_stack_popn(struct nst_pcs *s, void **out, size_t n)
@@ -83,6 +106,44 @@ static inline size_t nst_stack_pushn(struct nst_pcs *s, void *const *in, size_t 
 	nst_store_relaxed(&s->count,
 			  s->count + (u32)k); /* the commit; the holder's put publishes it */
 	return k;
+}
+
+/* ---- the ring of retired pointers: the sequences of rseq_ops.h, for the holder of a stripe ---- */
+
+static inline struct nst_sheaf *nst_ring_slot(const struct nst_ring *r, u32 position)
+{
+	/* Pairs with: nst_store_release() in nst_ring_add_ready(). */
+	return nst_load_acquire(&r->page[position & r->mask]);
+}
+
+static inline size_t nst_ring_fill(struct nst_ring *r, const u64 *started, void *const *in,
+				   size_t n)
+{
+	struct nst_sheaf *p = nst_ring_slot(r, r->open);
+	size_t i, k = nst_min(n, p->cap - p->count);
+
+	if (!k)
+		return 0;
+	/* relaxed: *started is ordered by whoever raises it, the rest by the commit */
+	nst_store_relaxed(&p->stamp, nst_load_relaxed(started));
+	for (i = 0; i < k; i++)
+		nst_store_relaxed(&p->obj[p->count + i], in[i]); /* the commit publishes it */
+	/* Pairs with: nst_load_acquire() in nst_ring_look(). */
+	nst_store_release(&p->count, p->count + (u32)k);
+	return k;
+}
+
+static inline enum nst_advance nst_ring_turn(struct nst_ring *r)
+{
+	struct nst_sheaf *p = nst_ring_slot(r, r->open);
+
+	if (p->count < p->cap)
+		return NST_ADVANCE_NOT_FULL;
+	if (!nst_ring_slot(r, r->open + 1))
+		return NST_ADVANCE_NOTHING_READY;
+	/* Pairs with: nst_load_acquire() in sealed_until(). */
+	nst_store_release(&r->open, r->open + 1);
+	return NST_ADVANCE_OK;
 }
 
 #endif

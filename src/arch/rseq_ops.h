@@ -2,8 +2,8 @@
 /*
  * rseq_ops.h - the restartable sequences: what each does, in pseudo-code, and which file does it.
  *
- * One structure, the per-CPU stack (struct nst_pcs), reached through a table of pointers indexed by
- * the CPU number, which the kernel keeps in the thread's rseq area:
+ * The per-CPU stack (struct nst_pcs) is reached through a table of pointers indexed by the CPU number,
+ * which the kernel keeps in the thread's rseq area:
  *
  *	table[-2] table[-1] table[0] table[1] ...          entries -1, -2 and those of CPUs never
  *	    |         |         |        |                  used point at nst_pcs_none, which is
@@ -35,6 +35,46 @@
  * in table[cpu], then fence that CPU (membarrier, which restarts its sequence). A sequence there
  * either committed before the fence, or begins anew and sees the empty stack. From then on the old
  * stack belongs to the taker, who puts it back by storing it in the table.
+ *
+ * ---- The ring of retired pointers (struct nst_ring) ----
+ *
+ * Reached the same way; entries without a CPU point at nst_ring_none, whose one page is always full.
+ * percpu/ring.h has the picture: this CPU fills the page at open, a worker elsewhere takes the pages
+ * before it and adds pages after it.
+ *
+ * RETIRE(table, started, o)	RETIREN(table, started, in, n)	ADVANCE(table)
+ *   r = table[cpu_id]		  r, p: as in RETIRE		  r = table[cpu_id]
+ *   p = r->page[r->open & mask]  i = p->count			  i = r->open
+ *   n = p->count		  k = min(n, p->cap - i)	  p = r->page[i & mask]
+ *   if n >= p->cap: FULL	  if k == 0: FULL		  if p->count < p->cap: NOT_FULL
+ *   p->stamp = *started	  p->stamp = *started		  if !r->page[(i + 1) & mask]:
+ *   p->obj[n] = o		  p->obj[i ...] = in[0 ... k-1]	      NOTHING_READY
+ *   p->count = n + 1  *	  p->count = i + k  *		  r->open = i + 1  *
+ *
+ * The stamp is loaded inside the sequence, and so anew after each restart, and is stored before the
+ * commit. An interrupted RETIRE may leave a stamp that is later than its page needs: what lies there waits
+ * longer than it had to. After the commit it could be interrupted and leave one that is too early: what
+ * was counted last would be freed while readers have it.
+ *
+ * No late writers. Once a worker has seen open move past a page, nobody writes to that page:
+ *
+ * - open is moved by a sequence of that CPU. Whoever was inside RETIRE on that page then had been preempted
+ *   there or interrupted by a signal, hence restarts, and reads open again. Nobody else writes pages.
+ * - What it and others had stored in the page before (a slot, a stamp, counts), they stored on that same
+ *   CPU, before open in its order, whichever thread it was. x86 makes a CPU's stores seen in that order. On
+ *   aarch64 the commits of RETIRE and ADVANCE are store-releases, which order all that the CPU has stored
+ *   before them; between two threads on one CPU lies a context switch, which is a full barrier. With
+ *   concurrency ids, the kernel's hand-over of an id from one CPU to another is one as well.
+ * - The worker loads open with acquire. So all stores to the page are done and seen, and no fence is needed.
+ *
+ * In the same way count, loaded with acquire, covers the slots below it, which nobody writes again while the
+ * page is in the ring: that prefix can be freed, after its grace period, while the page is being filled.
+ *
+ * What the worker hands over passes by a slot, stored with release. ADVANCE loads it with acquire, since it
+ * must see, in a later round, that slots were emptied before this one was filled (R2); RETIRE reaches the
+ * page through it by address.
+ *
+ * ---- Read sections ----
  *
  * Read sections (rcu/) count in a line for each CPU, lines[cpu] = { in[2], out[2] }. One add is the commit:
  *
@@ -72,6 +112,35 @@ struct nst_read_line {
 	u64 out[2]; /* sections ended: at byte 16 + 8 * phase */
 } __attribute__((aligned(1 << NST_READ_LINE_SHIFT)));
 
+/** struct nst_sheaf - objects of one cache on their way, or a page of retired pointers */
+struct nst_sheaf {
+	u32 count, cap;
+	union {
+		struct nst_sheaf *next;
+		u64 stamp; /* in a ring: *started, read after the newest was retired */
+	};
+	void *obj[];
+};
+
+/* Results of ADVANCE. */
+enum nst_advance { NST_ADVANCE_OK, NST_ADVANCE_NOT_FULL, NST_ADVANCE_NOTHING_READY };
+
+/** struct nst_ring - pages of retired pointers of one CPU. open: its CPU, in a sequence; all else: the worker */
+struct nst_ring {
+	u32 tail;		   /* position of the oldest sealed page; */
+	u32 head;		   /* behind the newest ready one */
+	u32 open NST_LINE_ALIGNED; /* position of the page that is being filled */
+	u32 mask;		   /* slots - 1 */
+	struct nst_sheaf *page[];  /* and behind it, for each slot, a u32 of the worker's own */
+};
+
+nst_static_assert(offsetof(struct nst_sheaf, obj) == 16 && offsetof(struct nst_ring, open) == 64 &&
+			  offsetof(struct nst_ring, page) == 72,
+		  "the sequences know this layout");
+
+nst_static_assert(NST_SEQ_RETIRE == 4 && NST_SEQ_RETIREN == 5 && NST_SEQ_ADVANCE == 6,
+		  "the sequences know their numbers");
+
 /* The CPU's number in the thread's rseq area, and where the sequence in progress is announced. */
 #define NST_RSEQ_CPU_ID 4
 #define NST_RSEQ_CS 8
@@ -92,8 +161,10 @@ extern intptr_t nst_rseq_offset NST_HIDDEN;
 
 #if defined(__x86_64__)
 #include "x86_64.h"
+#include "x86_64_ring.h"
 #elif defined(__aarch64__)
 #include "aarch64.h"
+#include "aarch64_ring.h"
 #else
 #error "nostall has sequences for x86_64 and aarch64"
 #endif

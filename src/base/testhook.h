@@ -12,7 +12,17 @@
 #include <stdint.h>
 
 /* Sequences, and the points in them where a delay can be injected (0: just armed). */
-enum nst_seq { NST_SEQ_POP, NST_SEQ_PUSH, NST_SEQ_POPN, NST_SEQ_PUSHN, NST_NR_SEQS };
+enum nst_seq {
+	NST_SEQ_POP,
+	NST_SEQ_PUSH,
+	NST_SEQ_POPN,
+	NST_SEQ_PUSHN,
+	NST_NR_STACK_SEQS,
+	NST_SEQ_RETIRE = NST_NR_STACK_SEQS, /* of rings */
+	NST_SEQ_RETIREN,
+	NST_SEQ_ADVANCE,
+	NST_NR_SEQS
+};
 /* Those of read sections are behind the stacks': who tries all those of stacks does not meet them. */
 enum nst_read_seq { NST_SEQ_IN = NST_NR_SEQS, NST_SEQ_OUT, NST_NR_ALL_SEQS };
 #define NST_SEQ_POINTS 8

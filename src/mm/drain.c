@@ -24,7 +24,7 @@ static void flush_stack(struct nst_cache *c, struct nst_pcs *s)
 	union {
 		struct nst_sheaf sheaf;
 		void *room[3 + NST_SHEAF_MAX];
-	} u = {.sheaf = {0, NST_SHEAF_MAX, NULL}};
+	} u = {.sheaf = {.cap = NST_SHEAF_MAX}};
 
 	while ((u.sheaf.count = (u32)nst_stack_popn(s, u.sheaf.obj, NST_SHEAF_MAX)) != 0)
 		nst_sheaf_flush(c, &u.sheaf);

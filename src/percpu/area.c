@@ -11,6 +11,7 @@
  * Lock order: meta.lock is a leaf.
  */
 #include "percpu.h"
+#include "ring.h"
 
 #define META_STEP ((size_t)64 << 10)
 #define META_GUARD ((size_t)1 << 16)
@@ -188,7 +189,7 @@ int nst_percpu_init(size_t arena_bytes)
 	meta.start = meta.ready = meta.next;
 	meta.end = meta.next + nst_round_down(bytes, META_STEP);
 	table_of_none = new_table();
-	return table_of_none ? 0 : -12;
+	return table_of_none ? nst_ring_init() : -12;
 }
 
 int nst_pcs_table_init(struct nst_pcs_table *t, u32 cap)

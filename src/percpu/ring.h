@@ -34,9 +34,16 @@
 #define NST_RING_SLOTS_LEAST 4u /* a power of two; one of them is never used (R2) */
 #define NST_PAGE_POINTERS 510u	/* cap of a page of 4096 bytes */
 
+/* Always full, nothing ready: entries for CPUs never used and for threads without rseq. */
+extern struct nst_ring nst_ring_none NST_HIDDEN;
+/* For a table's fast until the library has started, when sequences find CPU 0 (rseq_ops.h). */
+extern struct nst_ring *nst_ring_boot[3] NST_HIDDEN;
+#define NST_RING_BOOT_FAST (nst_ring_boot + 2)
+
 /** struct nst_ring_table - one ring per CPU */
 struct nst_ring_table {
-	struct nst_ring **fast; /* what the inlined sequence indexes: == real, or a table of full rings */
+	struct nst_ring *
+		*fast; /* what the inlined sequence indexes: == real, or a table of full rings */
 	struct nst_ring **real;
 	struct nst_stripe *stripes;
 	u32 slots; /* of each ring */
@@ -78,6 +85,10 @@ unsigned int nst_ring_here(void);
 
 /* ---- tables. Context: thread ---- */
 
+/* Start, from nst_percpu_init(); 0 or -ENOMEM. */
+int nst_ring_init(void);
+/* A fast table whose rings are full, for every CPU. */
+struct nst_ring **nst_ring_fast_none(void);
 /* No rings yet: every retire is FULL. @slots: a power of two. 0 or -ENOMEM. */
 int nst_ring_table_init(struct nst_ring_table *t, u32 slots);
 /* Ring number @i, with @first for its open page. 0; -EEXIST or -ENOMEM, and @first is the caller's. Locks: the worker's. */
@@ -112,7 +123,7 @@ int nst_ring_add_ready(struct nst_ring *r, struct nst_sheaf *page);
 u32 nst_ring_sealed(const struct nst_ring *r);
 u32 nst_ring_ready(const struct nst_ring *r);
 /* What the open page holds now, less its prefix: nothing if from == to. */
-struct nst_ring_cut nst_ring_look(const struct nst_ring *r);
+struct nst_ring_cut nst_ring_look(struct nst_ring *r);
 /*
  * A grace period after nst_ring_look(): the pointers of @cut are the caller's to free, and become the
  * prefix of the page, which the CPU goes on filling. 0; -ESTALE: the page has been taken, or they have been

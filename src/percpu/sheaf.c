@@ -13,17 +13,9 @@ static int has_sequences(void)
 	return nst_sys_rseq.usable && (int)nst_load_relaxed((u32 *)(area + NST_RSEQ_CPU_ID)) >= 0;
 }
 
-/*
- * The next stripe that can be had, taken: each in turn, from the one this thread hashes to. NULL: none is
- * left. @i counts them, from 0.
- */
 static struct nst_stripe *next_stripe(const struct nst_pcs_table *t, unsigned int *i)
 {
-	struct nst_stripe *stripes = nst_pcs_stripes(t), *s = NULL;
-
-	while (stripes && *i < NST_STRIPES && !s)
-		s = nst_stripe_take(stripes, NST_STRIPES, (*i)++);
-	return s;
+	return nst_stripe_next(nst_pcs_stripes(t), NST_STRIPES, i);
 }
 
 static size_t stripes_popn(struct nst_pcs_table *t, void **out, size_t n)

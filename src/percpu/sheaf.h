@@ -17,13 +17,6 @@
 #define NST_STRIPES 8u	 /* (tune) a power of two; more than threads that are inside at once */
 #define NST_SHEAF_MAX 62 /* pointers; a sheaf and its header fill 512 bytes */
 
-/** struct nst_sheaf - objects of one cache, on their way */
-struct nst_sheaf {
-	u32 count, cap;
-	struct nst_sheaf *next;
-	void *obj[];
-};
-
 /** struct nst_pcs_table - one stack per CPU; percpu.h has the picture */
 struct nst_pcs_table {
 	struct nst_pcs **fast;

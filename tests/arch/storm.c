@@ -253,7 +253,8 @@ static void *take_rounds(void *arg)
 static void delay_somewhere(struct rng *rng)
 {
 	static u32 *last = &nst_test_delay[0][0];
-	u32 *next = &nst_test_delay[rng_below(rng, NST_NR_SEQS)][rng_below(rng, NST_SEQ_POINTS)];
+	u32 *next =
+		&nst_test_delay[rng_below(rng, NST_NR_STACK_SEQS)][rng_below(rng, NST_SEQ_POINTS)];
 
 	nst_store_relaxed(last, 0u);
 	nst_store_relaxed(next, 1u << rng_below(rng, 15));
@@ -366,7 +367,7 @@ static void judge(void)
 		steps += storm.worker[i].plain.steps;
 		in_handlers += storm.worker[i].handler.steps;
 	}
-	for (unsigned int i = 0; i < NST_NR_SEQS; i++)
+	for (unsigned int i = 0; i < NST_NR_STACK_SEQS; i++)
 		restarts += nst_test_restarts[i];
 	printf("# sequences=%s cpus=%u workers=%u steps=%llu handler_steps=%llu signals=%llu "
 	       "takes=%llu moved=%llu restarts=%llu\n",
@@ -382,7 +383,7 @@ static void judge(void)
 	      (unsigned long long)storm.same);
 	check(storm.torn == 0, "an object holds what its last owner wrote", "%llu times not",
 	      (unsigned long long)storm.torn);
-	for (unsigned int i = 0; i < NST_NR_SEQS; i++)
+	for (unsigned int i = 0; i < NST_NR_STACK_SEQS; i++)
 		check(nst_test_restarts[i] > 0, "each sequence was interrupted",
 		      "number %u never: nothing was shown", i);
 }

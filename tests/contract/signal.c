@@ -91,7 +91,7 @@ static void *run(void *arg)
 
 static void set_delays(uint32_t loops)
 {
-	for (int seq = 0; seq < NST_NR_SEQS; seq++)
+	for (int seq = 0; seq < NST_NR_STACK_SEQS; seq++)
 		for (int point = 0; point < NST_SEQ_POINTS; point++)
 			nst_test_delay[seq][point] = loops;
 }
@@ -116,7 +116,7 @@ static void check_hits(void)
 		region += t.storms[i].in_region;
 		stripe += t.storms[i].in_stripe;
 	}
-	for (int seq = 0; seq < NST_NR_SEQS; seq++)
+	for (int seq = 0; seq < NST_NR_STACK_SEQS; seq++)
 		restarts += nst_test_restarts[seq];
 	nst_info("sequences", form, sizeof(form));
 	printf("# sequences=%s signals=%llu in_region=%llu in_stripe=%llu restarts=%llu\n", form,

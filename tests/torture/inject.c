@@ -155,7 +155,7 @@ static int child_life(void)
 		if (mix_errors(&t.child_mix))
 			return 10 + who;
 	}
-	for (unsigned int seq = 0; seq < NST_NR_SEQS; seq++) {
+	for (unsigned int seq = 0; seq < NST_NR_STACK_SEQS; seq++) {
 		before_request(seq);
 		request(seq);
 		after_request(seq);
@@ -325,8 +325,8 @@ static void table(unsigned int hits)
 		printf(" %8s", action_names[action]);
 	printf("   (hits)\n");
 	/* No request goes to these two when every call is checked. */
-	unsigned int used = rig_is_debug() ? NST_SEQ_PUSH + 1 : NST_NR_SEQS;
-	if (used < NST_NR_SEQS)
+	unsigned int used = rig_is_debug() ? NST_SEQ_PUSH + 1 : NST_NR_STACK_SEQS;
+	if (used < NST_NR_STACK_SEQS)
 		printf("# popn, pushn: not reached from requests at debug:1 and up\n");
 	for (unsigned int seq = 0; seq < used; seq++) {
 		for (unsigned int point = 0; point < rig_points[seq]; point++) {

@@ -144,7 +144,8 @@ static int sequence_at(uintptr_t start)
 
 void place_start(void)
 {
-	static const char *const names[] = {"pop", "push", "popn", "pushn"};
+	static const char *const names[] = {"pop",    "push",	 "popn",   "pushn",
+					    "retire", "retiren", "advance"};
 
 	open_symbols();
 	for (const struct descriptor *d = cs_start; d < cs_stop; d++) {

@@ -307,7 +307,7 @@ static void finish(void)
 	rig_check_findings(&all, "objects that changed hands");
 	if (t.guest)
 		t.guests_alive += nst_cache_destroy(t.guest);
-	for (unsigned int seq = 0; seq < NST_NR_SEQS; seq++)
+	for (unsigned int seq = 0; seq < NST_NR_STACK_SEQS; seq++)
 		restarts += nst_test_restarts[seq];
 	printf("# sequences=%s stocks=%llu refused=%llu maintained=%llu caches_destroyed=%llu moves=%llu "
 	       "short_lives=%llu restarts=%llu\n",

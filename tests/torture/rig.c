@@ -97,10 +97,10 @@ void rig_no_delay(void)
 
 void rig_some_delay(struct rng *rng, uint32_t loops)
 {
-	unsigned int seq = rng_below(rng, NST_NR_SEQS + 1);
+	unsigned int seq = rng_below(rng, NST_NR_STACK_SEQS + 1);
 
 	rig_no_delay();
-	if (seq < NST_NR_SEQS)
+	if (seq < NST_NR_STACK_SEQS)
 		set_delay(seq, rng_below(rng, rig_points[seq]), 1 + rng_below(rng, loops));
 }
 

@@ -167,7 +167,7 @@ static void check_each_kind(const struct place_hits *sum)
 	check(locks > 0, "handlers inside held regions", "none");
 	if (rig_is_none())
 		check(sum->at[PLACE_STRIPE] > 0, "handlers inside stripes", "none");
-	unsigned int used = rig_is_debug() ? NST_SEQ_PUSH + 1 : NST_NR_SEQS;
+	unsigned int used = rig_is_debug() ? NST_SEQ_PUSH + 1 : NST_NR_STACK_SEQS;
 	for (unsigned int seq = 0; seq < used && !rig_is_none() && !unknown; seq++)
 		check(by_seq[seq] > 0, names[seq], "no handler interrupted this sequence");
 }
