@@ -10,6 +10,9 @@
 
 #define CAP 4u
 #define SLOTS 4u
+#define RING_BYTES (2 * NST_LINE) /* aligned_alloc() wants whole lines */
+
+_Static_assert(offsetof(struct nst_ring, page) + SLOTS * sizeof(void *) <= RING_BYTES, "room");
 
 static struct nst_sheaf no_page;
 static struct nst_ring none = {.mask = 1, .page = {&no_page, NULL}};
@@ -115,11 +118,11 @@ static struct nst_ring **table_of(struct nst_ring *r)
 
 static struct nst_ring *ring(struct nst_sheaf *first, u32 open)
 {
-	struct nst_ring *r = aligned_alloc(NST_LINE, 2 * NST_LINE + SLOTS * sizeof(void *));
+	struct nst_ring *r = aligned_alloc(NST_LINE, RING_BYTES);
 
 	if (!r)
 		check_broken("aligned_alloc");
-	memset(r, 0, 2 * NST_LINE + SLOTS * sizeof(void *));
+	memset(r, 0, RING_BYTES);
 	r->mask = SLOTS - 1;
 	r->open = open;
 	r->page[open % SLOTS] = first;
