@@ -3,13 +3,14 @@
  * ring.c - what goes into rings of retired pointers comes out once, in order, and never too early.
  *
  *	threads		retire marks, one by one and several, by every entry, on all CPUs
- *	handlers	a timer each, 20 us: the same
+ *	handlers	a timer each, one of 20 us: the same
  *	director	delays at points of the sequences, moves between CPUs, forks
  *	worker		takes sealed pages, adds ready ones, claims prefixes; raises the word of the stamps
  *
  * A mark knows its party, its number there and what the word was before its retire began. A page that was
  * taken is poisoned, and looked at again before it is used again: nobody may have written to it.
- * NST_SECONDS (10). Ends early once something is wrong.
+ * NST_SECONDS (10); TEST_PERIOD_US (20) between signals, TEST_DELAY (3,000 loops at most): more of both
+ * where all is slow. Ends early once something is wrong.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -26,12 +27,10 @@
 
 #define NR_THREADS 3u
 #define NR_PARTIES (2 * NR_THREADS)
-#define PERIOD_NS 20000
 #define MARKS 4096u /* of a party */
 #define BATCH 6u
 #define SLOTS 8u
 #define POISON ((void *)(uintptr_t)0xdead5ea1)
-#define DELAY_LOOPS 3000u
 #define TICK_US 1000u
 
 struct mark {
@@ -53,11 +52,14 @@ struct pusher {
 	pthread_t thread;
 	pid_t tid;
 	struct party plain, handler;
+	int rests; /* nothing was ready: the worker is to have the CPU */
 };
 
 static struct {
 	struct nst_ring_table table;
 	u64 started;
+	long period_ns;
+	u32 delay_loops;
 	struct pusher pusher[NR_THREADS];
 	u64 last[NST_MAX_CPUS][NR_PARTIES]; /* newest number of each party seen, by ring */
 	struct nst_sheaf *pool[NST_MAX_CPUS * SLOTS];
@@ -139,7 +141,7 @@ static void step(struct party *p)
 static void handler(int sig)
 {
 	(void)sig;
-	for (int i = 0; me && i < 3; i++)
+	for (int i = 0; me && !me->rests && i < 3; i++)
 		step(&me->handler);
 }
 
@@ -150,14 +152,17 @@ static void *run(void *arg)
 
 	self->tid = gettid();
 	me = self;
-	timer = rig_timer(PERIOD_NS);
+	timer = rig_timer(self == t.pusher ? t.period_ns : 5 * t.period_ns);
 	__atomic_fetch_add(&t.ready, 1, __ATOMIC_RELEASE);
 	while (!__atomic_load_n(&t.stop, __ATOMIC_ACQUIRE)) {
 		u64 full = self->plain.full;
 
 		step(&self->plain);
-		if (self->plain.full != full && rng_below(&self->plain.rng, 2))
-			rig_nap_us(20); /* for the worker */
+		if (self->plain.full == full || rng_below(&self->plain.rng, 4))
+			continue;
+		nst_store_relaxed(&self->rests, 1);
+		rig_nap_us(200);
+		nst_store_relaxed(&self->rests, 0);
 	}
 	rig_timer_stop(timer);
 	me = NULL; /* one may still be on its way: it must find nobody */
@@ -336,7 +341,7 @@ static void some_delay(struct rng *rng)
 	rig_no_delay();
 	if (seq <= NST_SEQ_ADVANCE)
 		nst_store_relaxed(&nst_test_delay[seq][rng_below(rng, NST_SEQ_POINTS)],
-				  1 + rng_below(rng, DELAY_LOOPS));
+				  1 + rng_below(rng, t.delay_loops));
 }
 
 static void direct(double seconds, u64 seed)
@@ -412,10 +417,14 @@ static void judge(void)
 		for (unsigned int k = 0; k < MARKS; k++)
 			lost += party_of(i)->mark[k].busy;
 	}
-	printf("# sequences=%s retired=%llu refused=%llu pages=%llu claims=%llu stale=%llu forks=%llu\n",
+	printf("# sequences=%s retired=%llu refused=%llu pages=%llu claims=%llu stale=%llu forks=%llu "
+	       "restarts=%llu,%llu,%llu\n",
 	       rig_form(), (unsigned long long)in, (unsigned long long)full,
 	       (unsigned long long)t.taken, (unsigned long long)t.claimed,
-	       (unsigned long long)t.stale, (unsigned long long)t.forks);
+	       (unsigned long long)t.stale, (unsigned long long)t.forks,
+	       (unsigned long long)nst_test_restarts[NST_SEQ_RETIRE],
+	       (unsigned long long)nst_test_restarts[NST_SEQ_RETIREN],
+	       (unsigned long long)nst_test_restarts[NST_SEQ_ADVANCE]);
 	check(in == out && !lost, "all that went in came out", "%llu in, %llu out, %llu lost",
 	      (unsigned long long)in, (unsigned long long)out, (unsigned long long)lost);
 	none(t.twice, "each comes out once");
@@ -454,6 +463,8 @@ int main(int argc, char **argv)
 	conf_apply(argv);
 	cpu_nth(0);
 	nst_free(nst_alloc(16, NST_NORMAL));
+	t.period_ns = 1000 * env_long("TEST_PERIOD_US", 20);
+	t.delay_loops = (u32)env_long("TEST_DELAY", 3000);
 	check_deadline(5 * (unsigned int)seconds + 60, "the rings' storm ends");
 	begin(seed);
 	sigaction(RIG_SIGNAL, &sa, NULL);
