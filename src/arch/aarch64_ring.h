@@ -6,7 +6,7 @@
  * while the CPU writes it, and rseq_ops.h says what follows from that. Neither is a fence; what they wait for
  * has nearly always been done.
  *
- * Price on the hit path, through a call: RETIRE 27 instructions, 6 cache lines (rseq area, table, ring,
+ * Price on the hit path, through a call: RETIRE 28 instructions, 6 cache lines (rseq area, table, ring,
  * page, slot, *started).
  */
 #ifndef NST_ARCH_AARCH64_RING_H

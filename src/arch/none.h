@@ -116,6 +116,21 @@ static inline struct nst_sheaf *nst_ring_slot(const struct nst_ring *r, u32 posi
 	return nst_load_acquire(&r->page[position & r->mask]);
 }
 
+static inline enum nst_push nst_ring_append(struct nst_ring *r, const u64 *started, void *o)
+{
+	struct nst_sheaf *p = nst_ring_slot(r, r->open);
+	u32 n = p->count;
+
+	if (n >= p->cap)
+		return NST_PUSH_FULL;
+	/* relaxed: *started is ordered by whoever raises it, the rest by the commit */
+	nst_store_relaxed(&p->stamp, nst_load_relaxed(started));
+	nst_store_relaxed(&p->obj[n], o); /* the commit publishes it */
+	/* Pairs with: nst_load_acquire() in nst_ring_look(). */
+	nst_store_release(&p->count, n + 1);
+	return NST_PUSH_OK;
+}
+
 static inline size_t nst_ring_fill(struct nst_ring *r, const u64 *started, void *const *in,
 				   size_t n)
 {
@@ -124,8 +139,7 @@ static inline size_t nst_ring_fill(struct nst_ring *r, const u64 *started, void 
 
 	if (!k)
 		return 0;
-	/* relaxed: *started is ordered by whoever raises it, the rest by the commit */
-	nst_store_relaxed(&p->stamp, nst_load_relaxed(started));
+	nst_store_relaxed(&p->stamp, nst_load_relaxed(started)); /* as in nst_ring_append() */
 	for (i = 0; i < k; i++)
 		nst_store_relaxed(&p->obj[p->count + i], in[i]); /* the commit publishes it */
 	/* Pairs with: nst_load_acquire() in nst_ring_look(). */

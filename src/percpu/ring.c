@@ -32,6 +32,20 @@ static struct nst_ring *ring_of(const struct nst_stripe *s)
 	return nst_load_acquire(&s->ring);
 }
 
+static enum nst_push stripes_retire(const struct nst_ring_table *t, const u64 *started, void *o)
+{
+	enum nst_push r = NST_PUSH_FULL;
+	struct nst_stripe *s;
+	unsigned int i = 0;
+
+	while (r == NST_PUSH_FULL &&
+	       (s = nst_stripe_next(stripes_of(t), NST_STRIPES, &i)) != NULL) {
+		r = nst_ring_append(ring_of(s), started, o);
+		nst_stripe_put(s);
+	}
+	return r;
+}
+
 static size_t stripes_retiren(const struct nst_ring_table *t, const u64 *started, void *const *in,
 			      size_t n)
 {
@@ -70,7 +84,7 @@ enum nst_push nst_ring_retire(struct nst_ring_table *t, const u64 *started, void
 	nst_tsan_release(o);
 	if (nst_pcs_by_sequence())
 		return nst_seq_retire_by(t->real, nst_sys_rseq.index, started, o);
-	return stripes_retiren(t, started, &o, 1) ? NST_PUSH_OK : NST_PUSH_FULL;
+	return stripes_retire(t, started, o);
 }
 
 size_t nst_ring_retiren(struct nst_ring_table *t, const u64 *started, void *const *in, size_t n)
@@ -93,7 +107,12 @@ enum nst_advance nst_ring_advance(struct nst_ring_table *t)
 
 enum nst_push nst_ring_push(struct nst_ring_table *t, const u64 *started, void *o)
 {
-	return nst_ring_pushn(t, started, &o, 1) ? NST_PUSH_OK : NST_PUSH_FULL;
+	unsigned int tries = PUSH_TRIES;
+
+	while (nst_ring_retire(t, started, o) != NST_PUSH_OK)
+		if (!--tries || nst_ring_advance(t) == NST_ADVANCE_NOTHING_READY)
+			return NST_PUSH_FULL;
+	return NST_PUSH_OK;
 }
 
 size_t nst_ring_pushn(struct nst_ring_table *t, const u64 *started, void *const *in, size_t n)
@@ -353,7 +372,7 @@ struct nst_ring_cut nst_ring_look(struct nst_ring *r)
 {
 	u32 at = sealed_until(r);
 	struct nst_sheaf *page = *slot_at(r, at);
-	/* Pairs with: the commits of nst_seq_retire() and its kin, nst_store_release() in nst_ring_fill(). */
+	/* Pairs with: the commits of nst_seq_retire() and its kin, of nst_ring_append() and nst_ring_fill(). */
 	u32 count = nst_load_acquire(&page->count);
 
 	return (struct nst_ring_cut){page, at, *prefix_at(r, at), count};

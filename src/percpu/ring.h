@@ -13,8 +13,9 @@
  *     CPU that finds its next slot filled finds a ready page, never a sealed one.
  * R3. The slot at open is never NULL, and its page is the CPU's until open has moved on; from then on
  *     nobody writes to it (rseq_ops.h says why), and it is the worker's.
- * R4. A page's stamp was read from *started after its newest pointer was retired, and before that
- *     pointer was counted. So it is never too early; at worst, by an interrupted retire, it is too late.
+ * R4. A page's stamp was read from *started after the retire of its newest pointer began, and stored
+ *     before that pointer was counted. So it is never too early; too late it may be, after an interrupted
+ *     retire.
  *
  * A page is a struct nst_sheaf of any cap: sheaf-sized pages are, once ripe, full sheaves for a barn.
  *
@@ -42,8 +43,7 @@ extern struct nst_ring *nst_ring_boot[3] NST_HIDDEN;
 
 /** struct nst_ring_table - one ring per CPU */
 struct nst_ring_table {
-	struct nst_ring *
-		*fast; /* what the inlined sequence indexes: == real, or a table of full rings */
+	struct nst_ring **fast; /* what the inlined sequence indexes: == real, or full rings only */
 	struct nst_ring **real;
 	struct nst_stripe *stripes;
 	u32 slots; /* of each ring */
