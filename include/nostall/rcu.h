@@ -193,6 +193,129 @@ NST_API int nst_gp_wait_in(struct nst_rcu_domain *domain, nst_cookie_t cookie);
  */
 NST_API int nst_synchronize_rcu_in(struct nst_rcu_domain *domain);
 
+/* ---- deferred free ---- */
+
+/** struct nst_rcu_head - a link that memory brings along; the library's from the call until fn is called */
+struct nst_rcu_head {
+	struct nst_rcu_head *next;
+	void (*fn)(struct nst_rcu_head *head);
+	size_t bytes;
+};
+
+/**
+ * nst_rcu_use() - from here on anything can be retired, anywhere, with no memory
+ *
+ * Starts the library, and makes ready what retiring may need when nothing is to be had: 1/128 of the memory in
+ * use. Whoever compiles a call of the functions below need not call it: it is called before main() (see the end of
+ * this file). Who calls them by a pointer, or from another language, calls it once before that.
+ *
+ * Context: thread.  Waits: sleeps.  Syscalls: mprotect, madvise.  Locks: takes the list of caches, grow.
+ * Return: 0; -ENOMEM.
+ */
+NST_API int nst_rcu_use(void);
+
+/**
+ * nst_free_rcu() - free an object once every section has ended that runs now
+ * @ptr: any object of this library, run and mapping included, that new readers no longer find; or NULL
+ *
+ * Constant work, no memory, cannot fail. The object is not touched: readers read it until then. It is freed by
+ * the worker, whole pages of objects at a time, or by nst_maintain().
+ *
+ * Context: any.  Waits: never.  Syscalls: none.  Locks: tries retired.
+ */
+NST_API void nst_free_rcu(void *ptr) NST_NONBLOCKING;
+
+/**
+ * nst_free_rcu_bulk() - nst_free_rcu() of several objects, of any kinds
+ * @nr: how many
+ * @ptrs: the objects; NULLs are skipped
+ *
+ * Context: any.  Waits: never.  Syscalls: none.  Locks: tries retired.
+ */
+NST_API void nst_free_rcu_bulk(size_t nr, void **ptrs) NST_NONBLOCKING;
+
+/**
+ * nst_free_rcu_foreign() - call a function for memory that is not this library's, after a grace period
+ * @ptr: what @fn frees; NULL: nothing happens
+ * @fn: called once with @ptr, on a thread of the library that may wait and holds no lock
+ *
+ * A bare pointer needs a place: where no page is ready and none can be had at once, it is refused.
+ *
+ * Context: any.  Waits: never.  Syscalls: none.  Locks: tries retired.
+ * Return: 0; -EAGAIN: refused, @ptr is still yours; -EINVAL: @fn is NULL.
+ */
+NST_API int nst_free_rcu_foreign(void *ptr, void (*fn)(void *ptr)) NST_NONBLOCKING;
+
+/**
+ * nst_free_rcu_mightsleep() - the same, and where it would be refused it waits for the grace period
+ * @ptr: as above; with @fn NULL as nst_free_rcu()
+ * @fn: as above; called before the return where there was no place
+ *
+ * Context: thread, in no section.  Waits: sleeps.  Syscalls: membarrier, futex.  Locks: takes rcu.
+ */
+NST_API void nst_free_rcu_mightsleep(void *ptr, void (*fn)(void *ptr));
+
+/**
+ * nst_free_rcu_head() - call a function that frees, after a grace period, by a link that the memory brings
+ * @head: in the memory, anywhere; the library writes to it
+ * @fn: called once with @head, as above
+ * @bytes: how much it frees, which counts as waiting until then; 0: not said
+ *
+ * Needs no other memory and is never refused, so what waits by heads is bounded by nobody but the caller; it is
+ * counted apart (rcu_head_bytes).
+ *
+ * Context: any.  Waits: never.  Syscalls: none.  Locks: none.
+ */
+NST_API void nst_free_rcu_head(struct nst_rcu_head *head, void (*fn)(struct nst_rcu_head *head),
+			       size_t bytes) NST_NONBLOCKING;
+
+/**
+ * nst_call_rcu() - call a function after a grace period
+ * @head: stays the library's until @fn is called
+ * @fn: called once with @head, as above
+ * @bytes: as above
+ *
+ * Context: any.  Waits: never.  Syscalls: none.  Locks: none.
+ */
+NST_API void nst_call_rcu(struct nst_rcu_head *head, void (*fn)(struct nst_rcu_head *head),
+			  size_t bytes) NST_NONBLOCKING;
+
+/**
+ * nst_rcu_barrier() - wait until all that was retired before is freed, and every function has been called
+ *
+ * Not from such a function, nor inside a section: it would wait for itself.
+ *
+ * Context: thread.  Waits: sleeps.  Syscalls: membarrier, futex.  Locks: takes retired, rcu, barn, slab.
+ * Return: 0; -ENOMEM: functions wait that were handed over before nst_rcu_use(), which fails.
+ */
+NST_API int nst_rcu_barrier(void);
+
+/*
+ * Whoever compiles a call that retires has nst_rcu_use() called before main(), or as his module is loaded: the
+ * call leaves a word in .init_array, one in an object file. Who only includes this header pays nothing.
+ */
+#if defined(__ELF__) && !defined(NST_NO_MACROS)
+static inline void nst_rcu_used(void)
+{
+	__asm__ volatile(".ifndef nst_rcu_used_here\n"
+			 ".set nst_rcu_used_here, 1\n"
+			 ".pushsection .init_array,\"aw\",%init_array\n"
+			 ".balign 8\n"
+			 ".8byte nst_rcu_use\n"
+			 ".popsection\n"
+			 ".endif");
+}
+
+#define nst_free_rcu(ptr) (NST_CALLER, nst_rcu_used(), (nst_free_rcu)(ptr))
+#define nst_free_rcu_bulk(nr, ptrs) (NST_CALLER, nst_rcu_used(), (nst_free_rcu_bulk)(nr, ptrs))
+#define nst_free_rcu_foreign(ptr, fn) (NST_CALLER, nst_rcu_used(), (nst_free_rcu_foreign)(ptr, fn))
+#define nst_free_rcu_mightsleep(ptr, fn)                                                           \
+	(NST_CALLER, nst_rcu_used(), (nst_free_rcu_mightsleep)(ptr, fn))
+#define nst_free_rcu_head(head, fn, bytes)                                                         \
+	(NST_CALLER, nst_rcu_used(), (nst_free_rcu_head)(head, fn, bytes))
+#define nst_call_rcu(head, fn, bytes) (NST_CALLER, nst_rcu_used(), (nst_call_rcu)(head, fn, bytes))
+#endif
+
 #ifdef __cplusplus
 }
 #endif

@@ -15,7 +15,7 @@
 extern "C" {
 #endif
 
-#define NST_STATS_VERSION 1u
+#define NST_STATS_VERSION 2u
 #define NST_STATS_NODES 8u
 #define NST_STATS_MOBILITIES 3u
 #define NST_STATS_ORDERS 10u
@@ -30,6 +30,7 @@ extern "C" {
 	X(WATERMARK, "only reserves were left")                                                    \
 	X(CTOR, "a new slab would have needed its constructor")                                    \
 	X(BUDGET, "nolock_budget was used up")                                                     \
+	X(RETIRED, "more waits for grace periods than rcu_budget allows")                          \
 	X(NOMEM, "the kernel, a limit or the reservation refused memory")
 
 /* Central locks: X(name, what). */
@@ -40,7 +41,8 @@ extern "C" {
 	X(SLAB, "slabs of a cache")                                                                \
 	X(META, "the library's own metadata")                                                      \
 	X(CACHES, "the list of caches")                                                            \
-	X(RCU, "grace periods: to begin or end one")
+	X(RCU, "grace periods: to begin or end one")                                               \
+	X(RETIRED, "pages of what was retired")
 
 #define NST_STATS_NAME(name, ...) NST_NULL_##name,
 enum nst_null_reason { NST_NULL_TABLE(NST_STATS_NAME) NST_NR_NULLS };
@@ -73,6 +75,21 @@ struct nst_zone_stats {
 	uint64_t purge_failed; /* ranges kept because the kernel refused to take them back */
 };
 
+/** struct nst_retired_stats - what was handed over to be freed after a grace period: see nostall/rcu.h */
+struct nst_retired_stats {
+	uint64_t
+		waiting_bytes; /* not freed yet; of open pages of objects of one cache not before they are full */
+	uint64_t head_bytes;	/* of those, what callers said of heads: nothing bounds them */
+	uint64_t budget_bytes;	/* what may wait: rcu_budget; 0 before nst_rcu_use() */
+	uint64_t sealed_pages;	/* pages of objects of one cache */
+	uint64_t mixed;		/* objects in pages of any objects */
+	uint64_t brought_pages; /* that had to be brought by who retired */
+	uint64_t dead_bits;	/* objects that found no page */
+	uint64_t runs;		/* page runs and mappings */
+	uint64_t heads, calls, foreign;
+	uint64_t refused; /* foreign pointers that found no page */
+};
+
 /** struct nst_stats - one snapshot */
 struct nst_stats {
 	uint32_t version;	 /* NST_STATS_VERSION */
@@ -103,6 +120,7 @@ struct nst_stats {
 	uint64_t rcu_stalls;	/* that took longer than rcu_stall_ms */
 	uint64_t rcu_oldest_ns; /* how long the oldest under way has been; 0: none is */
 	uint64_t rcu_domains;
+	struct nst_retired_stats retired;
 	struct nst_lock_stats locks[NST_NR_LOCKS];
 	struct nst_zone_stats zones[NST_STATS_NODES];
 };
@@ -140,6 +158,28 @@ NST_API int nst_stats_read(struct nst_stats *out, size_t bytes);
  */
 NST_API size_t nst_stats_caches(struct nst_cache_stats *out, size_t nr, size_t bytes);
 
+/** struct nst_bound - one bound on the memory that deferred free takes */
+struct nst_bound {
+	char what[16];
+	char formula[104];
+	uint64_t most_bytes; /* for as many CPUs as was asked */
+	uint64_t now_bytes;  /* of that, what this process takes now */
+};
+
+/**
+ * nst_bounds() - how much memory can what waits for grace periods take, and how much does it take?
+ * @cpus: possible CPUs to compute for; 0: of this machine
+ * @out: receives them; may be NULL when @nr is 0
+ * @nr: how many @out has room for
+ * @bytes: sizeof(struct nst_bound) as the caller was compiled
+ *
+ * For the caches there are now: each more adds as much as these do on average. docs/contract.md explains the rows.
+ *
+ * Context: thread.  Waits: short lock.  Syscalls: sysinfo, prlimit64.  Locks: takes the list of caches.
+ * Return: how many rows there are, which may be more than @nr.
+ */
+NST_API size_t nst_bounds(unsigned int cpus, struct nst_bound *out, size_t nr, size_t bytes);
+
 /**
  * nst_stats_print() - write a summary, one fact a line as key=value
  * @fd: a file descriptor
@@ -161,7 +201,7 @@ NST_API int nst_stats_print(int fd);
  */
 #define NST_STATS_PAGE_NAME "nostall-stats"
 #define NST_STATS_PAGE_MAGIC UINT64_C(0x73746174736e7374)
-#define NST_STATS_PAGE_VERSION 1u
+#define NST_STATS_PAGE_VERSION 2u
 #define NST_STATS_PAGE_CACHES 192u
 
 /** struct nst_stats_page - the page; what is up to sequence stays as it is */

@@ -129,6 +129,7 @@ enum nst_advance { NST_ADVANCE_OK, NST_ADVANCE_NOT_FULL, NST_ADVANCE_NOTHING_REA
 struct nst_ring {
 	u32 tail;		   /* position of the oldest sealed page; */
 	u32 head;		   /* behind the newest ready one */
+	u32 seen, looks;	   /* what the worker saw of it last, and how often the same */
 	u32 open NST_LINE_ALIGNED; /* position of the page that is being filled */
 	u32 mask;		   /* slots - 1 */
 	struct nst_sheaf *page[];  /* and behind it, for each slot, a u32 of the worker's own */

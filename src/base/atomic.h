@@ -22,6 +22,8 @@
 #define nst_exchange_acquire(p, v) __atomic_exchange_n(p, v, __ATOMIC_ACQUIRE)
 #define nst_exchange_acq_rel(p, v) __atomic_exchange_n(p, v, __ATOMIC_ACQ_REL)
 #define nst_exchange_relaxed(p, v) __atomic_exchange_n(p, v, __ATOMIC_RELAXED)
+#define nst_add_release(p, v) __atomic_fetch_add(p, v, __ATOMIC_RELEASE)
+#define nst_or_release(p, v) __atomic_fetch_or(p, v, __ATOMIC_RELEASE)
 #define nst_sub_release(p, v) __atomic_fetch_sub(p, v, __ATOMIC_RELEASE)
 
 /* Orders all before it against all after it, on all CPUs. Assembler: ThreadSanitizer knows no fences. */
@@ -36,6 +38,9 @@ static inline void nst_fence_full(void)
 
 /* Orders this thread against a signal handler on it; emits nothing. */
 #define nst_barrier() __atomic_signal_fence(__ATOMIC_SEQ_CST)
+
+/* Full: stores before it and loads after it. */
+#define nst_fence_full() __atomic_thread_fence(__ATOMIC_SEQ_CST)
 
 /* Compare and swap: 1 if *p was old and is now new. */
 #define nst_cas_acquire(p, old, new)                                                               \

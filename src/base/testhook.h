@@ -10,6 +10,7 @@
 #define NST_BASE_TESTHOOK_H
 
 #include <stdint.h>
+#include "atomic.h"
 
 /* Sequences, and the points in them where a delay can be injected (0: just armed). */
 enum nst_seq {
@@ -71,7 +72,7 @@ static inline uint64_t nst_test_now(uint64_t now)
 /* The same delay in what is no sequence. */
 static inline void nst_test_delay_here(int seq, int point)
 {
-	uint32_t loops = nst_test_delay[seq][point];
+	uint32_t loops = nst_load_relaxed(&nst_test_delay[seq][point]); /* another thread sets it */
 
 	while (loops--)
 		__asm__ volatile("");

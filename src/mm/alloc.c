@@ -107,14 +107,14 @@ void *nst_alloc_aligned(size_t size, size_t align, nst_mode_t mode)
 	return nst_size_alloc_slow(size, align, mode, site);
 }
 
-/* @p is that of a live object. */
+/* @p is that of a live object, or of one that readers may still have. */
 static size_t usable(const struct nst_page *p)
 {
 	if (p->state == NST_PAGE_SLAB)
 		return nst_cache_number(p->cache)->size;
-	if (p->state == NST_PAGE_LARGE)
+	if (p->state == NST_PAGE_LARGE || p->state == NST_PAGE_LARGE_RETIRED)
 		return p->free[NST_PAGE_BYTES_WORD];
-	return p->state == NST_PAGE_RUN ? nst_run_bytes(p) : 0;
+	return p->state == NST_PAGE_RUN || p->state == NST_PAGE_RUN_RETIRED ? nst_run_bytes(p) : 0;
 }
 
 size_t nst_usable_size(const void *ptr)

@@ -21,14 +21,9 @@
 #define BARN_FIRST 10u	/* (tune) sheaves a barn has room for at first */
 #define BARN_PER_CPU 2u /* (tune) and for how many more, for each CPU, it may come to have */
 
-static size_t sheaf_bytes(u32 cap)
-{
-	return sizeof(struct nst_sheaf) + cap * sizeof(void *);
-}
-
 struct nst_sheaf *nst_sheaf_new(struct nst_cache *c)
 {
-	struct nst_sheaf *s = nst_meta_alloc(sheaf_bytes(c->batch));
+	struct nst_sheaf *s = nst_meta_alloc(nst_sheaf_bytes(c->batch));
 
 	if (s)
 		s->cap = c->batch;
@@ -37,7 +32,7 @@ struct nst_sheaf *nst_sheaf_new(struct nst_cache *c)
 
 void nst_sheaf_delete(struct nst_cache *c, struct nst_sheaf *s)
 {
-	nst_meta_free(s, sheaf_bytes(c->batch));
+	nst_meta_free(s, nst_sheaf_bytes(c->batch));
 }
 
 static struct nst_cache_node *local_node(struct nst_cache *c)
@@ -262,6 +257,22 @@ void nst_stray_drain(struct nst_cache *c)
 		next = s->next;
 		nst_sheaf_put_waits(c, s);
 	}
+}
+
+int nst_barn_add_ripe(struct nst_cache *c, struct nst_sheaf *s, u32 most)
+{
+	struct nst_cache_node *n = c->node[nst_page_node(nst_page_of(s->obj[0]))];
+	int placed = 0;
+
+	nst_lock_wait(&n->barn);
+	if (n->nr_full < most) {
+		s->next = n->full;
+		n->full = s;
+		nst_hint_set(&n->nr_full, n->nr_full + 1);
+		placed = 1;
+	}
+	nst_unlock(&n->barn);
+	return placed;
 }
 
 /* ---- for the worker and nst_stock() ---- */

@@ -8,6 +8,7 @@
  * Locks: nst_caches_lock serialises makers and destroyers; it comes first in the order.
  */
 #include "mm.h"
+#include "retired.h"
 
 struct nst_lock nst_caches_lock = {.lock_class = NST_LOCK_CACHES};
 u32 nst_nr_caches;
@@ -317,6 +318,20 @@ static size_t alive_after_flush(struct nst_cache *c)
 	}
 }
 
+/* What a pass or a drain has in its hands would count as alive; so does what waits for a grace period. */
+static void pause_when_free(struct nst_cache *c)
+{
+	nst_maintain_pause();
+	nst_side_settle();
+	flush_all(c);
+	if (!alive(c))
+		return;
+	nst_maintain_resume();
+	nst_retired_settle();
+	nst_maintain_pause();
+	nst_side_settle();
+}
+
 size_t nst_cache_destroy(struct nst_cache *cache)
 {
 	size_t n;
@@ -330,9 +345,7 @@ size_t nst_cache_destroy(struct nst_cache *cache)
 	}
 	nst_hint_set(&cache->stock, 0u); /* the worker refills it no more */
 	nst_store_relaxed(&cache->want, 0u);
-	/* What a pass or a drain has in its hands would count as alive. */
-	nst_maintain_pause();
-	nst_side_settle();
+	pause_when_free(cache);
 	n = alive_after_flush(cache);
 	if (n) {
 		nst_maintain_resume();
@@ -342,6 +355,7 @@ size_t nst_cache_destroy(struct nst_cache *cache)
 			cache->name, n);
 		return n;
 	}
+	nst_channel_close(cache);
 	nst_lock_wait(&nst_caches_lock);
 	forget(cache);
 	nst_unlock(&nst_caches_lock);

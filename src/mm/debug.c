@@ -264,6 +264,31 @@ static int live_end(const void *obj)
 	return (nst_and_relaxed(word, ~bit) & bit) != 0; /* the bit alone matters */
 }
 
+/* ---- retired ---- */
+
+int nst_debug_retire(void *obj, struct nst_site site)
+{
+	struct nst_page *p = nst_page_of(obj);
+
+	if (!live_end(obj)) {
+		nst_misuse_double(obj, site);
+		return 0;
+	}
+	if (nst_mm.debug >= 3 && p->state == NST_PAGE_SLAB)
+		sites_of(nst_cache_number(p->cache), obj)[1] = site.address;
+	return 1;
+}
+
+const void *nst_debug_unretire(void *obj)
+{
+	struct nst_page *p = nst_page_of(obj);
+
+	live_begin(obj);
+	if (nst_mm.debug < 3 || p->state != NST_PAGE_SLAB)
+		return NULL;
+	return sites_of(nst_cache_number(p->cache), obj)[1];
+}
+
 /* ---- fill and red zones ---- */
 
 static void fill(void *p, u8 with, size_t n)

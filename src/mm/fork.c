@@ -22,6 +22,7 @@
  * vfork: a child shares our memory and has a stale CPU number: no call is legal there.
  */
 #include "mm.h"
+#include "retired.h"
 
 #define PREPARE_US 10000u
 
@@ -40,6 +41,7 @@ static void for_each_lock(void (*fn)(struct nst_lock *l))
 	unsigned int i, k;
 	u32 id;
 
+	fn(&nst_retired.lock);
 	fn(&nst_caches_lock);
 	for (id = 1; id <= nst_nr_caches; id++) {
 		struct nst_cache *c = nst_cache_number(id);
@@ -157,6 +159,8 @@ static void repair(void)
 			repair_cache(nst_cache_number(id));
 	for (i = 0; i < nst_sys_cpus.nr_nodes; i++)
 		repair_zone(&nst_zones[i]);
+	if (lost(&nst_retired.lock))
+		abandon(&nst_retired.lock);
 	if (lost(&nst_caches_lock))
 		abandon(&nst_caches_lock);
 	if (lost(&nst_arenas_lock))
@@ -167,6 +171,7 @@ static void repair(void)
 		abandon(nst_meta_lock());
 	nst_store_relaxed(&process.cow, 1u); /* read by whoever may enter the kernel */
 	nst_side_after_fork();
+	nst_retired_after_fork(nst_worker_passes());
 	nst_publish_after_fork();
 	nst_worker_after_fork();
 	nst_rcu_after_fork();
@@ -270,6 +275,8 @@ static void ready_block(struct nst_arena *a, size_t block, u8 state)
 	if (nst_mm.debug)
 		nst_sys_populate((char *)a->live + block * (NST_BLOCK_BYTES / 16 / 8),
 				 NST_BLOCK_BYTES / 16 / 8);
+	if (nst_mm.dead_bits)
+		nst_dead_populate(a, block);
 }
 
 static void ready_by_block(struct nst_arena *a, size_t blocks)

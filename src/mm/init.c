@@ -9,11 +9,13 @@
  * (a constructor of another module may be first). started is stored last, with the fast paths' one line.
  */
 #include "mm.h"
+#include "../rcu/rcu.h"
 
 #define RAM_MULTIPLE 4u
 #define LEAST_ARENA ((size_t)64 << 20)
 
-struct nst_pcs *nst_boot_table[3] = {&nst_pcs_none, &nst_pcs_none, &nst_pcs_none};
+struct nst_pcs *nst_boot_table[4] = {(struct nst_pcs *)(void *)NST_RING_BOOT_FAST, &nst_pcs_none,
+				     &nst_pcs_none, &nst_pcs_none};
 struct nst_mm nst_mm;
 
 static struct {

@@ -33,6 +33,7 @@
 
 #include "../percpu/percpu.h"
 #include "../rcu/rcu.h"
+#include "../percpu/ring.h"
 #include "mode.h"
 #include <nostall/nostall.h>
 
@@ -56,8 +57,10 @@ enum nst_page_state {
 	NST_PAGE_PCP,  /* in a per-CPU stack, or on its way */
 	NST_PAGE_RUN,  /* a user's */
 	NST_PAGE_SLAB,
-	NST_PAGE_LARGE,	     /* first page of a mapping above the largest order */
-	NST_PAGE_LARGE_FREED /* the same, waiting to be given back */
+	NST_PAGE_LARGE,	      /* first page of a mapping above the largest order */
+	NST_PAGE_LARGE_FREED, /* the same, waiting to be given back */
+	NST_PAGE_RUN_RETIRED, /* a run that waits for a grace period; a mapping */
+	NST_PAGE_LARGE_RETIRED
 };
 
 /** struct nst_page - descriptor of a page; written by the owner of the page, list by the list's lock */
@@ -111,7 +114,9 @@ struct nst_arena {
 	u8 *block;		/* enum nst_block_state; by the zone's grow lock */
 	u8 *block_mob;		/* enum nst_mobility; by the zone's lock */
 	u16 *block_idle;	/* pages of it that are free, or cold; by the zone's lock */
-	u64 *live; /* debug: a bit per 16 bytes, 1 is handed out; committed with their block */
+	u64 *live;	/* debug: a bit per 16 bytes, 1 is handed out; committed with their block */
+	u64 *dead;	/* dead.c: the same, 1 is retired; NULL before nst_rcu_use() */
+	u8 *block_dead; /* 1: some bit of the block is set */
 	unsigned int first_node;
 };
 
@@ -165,6 +170,13 @@ struct nst_cache_node {
 	u8 gen;
 };
 
+/** struct nst_channel - a place for what is retired */
+struct nst_channel {
+	struct nst_ring_table rings;
+	u32 open; /* it has rings */
+	u32 want; /* 1 + the number of a ring that is missing, or has no page ready; a hint */
+};
+
 /** struct nst_cache - objects of one size. main.fast is its first word: the fast paths load it */
 struct nst_cache {
 	struct nst_pcs_table main, full, empty;
@@ -178,10 +190,11 @@ struct nst_cache {
 	u32 spares;	  /* full sheaves a CPU may come to keep beside it */
 	u8 order, mobility, is_class;
 	u32 align;
-	u32 want;	       /* as in the zone */
-	u32 stock;	       /* per CPU, by nst_stock() */
-	u32 keeps;	       /* NST_CACHE_NOLOCK: its lists are left alone when it is idle */
-	struct nst_lock areas; /* serialises who takes or adds stacks */
+	u32 want;		 /* as in the zone */
+	u32 stock;		 /* per CPU, by nst_stock() */
+	u32 keeps;		 /* NST_CACHE_NOLOCK: its lists are left alone when it is idle */
+	struct nst_channel dead; /* what was retired of it */
+	struct nst_lock areas;	 /* serialises who takes or adds stacks */
 	char name[32];
 	u32 used; /* stored last when it is made; the last field, so that it can be kept while the rest is cleared */
 };
@@ -205,13 +218,14 @@ struct nst_mm {
 	char *caches;		    /* cache number i is at caches + (i << NST_CACHE_SHIFT) */
 	u32 started;
 	u32 instrument; /* enum nst_instrument: why every call takes the slow path */
+	u32 dead_bits;	/* blocks that are opened get theirs */
 	u32 nr_arenas;
 	u32 debug;
 } NST_LINE_ALIGNED;
 extern struct nst_mm nst_mm NST_HIDDEN;
 /* A fast table of CPU 0 alone, whose stack has and takes nothing: before start. */
-extern struct nst_pcs *nst_boot_table[3] NST_HIDDEN;
-#define NST_BOOT_FAST (&nst_boot_table[2])
+extern struct nst_pcs *nst_boot_table[4] NST_HIDDEN;
+#define NST_BOOT_FAST (&nst_boot_table[3])
 extern struct nst_arena nst_arenas[NST_MAX_ARENAS] NST_HIDDEN;
 extern struct nst_zone nst_zones[NST_NR_NODES] NST_HIDDEN;
 
@@ -277,6 +291,8 @@ struct nst_arena *nst_arena_of(const void *addr);
 struct nst_arena *nst_arena_of_page(const struct nst_page *p);
 void *nst_page_address(const struct nst_page *p);
 unsigned int nst_page_node(const struct nst_page *p);
+/* Is it cut into runs? Locks: none, if it cannot change. */
+int nst_block_is_split(const struct nst_arena *a, size_t block);
 /* Make a block's descriptors and map resident; 0 or -errno. */
 int nst_block_prepare(struct nst_arena *a, size_t block);
 /*
@@ -453,6 +469,10 @@ int nst_slab_slot(const struct nst_cache *c, const struct nst_page *slab, const 
 
 /* ---- barn.c: whole sheaves ---- */
 
+static inline size_t nst_sheaf_bytes(u32 cap)
+{
+	return sizeof(struct nst_sheaf) + cap * sizeof(void *);
+}
 struct nst_sheaf *nst_sheaf_new(struct nst_cache *c);
 void nst_sheaf_delete(struct nst_cache *c, struct nst_sheaf *s);
 /* From this CPU, then by a try of the barn. NULL: none at once. Context: any. */
@@ -474,6 +494,8 @@ int nst_barn_add_full(struct nst_cache *c, unsigned int node);
 /* A sheaf of @c's objects of a node, from its slabs, or NULL. Context: thread. */
 struct nst_sheaf *nst_sheaf_filled(struct nst_cache *c, unsigned int node);
 void nst_stray_drain(struct nst_cache *c);
+/* A sheaf of objects that are free since long, to its node's barn unless that has @most: 1; or 0. Context: thread. */
+int nst_barn_add_ripe(struct nst_cache *c, struct nst_sheaf *s, u32 most);
 /* A barn with nothing in it, and little room. */
 void nst_barn_init(struct nst_cache_node *n);
 /*
@@ -620,6 +642,10 @@ struct nst_page *nst_free_check(struct nst_cache *c, void *obj, struct nst_site 
  */
 struct nst_page *nst_free_admit(struct nst_cache *c, void **obj, struct nst_site site);
 void nst_misuse_double(const void *obj, struct nst_site site);
+/* At debug 1 and up: @obj is retired, and no longer live; 0: it was not live, which is reported. */
+int nst_debug_retire(void *obj, struct nst_site site);
+/* And back; by whom it was retired, at debug 3. */
+const void *nst_debug_unretire(void *obj);
 void nst_misuse_destroyed(const struct nst_cache *c, struct nst_site site);
 void nst_bad_mode(nst_mode_t mode, struct nst_site site);
 /* At debug 1 and up, with a block's descriptors: its live bits resident; 0 or -errno. */
@@ -664,6 +690,10 @@ static inline void nst_cache_want(struct nst_cache *c)
 /* libc can start threads: constructors run. */
 void nst_worker_allow(void);
 void nst_worker_after_fork(void);
+/* Can threads be started here, and are they wanted? A hint. */
+int nst_worker_may_start(void);
+/* Is a pass under way? In a child, before nst_worker_after_fork(). */
+int nst_worker_passes(void);
 /* fork() has put libc in order: a worker may be started. */
 void nst_worker_after_libc_fork(void);
 const char *nst_worker_state(void);
@@ -695,6 +725,20 @@ const char *nst_publish_state(void);
 
 /* ---- stats.c ---- */
 
+/* Ways of what is retired; what goes into a page of its cache's ring is not counted, but those pages are. */
+enum nst_retired_way {
+	NST_RETIRED_SEALED,  /* pages of caches' rings */
+	NST_RETIRED_MIXED,   /* objects */
+	NST_RETIRED_BROUGHT, /* pages brought by who retired */
+	NST_RETIRED_DEAD,    /* objects: by their dead bits */
+	NST_RETIRED_RUN,     /* runs and mappings */
+	NST_RETIRED_HEAD,
+	NST_RETIRED_CALL,
+	NST_RETIRED_FOREIGN,
+	NST_RETIRED_REFUSED,
+	NST_NR_RETIRED_WAYS
+};
+
 enum nst_count {
 	NST_COUNT_REFILL,
 	NST_COUNT_FLUSH,
@@ -708,6 +752,8 @@ enum nst_count {
 	NST_COUNT_WAKEUP,
 	NST_COUNT_FOUND_WORK,
 	NST_COUNT_ABANDONED,
+	NST_COUNT_RETIRED, /* by enum nst_retired_way */
+	NST_COUNT_RETIRED_LAST = NST_COUNT_RETIRED + NST_NR_RETIRED_WAYS - 1,
 	NST_COUNT_REQUEST,
 	NST_COUNT_REFUSED = NST_COUNT_REQUEST + NST_NR_MODES, /* modes that are none */
 	NST_COUNT_NULL,					      /* by mode and reason */

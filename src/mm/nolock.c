@@ -10,12 +10,17 @@
  * misuse writes one line). errno: untouched.
  */
 #include "mm.h"
+#include "retired.h"
 
 /* 1 if the request is within the budget. */
 static int admitted(nst_mode_t mode)
 {
 	nst_count(NST_COUNT_REQUEST + nst_lowest_bit(mode & NST_MODE_MASK), 1);
 	nst_worker_listen();
+	if (nst_unlikely(nst_retired_is_over())) {
+		nst_count_null(mode, NST_NULL_RETIRED);
+		return 0;
+	}
 	if (nst_budget_take(1))
 		return 1;
 	nst_count_null(mode, NST_NULL_BUDGET);

@@ -13,6 +13,7 @@
  * Context: any, but nst_arena_add() and nst_block_prepare().
  */
 #include "mm.h"
+#include "retired.h"
 
 struct nst_arena nst_arenas[NST_MAX_ARENAS];
 
@@ -152,7 +153,14 @@ int nst_block_prepare(struct nst_arena *a, size_t block)
 	    nst_sys_populate(map_page_of(a, block), NST_PAGE_BYTES) ||
 	    nst_sys_populate(idle_page_of(a, block), NST_PAGE_BYTES))
 		return -12;
-	return nst_mm.debug ? nst_live_prepare(a, block) : 0;
+	if (nst_mm.debug && nst_live_prepare(a, block))
+		return -12;
+	return nst_hint(&nst_mm.dead_bits) ? nst_dead_prepare(a, block) : 0;
+}
+
+int nst_block_is_split(const struct nst_arena *a, size_t block)
+{
+	return is_split(a->block[block]);
 }
 
 static int is_free_block(const struct nst_arena *a, size_t block)
@@ -166,6 +174,8 @@ void nst_block_forget(struct nst_arena *a, size_t block, size_t nr)
 
 	nst_sys_purge(&a->pages[block * NST_BLOCK_PAGES],
 		      nr * NST_BLOCK_PAGES * sizeof(struct nst_page));
+	if (nst_hint(&nst_mm.dead_bits))
+		nst_dead_forget(a, block, nr);
 	/* A neighbour is of the same zone, or a guard, which is not free. */
 	if (first % 2)
 		first = is_free_block(a, first - 1) ? first - 1 : first + 1;
@@ -302,6 +312,8 @@ int nst_arena_add(size_t bytes, unsigned int first_node, unsigned int nr_nodes)
 		a->bytes = 0;
 		return -12;
 	}
+	if (nst_hint(&nst_mm.dead_bits) && nst_dead_add_arena(a))
+		return -12; /* it is not counted, and tried anew */
 	set_guards(a);
 	for (i = 0; i < nr_nodes && nst_sys_cpus.nr_nodes > 1; i++)
 		nst_sys_bind_node((void *)(a->base + i * bytes), bytes, first_node + i);

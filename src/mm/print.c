@@ -95,6 +95,19 @@ static void print_caches(struct out *o)
 	}
 }
 
+static void print_retired(struct out *o, const struct nst_retired_stats *r)
+{
+	if (!r->budget_bytes) /* nobody retires */
+		return;
+	line(o, "retired waiting_bytes=%llu head_bytes=%llu budget_bytes=%llu",
+	     ull(r->waiting_bytes), ull(r->head_bytes), ull(r->budget_bytes));
+	line(o,
+	     "retired sealed_pages=%llu mixed=%llu brought_pages=%llu dead_bits=%llu runs=%llu heads=%llu calls=%llu "
+	     "foreign=%llu refused=%llu",
+	     ull(r->sealed_pages), ull(r->mixed), ull(r->brought_pages), ull(r->dead_bits),
+	     ull(r->runs), ull(r->heads), ull(r->calls), ull(r->foreign), ull(r->refused));
+}
+
 static void print_locks(struct out *o, const struct nst_stats *s)
 {
 	unsigned int i;
@@ -128,6 +141,7 @@ int nst_stats_print(int fd)
 	print_requests(&o, &s);
 	print_memory(&o, &s);
 	print_caches(&o);
+	print_retired(&o, &s.retired);
 	print_locks(&o, &s);
 	print_contract(&o, &s);
 	return o.err;

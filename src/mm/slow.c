@@ -10,8 +10,32 @@
  * Context: thread, until the mode is found to be a no-lock one.
  */
 #include "mm.h"
+#include "retired.h"
 
 #define NOFAIL_NAP_US 1000
+#define THROTTLE_NAP_US 1000 /* (tune) */
+#define THROTTLE_NAPS 20u    /* (tune) */
+
+/*
+ * More waits for grace periods than may: the request gives way, since no retirement does. Who may sleep helps for a
+ * while; not for ever, since it may itself be the reader that all wait for. NOFAIL goes on.
+ */
+static int gives_way(nst_mode_t mode)
+{
+	static u32 never;
+	unsigned int naps;
+
+	if (nst_likely(!nst_retired_is_over()) || mode & NST_NOFAIL)
+		return 0;
+	for (naps = 0; nst_mode_row(mode)->sleeps && naps < THROTTLE_NAPS; naps++) {
+		nst_maintain_pass(0);
+		if (!nst_retired_is_over())
+			return 0;
+		nst_sys_futex_wait(&never, 0, THROTTLE_NAP_US);
+	}
+	nst_count_null(mode, NST_NULL_RETIRED);
+	return 1;
+}
 
 /* 1 when an ordinary request may go on. */
 static int enter(nst_mode_t mode, struct nst_site site)
@@ -28,7 +52,7 @@ static int enter(nst_mode_t mode, struct nst_site site)
 	else
 		nst_lean_end(); /* it lives on what is ready as well */
 	nst_worker_kick();
-	return 1;
+	return !gives_way(mode);
 }
 
 /* NOFAIL waits for somebody to free. */

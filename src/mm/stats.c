@@ -6,6 +6,7 @@
  * spread over a batch. Nothing here is read by the allocator itself, but the no-lock budget.
  */
 #include "mm.h"
+#include "retired.h"
 
 struct counts {
 	u64 n[NST_NR_COUNTS];
@@ -136,6 +137,22 @@ static int lock_to_read(struct nst_lock *l, enum patience how)
 	return 1;
 }
 
+static void read_retired(struct nst_retired_stats *r)
+{
+	r->budget_bytes = nst_load_relaxed(&nst_retired.budget); /* constant after start */
+	r->waiting_bytes = nst_retired_bytes();
+	r->head_bytes = nst_load_relaxed(&nst_retired.head_bytes); /* a count */
+	r->sealed_pages = total(NST_COUNT_RETIRED + NST_RETIRED_SEALED);
+	r->mixed = total(NST_COUNT_RETIRED + NST_RETIRED_MIXED);
+	r->brought_pages = total(NST_COUNT_RETIRED + NST_RETIRED_BROUGHT);
+	r->dead_bits = total(NST_COUNT_RETIRED + NST_RETIRED_DEAD);
+	r->runs = total(NST_COUNT_RETIRED + NST_RETIRED_RUN);
+	r->heads = total(NST_COUNT_RETIRED + NST_RETIRED_HEAD);
+	r->calls = total(NST_COUNT_RETIRED + NST_RETIRED_CALL);
+	r->foreign = total(NST_COUNT_RETIRED + NST_RETIRED_FOREIGN);
+	r->refused = total(NST_COUNT_RETIRED + NST_RETIRED_REFUSED);
+}
+
 static void read_locks(struct nst_stats *s)
 {
 	struct nst_sys_ratio ratio = nst_sys_tick_ratio();
@@ -213,6 +230,7 @@ static void read_counts(struct nst_stats *s)
 	s->misuse = total(NST_COUNT_MISUSE);
 	s->worker_wakeups = total(NST_COUNT_WAKEUP);
 	s->worker_found_work = total(NST_COUNT_FOUND_WORK);
+	read_retired(&s->retired);
 	s->abandoned_after_fork = total(NST_COUNT_ABANDONED);
 }
 

@@ -13,6 +13,7 @@
  * blocked on it.
  */
 #include "mm.h"
+#include "retired.h"
 
 #define NO_THREAD 3u	/* worker.running in a child of _Fork(): nobody starts one */
 #define TOO_EARLY 4u	/* and before constructors run, when libc cannot start threads */
@@ -214,6 +215,7 @@ int nst_maintain_pass(unsigned int what)
 	look = is_due(&worker.looked_at, ns, LOOK_NS, 0);
 	found = nst_is_lean() && !(what & NST_PASS_NOW) ? 0 : nst_fork_make_ready();
 	found |= nst_side_drain() != 0;
+	found |= nst_retired_pass(look);
 	found |= nst_large_drain() != 0;
 	for (i = 0; i < nst_sys_cpus.nr_nodes; i++)
 		found |= pass_zone(&nst_zones[i], look);
@@ -227,6 +229,18 @@ int nst_maintain_pass(unsigned int what)
 		nst_publish_pass((what & NST_PASS_NOW) != 0);
 	end_pass();
 	return found;
+}
+
+int nst_worker_may_start(void)
+{
+	u32 running = nst_load_relaxed(&worker.running); /* a state */
+
+	return nst_option(NST_OPT_worker) && running != NO_THREAD && running != TOO_EARLY;
+}
+
+int nst_worker_passes(void)
+{
+	return nst_load_relaxed(&worker.passing) != 0; /* in a child: nobody changes it */
 }
 
 void nst_maintain_pause(void)
@@ -257,6 +271,7 @@ int nst_maintain(void)
 	if (nst_start())
 		return 0;
 	nst_fork_check();
+	nst_calls_help();
 	return nst_maintain_pass(NST_PASS_PURGE | NST_PASS_PUBLISH | NST_PASS_NOW);
 }
 
@@ -269,9 +284,9 @@ static void *run(void *unused)
 	(void)unused;
 	for (;;) {
 		u64 now = nst_sys_now_ns();
-		u64 us = now - last_heard < RECENT_NS  ? NOLOCK_US
-			 : now - last_work < RECENT_NS ? BUSY_US
-						       : IDLE_US;
+		u64 us = now - last_heard < RECENT_NS || nst_retired_is_busy() ? NOLOCK_US
+			 : now - last_work < RECENT_NS			       ? BUSY_US
+									       : IDLE_US;
 
 		nst_sys_futex_wait(&worker.flag, nst_load_relaxed(&worker.flag), us); /* a nap */
 		if (nst_exchange_relaxed(&worker.unheard, 0u))			      /* a hint */

@@ -161,7 +161,7 @@ void nst_meta_make_ready(void)
 
 static unsigned int table_entries(void)
 {
-	return nst_sys_cpus.nr + 2;
+	return nst_sys_cpus.nr + 3;
 }
 
 static struct nst_pcs **new_table(void)
@@ -173,7 +173,9 @@ static struct nst_pcs **new_table(void)
 		return NULL;
 	for (i = 0; i < table_entries(); i++)
 		t[i] = &nst_pcs_none;
-	return t + 2;
+	t += 3;
+	t[NST_RINGS_BESIDE] = (struct nst_pcs *)(void *)nst_ring_fast_none();
+	return t;
 }
 
 int nst_percpu_init(size_t arena_bytes)
@@ -188,8 +190,10 @@ int nst_percpu_init(size_t arena_bytes)
 	meta.next = base + META_GUARD;
 	meta.start = meta.ready = meta.next;
 	meta.end = meta.next + nst_round_down(bytes, META_STEP);
+	if (nst_ring_init())
+		return -12;
 	table_of_none = new_table();
-	return table_of_none ? nst_ring_init() : -12;
+	return table_of_none ? 0 : -12;
 }
 
 int nst_pcs_table_init(struct nst_pcs_table *t, u32 cap)
@@ -275,7 +279,7 @@ void nst_pcs_table_exit(struct nst_pcs_table *t)
 	for (i = 0; t->real && i < nst_sys_cpus.nr; i++)
 		free_stack(t->real[i]);
 	if (t->real && t->real != table_of_none)
-		nst_meta_free(t->real - 2, table_entries() * sizeof(*t->real));
+		nst_meta_free(t->real - 3, table_entries() * sizeof(*t->real));
 	free_stripes(t->stripes);
 	t->real = NULL;
 	t->fast = table_of_none;

@@ -3,14 +3,17 @@
  * percpu.h - FLOOR 4: one copy per CPU. Tables of per-CPU stacks, and the memory they live in.
  *
  *	struct nst_pcs_table
- *	  fast ----> [-2][-1][0][1]...	what the inlined sequences index: == real, or a table of empty
- *	  real ----> [-2][-1][0][1]...	stacks only, so that every call takes the slow path (instrumented)
+ *	  fast ----> [-3][-2][-1][0][1]...	what the inlined sequences index: == real, or a table of empty
+ *	  real ----> [-3][-2][-1][0][1]...	stacks only, so that every call takes the slow path (instrumented)
  *	  stripes -> [0][1]...		for threads without rseq
  *
  * T1. An entry of real is nst_pcs_none or a stack that only its CPU writes, inside a sequence; a
  *     taker swaps it out with nst_pcs_take() and then owns it.
  * T2. Takers of one table are serialised by a lock of their caller.
  * T3. The memory of stacks and tables is resident from the moment a table names it.
+ *
+ * Entry -3 is no stack: it leads to the rings that lie beside the stacks (ring.h), so that who has the one
+ * table finds the other.
  *
  * Fork: the child sees one cut in program order; each sequence has one commit, so stacks are whole.
  * Stripes held by lost threads are let go. Signal: all pops and pushes are legal in a handler.
@@ -76,6 +79,8 @@ u64 nst_meta_bytes(void);
 void nst_meta_cut(void);
 /* After a fork: resident and writable again. Context: thread. */
 void nst_meta_make_ready(void);
+
+#define NST_RINGS_BESIDE (-3)
 
 /* A fast table whose stacks have and take nothing, for every CPU. */
 struct nst_pcs **nst_pcs_fast_none(void);

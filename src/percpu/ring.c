@@ -143,14 +143,14 @@ unsigned int nst_ring_here(void)
 
 /* ---- tables ---- */
 
-static size_t entries_bytes(void)
+size_t nst_ring_entries_bytes(unsigned int cpus)
 {
-	return (nst_sys_cpus.nr + 2) * sizeof(struct nst_ring *);
+	return (cpus + 2) * sizeof(struct nst_ring *);
 }
 
 static struct nst_ring **new_entries(void)
 {
-	struct nst_ring **entries = nst_meta_alloc(entries_bytes());
+	struct nst_ring **entries = nst_meta_alloc(nst_ring_entries_bytes(nst_sys_cpus.nr));
 	unsigned int i;
 
 	if (!entries)
@@ -182,14 +182,14 @@ int nst_ring_table_init(struct nst_ring_table *t, u32 slots)
 	return 0;
 }
 
-static size_t ring_bytes(u32 slots)
+size_t nst_ring_bytes(u32 slots)
 {
 	return offsetof(struct nst_ring, page) + slots * (sizeof(struct nst_sheaf *) + sizeof(u32));
 }
 
 static struct nst_ring *new_ring(u32 slots, struct nst_sheaf *first)
 {
-	struct nst_ring *r = nst_meta_alloc(ring_bytes(slots));
+	struct nst_ring *r = nst_meta_alloc(nst_ring_bytes(slots));
 
 	if (!r)
 		return NULL;
@@ -252,7 +252,7 @@ int nst_ring_make(struct nst_ring_table *t, unsigned int i, struct nst_sheaf *fi
 struct nst_ring *nst_ring_number(const struct nst_ring_table *t, unsigned int i)
 {
 	struct nst_ring **entry = entry_number(t, i);
-	/* Pairs with: nst_store_release() in nst_ring_make(). */
+	/* Pairs with: nst_store_release() in nst_ring_make() and nst_ring_unmake(). */
 	struct nst_ring *r = entry ? nst_load_acquire(entry) : &nst_ring_none;
 
 	return r == &nst_ring_none ? NULL : r;
@@ -263,8 +263,8 @@ void nst_ring_table_exit(struct nst_ring_table *t)
 	unsigned int i;
 
 	for (i = 0; t->real && i < nst_ring_nr(t); i++)
-		nst_meta_free(nst_ring_number(t, i), ring_bytes(t->slots));
-	nst_meta_free(t->real ? t->real - 2 : NULL, entries_bytes());
+		nst_meta_free(nst_ring_number(t, i), nst_ring_bytes(t->slots));
+	nst_meta_free(t->real ? t->real - 2 : NULL, nst_ring_entries_bytes(nst_sys_cpus.nr));
 	nst_meta_free(t->stripes, NST_STRIPES * sizeof(*t->stripes));
 	t->fast = table_of_none;
 	t->real = NULL;
@@ -387,6 +387,46 @@ int nst_ring_claim(struct nst_ring *r, const struct nst_ring_cut *cut)
 	*prefix = cut->to;
 	tsan_acquire_pointers(cut->page, cut->from, cut->to);
 	return 0;
+}
+
+u32 nst_ring_still(struct nst_ring *r)
+{
+	struct nst_ring_cut cut = nst_ring_look(r);
+	u32 seen = (r->tail << 10) + cut.to; /* another with each pointer and each page */
+
+	if (seen != r->seen || r->tail != cut.at || cut.from != cut.to) {
+		r->seen = seen;
+		r->looks = 0;
+		return 0;
+	}
+	return ++r->looks;
+}
+
+struct nst_sheaf *nst_ring_unmake(struct nst_ring_table *t, unsigned int i)
+{
+	struct nst_ring *r = i < nst_sys_cpus.nr ? nst_ring_number(t, i) : NULL;
+	struct nst_sheaf *pages = NULL, *s;
+	struct nst_ring_cut cut;
+	u32 prefix;
+
+	if (!r)
+		return NULL;
+	nst_store_relaxed(
+		&t->real[i],
+		&nst_ring_none); /* the fence restarts a sequence that saw the old entry */
+	cut = nst_fence_cpu((int)i) == 0 ? nst_ring_look(r) : (struct nst_ring_cut){.to = 1};
+	if (r->tail != cut.at || cut.from != cut.to) {
+		/* Pairs with: nst_load_acquire() in nst_ring_number(). */
+		nst_store_release(&t->real[i], r);
+		return NULL;
+	}
+	while ((s = nst_ring_take_any(r, &prefix)) != NULL) {
+		s->count = 0;
+		s->next = pages;
+		pages = s;
+	}
+	nst_meta_free(r, nst_ring_bytes(t->slots));
+	return pages;
 }
 
 /* ---- fork ---- */

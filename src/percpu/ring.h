@@ -97,6 +97,9 @@ int nst_ring_make(struct nst_ring_table *t, unsigned int i, struct nst_sheaf *fi
 unsigned int nst_ring_nr(const struct nst_ring_table *t);
 /* Ring number @i, or NULL where none was made. Context: any. */
 struct nst_ring *nst_ring_number(const struct nst_ring_table *t, unsigned int i);
+/* What a ring of @slots takes, without its pages; the entries of a table for @cpus. Context: any. */
+size_t nst_ring_bytes(u32 slots);
+size_t nst_ring_entries_bytes(unsigned int cpus);
 /* Nobody retires here any more. Pages still in rings are leaked: nst_ring_take_any() first. */
 void nst_ring_table_exit(struct nst_ring_table *t);
 /* In a fork child: stripes whose holders do not exist are let go, a worker's half step is undone or done. */
@@ -130,6 +133,16 @@ struct nst_ring_cut nst_ring_look(struct nst_ring *r);
  * claimed, since, and they are not the caller's.
  */
 int nst_ring_claim(struct nst_ring *r, const struct nst_ring_cut *cut);
+/*
+ * For how many looks ring @r has got nothing; this is one. 0: it has, or what it holds has not been claimed.
+ */
+u32 nst_ring_still(struct nst_ring *r);
+/*
+ * A CPU's ring number @i leaves the table, if it holds nothing that has not been claimed: its pages, linked by next.
+ * NULL: it stays. Nobody may keep a cut of it. Who retires there has no ring until another is made.
+ * Waits: short, for the fence.
+ */
+struct nst_sheaf *nst_ring_unmake(struct nst_ring_table *t, unsigned int i);
 /* For a table nobody retires to any more: any page, sealed first, then the open one, then ready ones; or NULL. */
 struct nst_sheaf *nst_ring_take_any(struct nst_ring *r, u32 *prefix);
 

@@ -269,6 +269,14 @@ static void nap(struct nst_rcu_domain *d, u32 pulse, unsigned int tries)
 	nst_sys_futex_wait(&d->pulse, pulse, nst_min(NAP_US << nst_min(tries - 4, 8), NAP_US_MOST));
 }
 
+/* The period under way may be the one. */
+static void want_for(struct nst_rcu_domain *d, nst_cookie_t cookie)
+{
+	if (nst_load_relaxed(&d->started) <=
+	    cookie) /* relaxed: a wish too many, or in the next round */
+		nst_gp_want(d);
+}
+
 static int wait_own(nst_cookie_t cookie)
 {
 	struct nst_rcu_domain *d = nst_rcu_own;
@@ -277,7 +285,7 @@ static int wait_own(nst_cookie_t cookie)
 
 	for (tries = 0; !nst_gp_is_done(d, cookie); tries++) {
 		pulse = nst_load_relaxed(&d->pulse); /* the futex looks again */
-		nst_gp_want(d);
+		want_for(d, cookie);
 		step_own(1);
 		if (!nst_gp_is_done(d, cookie))
 			nap(d, pulse, tries);
@@ -293,7 +301,7 @@ static int wait_other(struct nst_rcu_domain *d, nst_cookie_t cookie)
 
 	for (tries = 4; !err && !nst_gp_is_done(d, cookie); tries++) {
 		pulse = nst_load_relaxed(&d->pulse); /* the futex looks again */
-		nst_gp_want(d);
+		want_for(d, cookie);
 		nst_gp_nudge(d);
 		err = nst_gp_refusal(d);
 		if (!err && !nst_gp_is_done(d, cookie))

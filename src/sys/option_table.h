@@ -28,6 +28,9 @@ NST_OPTION(lock, "off|on", 0, 0, 1, "lock ready memory (mlock)")
 NST_OPTION(warn, "off|on", 1, 0, 1, "warnings")
 NST_OPTION(fork_ready, "off|on", 0, 0, 1,
 	   "make copy-on-write pages ready again inside fork(), not at the next nst_maintain()")
+NST_OPTION(
+	rcu_budget, "bytes", 0, 0, 1ull << 46,
+	"retired memory that may wait before requests are slowed down, then refused; 0: a quarter of RAM")
 NST_OPTION(publish, "off|on", 1, 0, 1,
 	   "a page of statistics that other processes of the same user may read")
 NST_OPTION(rcu_stall_ms, "number", 1000, 1, 1u << 30,

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * bound.c - how much memory deferred free can take, as formulas, and how much of it is taken now.
+ *
+ * A row's formula and its sum here say the same; tests/contract/bound.c holds both against what is there. The rows are
+ * explained in docs/contract.md, "The bound".
+ */
+#define NST_NO_MACROS
+#include "mm.h"
+#include "retired.h"
+
+/* Sums over the channels: of caches, mixed, calls. */
+struct sums {
+	u64 channels;	   /* that can be */
+	u64 ring_bytes;	   /* of a ring of each */
+	u64 pages_bytes;   /* pages of a ring of each, when it is full of them */
+	u64 quantum_bytes; /* what one CPU holds of each in lists and an open page */
+	u64 tables_now, rings_now, pages_now;
+	u64 worst_num, worst_den; /* the largest part that pages are of the objects in them */
+};
+
+static void add_now(struct sums *s, const struct nst_cache *c, const struct nst_channel *ch)
+{
+	unsigned int i;
+
+	if (!nst_channel_is_open(ch))
+		return;
+	s->tables_now += nst_ring_entries_bytes(nst_sys_cpus.nr);
+	for (i = 0; i < nst_ring_nr(&ch->rings); i++) {
+		const struct nst_ring *r = nst_ring_number(&ch->rings, i);
+
+		if (!r)
+			continue;
+		s->rings_now += nst_ring_bytes(ch->rings.slots);
+		/* hints: the CPU and the worker go on */
+		s->pages_now += (u64)(nst_load_relaxed(&r->head) - nst_load_relaxed(&r->tail)) *
+				nst_channel_page_bytes(c);
+	}
+}
+
+/* @c: NULL for mixed and calls. */
+static void add_channel(struct sums *s, const struct nst_cache *c, const struct nst_channel *ch)
+{
+	u32 slots = c ? NST_RING_SLOTS : NST_RING_SLOTS_MIXED;
+
+	s->channels++;
+	s->ring_bytes += nst_ring_bytes(slots);
+	s->pages_bytes += (slots - 1) * nst_channel_page_bytes(c);
+	add_now(s, c, ch);
+	if (!c)
+		return;
+	s->quantum_bytes += ((u64)c->main_cap + (u64)(c->spares + 1) * c->batch) * c->slot;
+	/* pages / objects > worst, without division */
+	if (nst_sheaf_bytes(c->batch) * s->worst_den > s->worst_num * ((u64)c->batch * c->slot)) {
+		s->worst_num = nst_sheaf_bytes(c->batch);
+		s->worst_den = (u64)c->batch * c->slot;
+	}
+}
+
+static void add_all(struct sums *s)
+{
+	u32 id;
+
+	/* A mixed page of the smallest objects. */
+	*s = (struct sums){.worst_num = NST_PAGE_BYTES, .worst_den = NST_PAGE_POINTERS * 16};
+	nst_lock_wait(&nst_caches_lock);
+	for (id = 1; id <= nst_nr_caches; id++)
+		if (nst_cache_is_used(nst_cache_number(id)))
+			add_channel(s, nst_cache_number(id), &nst_cache_number(id)->dead);
+	nst_unlock(&nst_caches_lock);
+	add_channel(s, NULL, &nst_retired.mixed);
+	add_channel(s, NULL, &nst_retired.calls);
+}
+
+static struct nst_bound row(const char *what, const char *formula, u64 most, u64 now)
+{
+	struct nst_bound b = {.most_bytes = most, .now_bytes = now};
+
+	nst_format(b.what, sizeof(b.what), "%s", what);
+	nst_format(b.formula, sizeof(b.formula), "%s", formula);
+	return b;
+}
+
+/* Memory of blocks that there can be. */
+static u64 blocks_bytes(void)
+{
+	u64 most = nst_option(NST_OPT_max);
+
+	return most ? most : nst_sys_reserve_default(1);
+}
+
+#define NR_ROWS 8u
+
+static void compute(const struct sums *s, u64 cpus, struct nst_bound *b)
+{
+	u64 rings = cpus + NST_STRIPES, budget = nst_retired_budget();
+	u64 excess = rings * s->quantum_bytes;
+	u64 bytes = nst_retired_bytes(), heads = nst_load_relaxed(&nst_retired.head_bytes);
+
+	b[0] = row("tables", "channels x (CPUs + 2) x 8",
+		   s->channels * nst_ring_entries_bytes((unsigned int)cpus), s->tables_now);
+	b[1] = row("rings", "(CPUs + 8) x (caches x R(256) + 2 x R(64)), R(n) = 72 + 12 n",
+		   rings * s->ring_bytes, s->rings_now);
+	b[2] = row("ring_pages", "(CPUs + 8) x (sum of caches: 255 x sheaf; + 2 x 63 x 4096)",
+		   rings * s->pages_bytes, s->pages_now);
+	b[3] = row("waiting_pages", "(budget + excess) x largest sheaf / (batch x slot)",
+		   (budget + excess) / s->worst_den * s->worst_num,
+		   nst_load_relaxed(&nst_retired.page_bytes));
+	b[4] = row("dead_bits", "(max, or RAM) / 128", blocks_bytes() / 128,
+		   nst_load_relaxed(&nst_retired.bits_bytes));
+	b[5] = row("notes", "fixed", nst_retired_notes_bytes(), nst_retired_notes_bytes());
+	b[6] = row("budget", "rcu_budget, or RAM / 4", budget, bytes - nst_min(bytes, heads));
+	b[7] = row("excess", "(CPUs + 8) x sum of caches: (main + (spares + 1) x batch) x slot",
+		   excess, bytes > budget ? bytes - budget : 0);
+}
+
+size_t nst_bounds(unsigned int cpus, struct nst_bound *out, size_t nr, size_t bytes)
+{
+	struct nst_bound b[NR_ROWS];
+	struct sums s;
+	size_t i;
+
+	if (nst_start())
+		return 0;
+	nst_fork_check();
+	add_all(&s);
+	compute(&s, cpus ? cpus : nst_sys_cpus.nr, b);
+	for (i = 0; i < nr && i < NR_ROWS; i++) {
+		__builtin_memset((char *)out + i * bytes, 0, bytes);
+		__builtin_memcpy((char *)out + i * bytes, &b[i], nst_min(bytes, sizeof(b[i])));
+	}
+	return NR_ROWS;
+}

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * calls.c - users' functions, called for what is ripe: on a thread of their own, in no order.
+ *
+ *	pass of the worker -> pages of (function, pointer), heads -> this thread -> fn(pointer), fn(head)
+ *
+ * A function may take its time: it stalls other functions, and neither the worker nor a grace period. The thread
+ * starts with the first call; where it cannot be had (worker:off, no memory, a child of _Fork()) they are made by
+ * nst_maintain() and nst_rcu_barrier().
+ *
+ * Context: thread, no lock held: a function may call anything of this library, but wait for nst_rcu_barrier().
+ */
+#define NST_NO_MACROS
+#include "mm.h"
+#include "retired.h"
+
+#define NAP_US 1000000u
+#define MOST_NAPS_US 200u
+
+static struct {
+	struct nst_sheaf *pages;    /* CAS push, exchange take */
+	struct nst_rcu_head *heads; /* the same */
+	u64 queued, done;	    /* functions */
+	u32 bell;		    /* the futex the thread sleeps on */
+	u32 making;		    /* somebody calls what was taken */
+	u32 running;		    /* 1: it has its thread */
+} calls;
+
+static void ring(void)
+{
+	nst_add_relaxed(&calls.bell, 1); /* the wake-up orders it */
+	nst_sys_futex_wake(&calls.bell);
+}
+
+static u32 call_page(struct nst_sheaf *s)
+{
+	void (*fn)(void *ptr);
+	u32 i;
+
+	for (i = 0; i < s->count; i += 2) {
+		__builtin_memcpy(&fn, &s->obj[i], sizeof(fn));
+		fn(s->obj[i + 1]);
+	}
+	i = s->count / 2;
+	nst_page_put_waits(nst_page_of(s));
+	return i;
+}
+
+static u32 call_heads(struct nst_rcu_head *head)
+{
+	struct nst_rcu_head *next;
+	u32 n = 0;
+
+	for (; head; head = next, n++) {
+		next = head->next;
+		/* What it says is read before the function, which may free it. */
+		nst_sub_relaxed(&nst_retired.bytes, head->bytes);
+		nst_sub_relaxed(&nst_retired.head_bytes, head->bytes);
+		head->fn(head);
+	}
+	return n;
+}
+
+static int are_none(void)
+{
+	return !nst_load_relaxed(&calls.pages) && !nst_load_relaxed(&calls.heads); /* hints */
+}
+
+/*
+ * What there is; 0: nothing, or somebody is at it. One at a time: then what was added before something that is done is
+ * done as well, and a count tells.
+ */
+static int make(void)
+{
+	struct nst_sheaf *s, *next;
+	u32 n = 0;
+
+	/* Pairs with: nst_store_release() in make(). */
+	if (are_none() || !nst_cas_acquire(&calls.making, 0u, 1u))
+		return 0;
+	/* Pairs with: nst_cas_release() in nst_calls_add_page(). */
+	for (s = nst_exchange_acquire(&calls.pages, (struct nst_sheaf *)NULL); s; s = next) {
+		next = s->next;
+		n += call_page(s);
+	}
+	/* Pairs with: nst_cas_release() in nst_calls_add_heads(). */
+	n += call_heads(nst_exchange_acquire(&calls.heads, (struct nst_rcu_head *)NULL));
+	/* Pairs with: nst_load_acquire() in nst_calls_settle(). */
+	nst_add_release(&calls.done, n);
+	/* Pairs with: nst_cas_acquire() in make(). */
+	nst_store_release(&calls.making, 0u);
+	if (!are_none()) /* the thread may have looked meanwhile, and not got in */
+		ring();
+	return 1;
+}
+
+static void *run(void *nothing)
+{
+	(void)nothing;
+	for (;;) {
+		u32 bell =
+			nst_load_relaxed(&calls.bell); /* before the look: a later ring differs */
+
+		if (!make())
+			nst_sys_futex_wait(&calls.bell, bell, NAP_US);
+	}
+	return NULL;
+}
+
+static void wake(void)
+{
+	if (nst_worker_may_start() && nst_cas_relaxed(&calls.running, 0u, 1u) &&
+	    nst_sys_thread_start(run, NULL))
+		nst_store_relaxed(&calls.running, 0u); /* a state; the next call tries again */
+	ring();
+}
+
+void nst_calls_add_page(struct nst_sheaf *s)
+{
+	nst_add_relaxed(&calls.queued, s->count / 2); /* before it can be done */
+	do {
+		s->next = nst_load_relaxed(&calls.pages); /* relaxed: the swap checks it */
+		/* Pairs with: nst_exchange_acquire() in make(). */
+	} while (!nst_cas_release(&calls.pages, s->next, s));
+	wake();
+}
+
+void nst_calls_add_heads(struct nst_rcu_head *head)
+{
+	struct nst_rcu_head *last = head, *old;
+	u32 n = 1;
+
+	if (!head)
+		return;
+	for (; last->next; n++)
+		last = last->next;
+	nst_add_relaxed(&calls.queued, n); /* before they can be done */
+	do {
+		old = nst_load_relaxed(&calls.heads); /* relaxed: the swap checks it */
+		last->next = old;
+		/* Pairs with: nst_exchange_acquire() in make(). */
+	} while (!nst_cas_release(&calls.heads, old, head));
+	wake();
+}
+
+void nst_calls_help(void)
+{
+	if (nst_load_relaxed(&calls.running) != 1) /* a state */
+		make();
+}
+
+void nst_calls_settle(void)
+{
+	u64 queued = nst_load_relaxed(&calls.queued); /* ours are in it */
+
+	/* Pairs with: nst_add_release() in make(). */
+	while (nst_load_acquire(&calls.done) < queued) {
+		u32 word = 0;
+
+		nst_calls_help();
+		nst_sys_futex_wait(&word, 0, MOST_NAPS_US);
+	}
+}
+
+/* What the parent's thread had in its hands is called there, and lost here: the rest is still to be done. */
+void nst_calls_after_fork(void)
+{
+	const struct nst_rcu_head *head;
+	const struct nst_sheaf *s;
+	u64 left = 0;
+
+	for (s = calls.pages; s; s = s->next)
+		left += s->count / 2;
+	for (head = calls.heads; head; head = head->next)
+		left++;
+	calls.running = 0;
+	calls.making = 0;
+	calls.done = calls.queued - left;
+}
+
+void nst_free_rcu_mightsleep(void *ptr, void (*fn)(void *ptr))
+{
+	if (!fn) {
+		nst_free_rcu(ptr);
+		return;
+	}
+	if (nst_free_rcu_foreign(ptr, fn) == 0)
+		return;
+	nst_synchronize_rcu();
+	fn(ptr);
+}

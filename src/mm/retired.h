@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * retired.h - what was handed over to be freed after a grace period: who retires (free_rcu.c) and who
+ * frees (ripe.c).
+ *
+ *	nst_free_rcu(p) -> ring of p's cache, this CPU's -+			      +-> barn: sheaves to allocate from
+ *		      \--> mixed ring, this CPU's --------+-> a round: one grace -----+-> slabs, zone, kernel
+ *		       \-> dead bit of p ------------------+   period for all of it    +-> user's functions, on a
+ *	run, mapping ----> chain through its descriptor --+			      |	   thread of their own
+ *	head -------------> chain through the head -------+---------------------------+
+ *
+ * F1. What is retired is put in exactly one place, by one commit, after everything the caller did before.
+ * F2. A round takes things out of these places first and its cookie after that; it frees when the cookie's
+ *     period is over, which it asks again right before.
+ * F3. Nothing is written to what is retired until then: readers may be reading it.
+ * F4. Retiring needs no memory: dead bits are resident with their block, links lie in descriptors and heads.
+ *
+ * Lock order: retired.lock is taken in a pass of the worker, before any lock of a cache; who retires tries it.
+ * Fork: the child has what its parent's rings, bits and chains held; what a pass of the parent had in its hands is
+ * leaked. Signal: retiring is legal in a handler, at any instruction of this library too.
+ */
+#ifndef NST_MM_RETIRED_H
+#define NST_MM_RETIRED_H
+
+#include "../rcu/rcu.h"
+#include "mm.h"
+
+#define NST_RING_SLOTS 256u	 /* (tune) pages of a cache's ring */
+#define NST_RING_SLOTS_MIXED 64u /* (tune) */
+
+/* The word that a ring stamps its pages with. Context: any. */
+NST_ALWAYS_INLINE const u64 *nst_gp_stamp_word(void)
+{
+	nst_gp_before_stamp();
+	return &nst_rcu_own->started;
+}
+
+/* ---- a channel: rings, and what the worker is to do for them ---- */
+
+/* Has it rings? Context: any. */
+static inline int nst_channel_is_open(const struct nst_channel *ch)
+{
+	/* Pairs with: nst_store_release() in nst_channel_open(). */
+	return nst_load_acquire(&ch->open) != 0;
+}
+/* The fast ring table that lies beside a cache's fast table of stacks. */
+NST_ALWAYS_INLINE struct nst_ring **nst_rings_beside(struct nst_pcs **stacks)
+{
+	/* relaxed: read through it, it is as its maker left it. Pairs with: nst_store_release() in nst_channel_open(). */
+	return (struct nst_ring **)(void *)nst_load_relaxed(&stacks[NST_RINGS_BESIDE]);
+}
+/* @c below: whose channel it is, or NULL. Context of all: who has the pass. */
+/* A table for its rings, if it has none: 0 or -ENOMEM. */
+int nst_channel_open(struct nst_cache *c, struct nst_channel *ch);
+/* The ring that somebody had none of. */
+void nst_channel_ring_wanted(struct nst_cache *c, struct nst_channel *ch);
+/* The oldest sealed page, without what was freed of it before, *@freed pointers; NULL: none is. */
+struct nst_sheaf *nst_channel_take(struct nst_ring *r, u32 *freed);
+/* After @taken of them: as many ready ones as may be wanted. */
+void nst_channel_make_ready(struct nst_cache *c, struct nst_ring *r, u32 taken);
+/* One look: rings that got nothing for some go. No round may be on. */
+void nst_channel_decay(struct nst_cache *c, struct nst_channel *ch);
+/* An empty page, or NULL without memory; and back. */
+struct nst_sheaf *nst_channel_page(struct nst_cache *c);
+void nst_channel_page_free(struct nst_cache *c, struct nst_sheaf *s);
+static inline size_t nst_channel_page_bytes(const struct nst_cache *c)
+{
+	return c ? nst_sheaf_bytes(c->batch) : NST_PAGE_BYTES;
+}
+/* A page of NST_PAGE_POINTERS in memory of the zone. */
+struct nst_sheaf *nst_retired_page(struct nst_page *p);
+/* The channel of a cache that is destroyed, after nst_rcu_barrier(). */
+void nst_channel_close(struct nst_cache *c);
+
+/** struct nst_retired - the places of no cache of its own */
+struct nst_retired {
+	u32 ready;	      /* nst_rcu_use() has run: retiring is total from then on */
+	u32 any_dead;	      /* some block has dead bits */
+	struct nst_lock lock; /* the worker's half of every ring */
+	struct nst_channel mixed, calls;
+	struct nst_page *runs;	    /* CAS push, exchange take */
+	struct nst_rcu_head *heads; /* the same */
+	u64 bytes; /* that wait; an object in an open page of a cache's ring does not count yet */
+	u64 head_bytes; /* of those, what users said of heads */
+	u64 budget;	/* constant after start */
+	u64 bits_bytes; /* dead bits that are there */
+	u64 page_bytes; /* of pages that were taken out of rings, and wait */
+};
+extern struct nst_retired nst_retired NST_HIDDEN;
+
+/* Can all be retired? Context: any. */
+static inline int nst_retired_is_ready(void)
+{
+	/* Pairs with: nst_store_release() in nst_rcu_use(). */
+	return nst_load_acquire(&nst_retired.ready) != 0;
+}
+
+/* ---- dead.c: a bit per 16 bytes, in memory that is resident with its block ---- */
+
+/* Address space for the bits of an arena, and what is there already; 0 or -ENOMEM. Context: thread. */
+int nst_dead_add_arena(struct nst_arena *a);
+int nst_dead_prepare(struct nst_arena *a, size_t block);
+/* After a fork: resident and writable again. */
+int nst_dead_populate(struct nst_arena *a, size_t block);
+/* Those of blocks that were closed to the kernel. */
+void nst_dead_forget(struct nst_arena *a, size_t block, size_t nr);
+/* 0, or 1: it was set. Context: any. */
+int nst_dead_set(const void *obj);
+/** struct nst_dead_word - 64 bits that were taken: objects that begin in the 16 bytes at @base + 16 * bit */
+struct nst_dead_word {
+	char *base;
+	u64 bits;
+};
+/* At most @nr words; how many. Context: thread, one at a time. */
+size_t nst_dead_take(struct nst_dead_word *out, size_t nr);
+void *nst_dead_object(const struct nst_dead_word *w, unsigned int bit);
+
+/* ---- ripe.c ---- */
+
+/* The worker's: takes, waits for nobody, frees what is ripe; at a @look rings that are idle go. Did it find work? Context: who has the pass. */
+int nst_retired_pass(int look);
+/* Until all that was retired before is freed, and what has functions is theirs (calls.c). Context: thread. */
+void nst_retired_settle(void);
+/* Is there something that a later pass will free? A hint. */
+int nst_retired_is_busy(void);
+/* @lost: a pass of the parent was under way, and what it had in its hands is leaked. */
+void nst_retired_after_fork(int lost);
+/* Bytes that wait; more than the option rcu_budget allows? Hints. Context: any. */
+u64 nst_retired_bytes(void);
+int nst_retired_is_over(void);
+
+/* What the option rcu_budget comes to. Context: thread. */
+u64 nst_retired_budget(void);
+/* What a round notes of what it took. */
+size_t nst_retired_notes_bytes(void);
+
+/* ---- calls.c ---- */
+
+/* Ripe: for the thread that calls. Context: thread. */
+void nst_calls_add_page(struct nst_sheaf *s);
+void nst_calls_add_heads(struct nst_rcu_head *head);
+/* Calls what there is, where no thread does. Context: thread, no lock held, no pass. */
+void nst_calls_help(void);
+/* Until all that was added before has been called. Context: thread. */
+void nst_calls_settle(void);
+void nst_calls_after_fork(void);
+
+#endif

@@ -1,0 +1,631 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ripe.c - what has been retired is freed: rounds of the worker, each with one grace period for all it took.
+ *
+ *	each pass	take sealed pages out of rings, give rings new ready ones
+ *	no round on	begin one: those pages, the filled part of open pages, dead bits, runs, heads; then its cookie
+ *	a round on	its period over?  free what it took
+ *
+ * A pass waits for no reader: it asks for the period, helps it along for some steps and comes again. Where readers are
+ * short that is one pass. A page that was sealed long enough ago is freed as it is taken (its stamp says so).
+ *
+ * Freed means: a page of a cache's ring becomes a full sheaf of its barn, untouched, which any CPU draws from; a mixed
+ * page is given back object by object; a run or mapping as by nst_free(). A user's function is called on a thread of
+ * its own, so that it can stall neither this nor the refills of no-lock callers; with worker:off by nst_maintain().
+ *
+ * Open pages are not taken from their CPU: what they held when the round began is freed, and the CPU goes on filling
+ * behind that (percpu/ring.h). So nothing waits for a page to fill, and no CPU is interrupted.
+ *
+ * Locks: takes retired.lock around the worker's half of a ring; a cache's barn and slab.
+ */
+#include "mm.h"
+#include "retired.h"
+
+#define GP_STEPS 8u	  /* (tune) of helping a period along, in a pass */
+#define NR_WORDS 512u	  /* dead words in a round, at first */
+#define NR_CUTS 512u	  /* open pages in a round, at first */
+#define RIPE_SHEAVES 256u /* (tune) of ripe ones in a barn; more go to their slabs */
+#define BARRIER_NAP_US 200u
+
+struct cut {
+	struct nst_ring *ring;
+	struct nst_cache *cache; /* NULL: of another channel */
+	struct nst_channel *channel;
+	struct nst_ring_cut at;
+};
+
+/* Pages that were taken, each without what was freed before. */
+struct pages {
+	struct nst_sheaf *cache, *mixed, *calls;
+};
+
+static struct cut first_cuts[NR_CUTS];
+static struct nst_dead_word first_words[NR_WORDS];
+
+/* Written by who has the pass. */
+static struct {
+	struct pages young, pages; /* for the next round; of this one */
+	struct cut *cut;
+	struct nst_dead_word *word;
+	size_t nr_cuts, nr_words;
+	u32 room_cuts, room_words;
+	struct nst_page *runs;
+	struct nst_rcu_head *heads;
+	nst_cookie_t cookie;
+	u32 on;
+	u32 whole;  /* it took all there was when it began, */
+	u32 late;   /* but for pages that were sealed meanwhile: the next has them */
+	u64 begun;  /* rounds */
+	u64 almost; /* the last, if it was whole but for that */
+	u64 ended;  /* all is freed that was retired before this one began */
+	u32 busy;   /* something was taken that is not freed: a hint */
+} turn = {.cut = first_cuts, .word = first_words, .room_cuts = NR_CUTS, .room_words = NR_WORDS};
+
+/* Where what is cut off an open page goes without memory. */
+static union {
+	struct nst_sheaf page;
+	void *room[2 + NST_PAGE_POINTERS];
+} spare;
+
+static struct pages elapsed; /* taken by this pass, and ripe already */
+
+/* Of a page of a cache's ring: it counts as a whole from when it is sealed, what cuts freed of it until it is taken. */
+static void freed(u64 bytes)
+{
+	nst_sub_relaxed(&nst_retired.bytes, bytes); /* a count */
+}
+
+/* ---- what tells that readers are gone, and its broken twins (base/testhook.h) ---- */
+
+#if defined(NST_TEST) && defined(NST_BUSTED) && NST_BUSTED == 13
+/* Nobody is waited for. */
+static int is_ripe(nst_cookie_t stamp)
+{
+	(void)stamp;
+	return 1;
+}
+#elif defined(NST_TEST) && defined(NST_BUSTED) && NST_BUSTED == 15
+/* The period that was over when it was stamped serves. */
+static int is_ripe(nst_cookie_t stamp)
+{
+	return nst_gp_is_done(nst_rcu_own, stamp - 1);
+}
+#else
+static int is_ripe(nst_cookie_t stamp)
+{
+	return nst_gp_is_done(nst_rcu_own, stamp);
+}
+#endif
+
+#if defined(NST_TEST) && defined(NST_BUSTED) && NST_BUSTED == 14
+static nst_cookie_t ahead;
+
+/* The period of a round begins before the round takes. */
+static void look_ahead(void)
+{
+	ahead = nst_gp_start();
+	nst_gp_step(nst_rcu_own);
+}
+static nst_cookie_t cookie_of_round(void)
+{
+	return ahead;
+}
+#else
+static void look_ahead(void)
+{
+}
+static nst_cookie_t cookie_of_round(void)
+{
+	return nst_gp_start();
+}
+#endif
+
+#if defined(NST_TEST) && defined(NST_BUSTED) && NST_BUSTED == 16
+/* Of a page that was taken meanwhile, too. */
+static int claim(const struct cut *cut)
+{
+	nst_ring_claim(cut->ring, &cut->at);
+	return 0;
+}
+#else
+static int claim(const struct cut *cut)
+{
+	return nst_ring_claim(cut->ring, &cut->at);
+}
+#endif
+
+/* ---- taking ---- */
+
+static struct nst_sheaf **list_of(struct pages *p, const struct nst_channel *ch)
+{
+	return ch == &nst_retired.mixed	  ? &p->mixed
+	       : ch == &nst_retired.calls ? &p->calls
+					  : &p->cache;
+}
+
+static int take_ring(struct nst_cache *c, struct nst_channel *ch, struct nst_ring *r)
+{
+	struct nst_sheaf *s;
+	u32 taken = 0, before;
+
+	for (; (s = nst_channel_take(r, &before)) != NULL; taken++) {
+		struct nst_sheaf **list = list_of(&turn.young, ch);
+
+		if (c)
+			freed((u64)before * c->slot);
+		if (!s->count) { /* all of it was freed by cuts */
+			nst_channel_page_free(c, s);
+			continue;
+		}
+		if (is_ripe(s->stamp))
+			list = list_of(&elapsed, ch);
+		s->next = *list;
+		*list = s;
+		nst_add_relaxed(&nst_retired.page_bytes, nst_channel_page_bytes(c)); /* a count */
+	}
+	nst_channel_make_ready(c, r, taken);
+	return taken != 0;
+}
+
+static int take_channel(struct nst_cache *c, struct nst_channel *ch)
+{
+	unsigned int i;
+	int found = 0;
+
+	nst_channel_ring_wanted(c, ch);
+	for (i = 0; nst_channel_is_open(ch) && i < nst_ring_nr(&ch->rings); i++)
+		if (nst_ring_number(&ch->rings, i))
+			found |= take_ring(c, ch, nst_ring_number(&ch->rings, i));
+	return found;
+}
+
+/* Notes what open pages hold. */
+static int cut_channel(struct nst_cache *c, struct nst_channel *ch)
+{
+	unsigned int i;
+
+	for (i = 0; nst_channel_is_open(ch) && i < nst_ring_nr(&ch->rings); i++) {
+		struct nst_ring *r = nst_ring_number(&ch->rings, i);
+		struct nst_ring_cut cut = r ? nst_ring_look(r) : (struct nst_ring_cut){0};
+
+		/* Since all sealed pages were taken one more was: what it holds is in no cut. */
+		if (r && nst_ring_sealed(r))
+			turn.late = 1;
+		if (cut.from == cut.to)
+			continue;
+		if (turn.nr_cuts == turn.room_cuts) {
+			turn.whole = 0;
+			break;
+		}
+		turn.cut[turn.nr_cuts++] = (struct cut){r, c, ch, cut};
+	}
+	return 0;
+}
+
+static int for_each_channel(int (*fn)(struct nst_cache *c, struct nst_channel *ch))
+{
+	int found = 0;
+	u32 id;
+
+	for (id = 1; id <= nst_hint(&nst_nr_caches); id++) {
+		struct nst_cache *c = nst_cache_number(id);
+
+		if (nst_cache_is_used(c))
+			found |= fn(c, &c->dead);
+	}
+	found |= fn(NULL, &nst_retired.mixed);
+	return found | fn(NULL, &nst_retired.calls);
+}
+
+/* ---- freeing ---- */
+
+/* An object of any kind, as its owner would have freed it. */
+static void free_object(void *obj)
+{
+	struct nst_site site = {"nst_free_rcu", NULL};
+
+	if (nst_mm.debug)
+		site.address = nst_debug_unretire(obj);
+	nst_free_slow(NULL, obj, site);
+}
+
+static void free_objects(struct nst_sheaf *s)
+{
+	u32 i;
+
+	for (i = 0; i < s->count; i++)
+		free_object(s->obj[i]);
+	s->count = 0;
+}
+
+/* @s is of sheaf's size, and all its objects of @c: what it holds can be allocated. */
+static void to_barn(struct nst_cache *c, struct nst_sheaf *s)
+{
+	if (nst_mm.instrument)
+		free_objects(s);
+	if (!s->count || !nst_barn_add_ripe(c, s, RIPE_SHEAVES))
+		nst_sheaf_put_waits(c, s);
+}
+
+/* Objects that count one by one, if @mixed. */
+static void free_counted(struct nst_sheaf *s, int mixed)
+{
+	u32 i;
+
+	for (i = 0; mixed && i < s->count; i++)
+		freed(nst_cache_number(nst_page_of(s->obj[i])->cache)->slot);
+	free_objects(s);
+}
+
+/* A page of mixed objects, and the page. */
+static void free_mixed(struct nst_sheaf *s)
+{
+	free_counted(s, 1);
+	nst_page_put_waits(nst_page_of(s));
+}
+
+static void page_left(const struct nst_cache *c)
+{
+	nst_sub_relaxed(&nst_retired.page_bytes, nst_channel_page_bytes(c)); /* a count */
+}
+
+static void free_pages(struct pages *p)
+{
+	struct nst_sheaf *s, *next;
+
+	for (s = p->cache; s; s = next) {
+		struct nst_cache *c = nst_cache_number(nst_page_of(s->obj[0])->cache);
+
+		next = s->next;
+		freed((u64)s->count * c->slot);
+		page_left(c);
+		to_barn(c, s);
+	}
+	for (s = p->mixed; s; s = next) {
+		next = s->next;
+		page_left(NULL);
+		free_mixed(s);
+	}
+	for (s = p->calls; s; s = next) {
+		next = s->next;
+		page_left(NULL);
+		nst_calls_add_page(s);
+	}
+	*p = (struct pages){0};
+}
+
+/*
+ * Objects of an open page, which its CPU goes on filling: copied out. Once claimed they stay in the page, which only a
+ * pass takes.
+ */
+static void free_cut(const struct cut *cut)
+{
+	struct nst_sheaf *s = nst_channel_page(cut->cache);
+	u32 i;
+	int err;
+
+	if (!s && cut->channel != &nst_retired.calls)
+		s = &spare.page;
+	if (!s) { /* those of functions, with their page, once it is full, or by a later cut */
+		turn.whole = 0;
+		return;
+	}
+	nst_lock_wait(&nst_retired.lock);
+	err = claim(cut);
+	nst_unlock(&nst_retired.lock);
+	if (err) {
+		turn.late = 1;
+		if (s != &spare.page)
+			nst_channel_page_free(cut->cache, s);
+		return;
+	}
+	for (i = cut->at.from; i < cut->at.to; i++)
+		s->obj[s->count++] = cut->at.page->obj[i];
+	if (s == &spare.page)
+		free_counted(s, !cut->cache);
+	else if (cut->cache)
+		to_barn(cut->cache, s);
+	else if (cut->channel == &nst_retired.mixed)
+		free_mixed(s);
+	else
+		nst_calls_add_page(s);
+}
+
+static void free_word(const struct nst_dead_word *w)
+{
+	u64 bits;
+
+	for (bits = w->bits; bits; bits &= bits - 1) {
+		void *obj = nst_dead_object(w, nst_lowest_bit(bits));
+
+		freed(nst_cache_number(nst_page_of(obj)->cache)->slot);
+		free_object(obj);
+	}
+}
+
+static void free_runs(struct nst_page *p)
+{
+	struct nst_page *next;
+
+	for (; p; p = next) {
+		int run = p->state == NST_PAGE_RUN_RETIRED;
+
+		next = (struct nst_page *)(uintptr_t)p->free[NST_PAGE_LINK_WORD];
+		nst_page_set_state(p, run ? NST_PAGE_RUN : NST_PAGE_LARGE);
+		freed(run ? nst_run_bytes(p) : p->free[NST_PAGE_BYTES_WORD]);
+		free_object(nst_page_address(p));
+	}
+}
+
+/* ---- rounds ---- */
+
+/* A table that was too short: twice as long, if there is memory. What is in it is not kept. */
+static void *longer(void *table, const void *first, u32 *nr, size_t each)
+{
+	void *t = nst_meta_alloc(2 * (size_t)*nr * each);
+
+	if (!t)
+		return table;
+	if (table != first)
+		nst_meta_free(table, *nr * each);
+	*nr *= 2;
+	return t;
+}
+
+static void begin_tables(void)
+{
+	if (turn.nr_cuts == turn.room_cuts)
+		turn.cut = longer(turn.cut, first_cuts, &turn.room_cuts, sizeof(*turn.cut));
+	if (turn.nr_words == turn.room_words)
+		turn.word = longer(turn.word, first_words, &turn.room_words, sizeof(*turn.word));
+	turn.nr_cuts = turn.nr_words = 0;
+}
+
+/*
+ * What is over with this round. Pages that were sealed in its midst have been taken by the time that the next one
+ * begins, and so are over with that.
+ */
+static void account_round(void)
+{
+	u64 over = turn.whole && !turn.late ? turn.begun : turn.almost;
+
+	turn.almost = turn.whole && turn.late ? turn.begun : 0;
+	if (over) /* Pairs with: nst_load_acquire() in nst_retired_settle(). */
+		nst_store_release(&turn.ended, over);
+}
+
+static void begin_round(void)
+{
+	turn.whole = 1;
+	turn.late = 0;
+	nst_store_relaxed(&turn.begun, turn.begun + 1); /* the fence orders it */
+	/*
+	 * What was retired by who then read the number before this one is seen from here on.
+	 * Pairs with: nst_fence_full() in nst_retired_settle().
+	 */
+	nst_fence_full();
+	turn.pages = turn.young;
+	turn.young = (struct pages){0};
+	begin_tables();
+	for_each_channel(cut_channel);
+	turn.nr_words = nst_dead_take(turn.word, turn.room_words);
+	if (turn.nr_words == turn.room_words)
+		turn.whole = 0;
+	/* Pairs with: nst_cas_release() in retire_run() and push_head(). */
+	turn.runs = nst_load_relaxed(&nst_retired.runs)
+			    ? nst_exchange_acq_rel(&nst_retired.runs, (struct nst_page *)NULL)
+			    : NULL;
+	turn.heads = nst_load_relaxed(&nst_retired.heads)
+			     ? nst_exchange_acq_rel(&nst_retired.heads, (struct nst_rcu_head *)NULL)
+			     : NULL;
+	turn.on = turn.pages.cache || turn.pages.mixed || turn.pages.calls || turn.nr_cuts ||
+		  turn.nr_words || turn.runs || turn.heads;
+	if (turn.on)
+		turn.cookie = cookie_of_round(); /* after all was taken (F2) */
+	else
+		account_round();
+}
+
+/* Its period is over. */
+static void end_round(void)
+{
+	size_t i;
+
+	free_pages(&turn.pages);
+	for (i = 0; i < turn.nr_cuts; i++)
+		free_cut(&turn.cut[i]);
+	for (i = 0; i < turn.nr_words; i++)
+		free_word(&turn.word[i]);
+	free_runs(turn.runs);
+	nst_calls_add_heads(turn.heads);
+	turn.runs = NULL;
+	turn.heads = NULL;
+	turn.on = 0;
+	account_round();
+}
+
+static int is_over(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < GP_STEPS && !is_ripe(turn.cookie); i++)
+		nst_gp_step(nst_rcu_own);
+	return is_ripe(turn.cookie);
+}
+
+static int decay_channel(struct nst_cache *c, struct nst_channel *ch)
+{
+	nst_channel_decay(c, ch);
+	return 0;
+}
+
+int nst_retired_pass(int look)
+{
+	int found;
+
+	if (!nst_retired_is_ready())
+		return 0;
+	found = for_each_channel(take_channel);
+	free_pages(&elapsed);
+	if (!turn.on)
+		begin_round();
+	if (turn.on && is_over()) {
+		end_round();
+		found = 1;
+	}
+	look_ahead();
+	if (look && !turn.on)
+		for_each_channel(decay_channel);
+	nst_hint_set(&turn.busy,
+		     turn.on || turn.young.cache || turn.young.mixed || turn.young.calls);
+	if (found) /* more will come soon: what is retired now is to be free in a millisecond or two */
+		nst_worker_listen();
+	return found;
+}
+
+int nst_retired_is_busy(void)
+{
+	return nst_hint(&turn.busy) != 0;
+}
+
+/* ---- the process ---- */
+
+/* Every block that is in use gets its bits; those opened from now on get them with their descriptors. */
+static int prepare_dead_bits(void)
+{
+	size_t block;
+	int err = 0;
+	u32 i;
+
+	nst_lock_wait(&nst_arenas_lock);
+	for (i = 0; i < nst_mm.nr_arenas && !err; i++)
+		err = nst_dead_add_arena(&nst_arenas[i]);
+	nst_hint_set(&nst_mm.dead_bits, !err);
+	nst_unlock(&nst_arenas_lock);
+	for (i = 0; i < nst_sys_cpus.nr_nodes && !err; i++) {
+		struct nst_zone *z = &nst_zones[i];
+		u32 k;
+
+		nst_lock_wait(&z->grow);
+		for (k = 0; k < nst_mm.nr_arenas && !err; k++) {
+			size_t first, end;
+
+			if (!nst_zone_part(z, &nst_arenas[k], &first, &end))
+				continue;
+			for (block = first; block < end && !err; block++)
+				if (nst_block_is_split(&nst_arenas[k], block))
+					err = nst_dead_prepare(&nst_arenas[k], block);
+		}
+		nst_unlock(&z->grow);
+	}
+	return err;
+}
+
+u64 nst_retired_budget(void)
+{
+	u64 budget = nst_option(NST_OPT_rcu_budget);
+
+	return budget ? budget : nst_sys_reserve_default(1) / 4;
+}
+
+size_t nst_retired_notes_bytes(void)
+{
+	return sizeof(turn) + turn.room_cuts * sizeof(*turn.cut) +
+	       turn.room_words * sizeof(*turn.word);
+}
+
+int nst_rcu_use(void)
+{
+	int err = nst_start();
+
+	nst_fork_check();
+	nst_lock_wait(&nst_caches_lock);
+	if (!err && !nst_retired_is_ready()) {
+		err = prepare_dead_bits();
+		nst_hint_set(&nst_retired.budget, nst_retired_budget());
+		if (!err) {
+			/* Pairs with: nst_load_acquire() in nst_retired_is_ready(). */
+			nst_store_release(&nst_retired.ready, 1u);
+			nst_hint_set(&nst_retired.mixed.want, nst_ring_here() + 1);
+			nst_hint_set(&nst_retired.calls.want, nst_ring_here() + 1);
+		}
+	}
+	nst_unlock(&nst_caches_lock);
+	if (!err)
+		nst_maintain_pass(0);
+	return err;
+}
+
+void nst_retired_settle(void)
+{
+	u64 begun;
+	u32 word = 0;
+
+	if (!nst_retired_is_ready())
+		return;
+	/*
+	 * What was retired until here is seen by whoever begins the round after the one that this reads.
+	 * Pairs with: nst_fence_full() in begin_round().
+	 */
+	nst_fence_full();
+	begun = nst_load_relaxed(&turn.begun) + 1; /* as above */
+	/* Pairs with: nst_store_release() in account_round(). */
+	while (nst_load_acquire(&turn.ended) < begun) {
+		nst_maintain_pass(0);
+		if (nst_load_relaxed(&turn.ended) < begun) /* the loop's test decides */
+			nst_sys_futex_wait(&word, 0, BARRIER_NAP_US);
+	}
+}
+
+int nst_rcu_barrier(void)
+{
+	nst_fork_check();
+	/* Functions that were handed over before all was made ready wait for that. */
+	if (!nst_retired_is_ready() && nst_load_relaxed(&nst_retired.heads) && nst_rcu_use())
+		return -12;
+	nst_retired_settle();
+	nst_calls_settle();
+	return 0;
+}
+
+void nst_retired_after_fork(int lost)
+{
+	u32 id;
+
+	for (id = 1; id <= nst_nr_caches; id++)
+		if (nst_cache_is_used(nst_cache_number(id)) &&
+		    nst_channel_is_open(&nst_cache_number(id)->dead))
+			nst_ring_table_after_fork(&nst_cache_number(id)->dead.rings);
+	if (nst_channel_is_open(&nst_retired.mixed))
+		nst_ring_table_after_fork(&nst_retired.mixed.rings);
+	if (nst_channel_is_open(&nst_retired.calls))
+		nst_ring_table_after_fork(&nst_retired.calls.rings);
+	nst_calls_after_fork();
+	if (!lost)
+		return;
+	turn.young = turn.pages = elapsed = (struct pages){0};
+	turn.cut = first_cuts;
+	turn.word = first_words;
+	turn.room_cuts = NR_CUTS;
+	turn.room_words = NR_WORDS;
+	nst_retired.page_bytes = 0;
+	turn.nr_cuts = turn.nr_words = 0;
+	turn.runs = NULL;
+	turn.heads = NULL;
+	turn.on = 0;
+}
+
+u64 nst_retired_bytes(void)
+{
+	/* Of an open page whose first part was freed that is missing which is not yet counted: less than none. */
+	int64_t bytes = (int64_t)nst_load_relaxed(&nst_retired.bytes);
+
+	return bytes > 0 ? (u64)bytes : 0;
+}
+
+int nst_retired_is_over(void)
+{
+	u64 budget = nst_hint(&nst_retired.budget);
+
+	return budget && nst_retired_bytes() > budget;
+}
