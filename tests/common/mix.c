@@ -5,6 +5,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <stdio.h>
+#include <nostall/rcu.h>
 #include "mix.h"
 #include "owner.h"
 #include "pattern.h"
@@ -413,12 +414,28 @@ static struct nst_cache *cache_of(const struct mix *mix, char family)
 			       : NULL;
 }
 
+int mix_retires = 1;
+
+/* After a grace period; nobody reads it, and it is freed by whoever maintains. */
+static void retire(struct mix *mix, void *ptr)
+{
+	nst_rcu_token_t token = nst_rcu_read_begin();
+
+	if (rng_below(&mix->rng, 4))
+		nst_free_rcu(ptr);
+	else
+		nst_free_rcu_bulk(1, &ptr);
+	nst_rcu_read_end(token);
+}
+
 static void put_nolock(struct mix *mix, void *ptr, char family)
 {
 	uint32_t n = rng_below(&mix->rng, 4);
 	struct nst_cache *cache = cache_of(mix, family);
 
-	if (cache && n < 3)
+	if (mix_retires && rng_below(&mix->rng, 8) == 0)
+		retire(mix, ptr);
+	else if (cache && n < 3)
 		nst_cache_free_nolock(cache, ptr);
 	else if (family == 'p' && n < 2)
 		nst_pages_free_nolock(ptr);

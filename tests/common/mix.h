@@ -17,6 +17,9 @@
 #define MIX_SLOTS 256u
 #define MIX_CTOR_WORD 0x636f6e7374727563u
 
+/* 0: no free is deferred. For tests that count what is served between two passes. */
+extern int mix_retires;
+
 /* The caches that all mixes of a program share. */
 struct mix_caches {
 	struct nst_cache *small, *middle, *ctor;

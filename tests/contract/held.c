@@ -20,6 +20,7 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#include <nostall/rcu.h>
 #include "mm/mm.h"
 #include "common/mix.h"
 #include "common/owner.h"
@@ -52,7 +53,8 @@ static struct {
 	int own_done;
 } t;
 
-static const char *const class_names[] = {"zone", "grow", "barn", "slab", "meta", "caches"};
+static const char *const class_names[] = {"zone", "grow",   "barn",    "slab",
+					  "meta", "caches", "retired", "rcu"};
 static __thread struct holder *me;
 static __thread struct mix *in_handler;
 
@@ -169,6 +171,21 @@ static void work_meta(struct holder *self)
 	nst_cache_destroy(cache);
 }
 
+/* What passes come by, and those who bring pages. */
+static void work_retired(struct holder *self)
+{
+	for (unsigned int i = 0; i < HOLDER_STOCK && !self->stopped; i++)
+		nst_free_rcu(nst_cache_alloc(t.caches.small, NST_NOWAIT));
+	nst_maintain();
+}
+
+/* A period begins and ends under it. */
+static void work_rcu(struct holder *self)
+{
+	(void)self;
+	nst_gp_wait(nst_gp_start());
+}
+
 static void *hold(void *arg)
 {
 	struct holder *self = arg;
@@ -181,8 +198,10 @@ static void *hold(void *arg)
 }
 
 static void (*const class_work[])(struct holder *) = {
-	[NST_LOCK_ZONE] = work_pages, [NST_LOCK_GROW] = work_grow, [NST_LOCK_BARN] = work_cache,
-	[NST_LOCK_SLAB] = work_cache, [NST_LOCK_META] = work_meta, [NST_LOCK_CACHES] = work_meta,
+	[NST_LOCK_ZONE] = work_pages, [NST_LOCK_GROW] = work_grow,
+	[NST_LOCK_BARN] = work_cache, [NST_LOCK_SLAB] = work_cache,
+	[NST_LOCK_META] = work_meta,  [NST_LOCK_CACHES] = work_meta,
+	[NST_LOCK_RCU] = work_rcu,    [NST_LOCK_RETIRED] = work_retired,
 };
 
 static void holder_start(struct holder *holder, int lock_class, struct nst_cache *cache)

@@ -28,13 +28,10 @@
 #include <asm/unistd.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "common/maps.h"
 #include "common/mix.h"
 #include "common/trap.h"
 
-#ifndef MADV_POPULATE_READ
-#define MADV_POPULATE_READ 22
-#define MADV_POPULATE_WRITE 23
-#endif
 #define NR_ORDINARY 2
 #define STOCK 128
 #define STACK_BYTES ((size_t)256 << 10)
@@ -59,46 +56,6 @@ static uint64_t faults(void)
 
 /* ---- what is the test's own: resident before anything is counted ---- */
 
-static void each_mapping(void (*visit)(char *from, size_t bytes, const char *perms,
-				       const char *name))
-{
-	FILE *maps = fopen("/proc/self/maps", "r");
-	static char line[1024];
-
-	if (!maps)
-		check_broken("/proc/self/maps");
-	while (fgets(line, sizeof(line), maps)) {
-		unsigned long from, to;
-		char perms[8];
-		int name = 0;
-
-		if (sscanf(line, "%lx-%lx %7s %*s %*s %*s %n", &from, &to, perms, &name) < 3)
-			continue;
-		line[strcspn(line, "\n")] = 0;
-		visit((char *)from, to - from, perms, line + name);
-	}
-	fclose(maps);
-}
-
-static void make_resident(char *from, size_t bytes, const char *perms, const char *name)
-{
-	if (name[0] != '/' && strcmp(name, "[stack]"))
-		return;
-	if (perms[1] != 'w')
-		madvise(from, bytes, MADV_POPULATE_READ);
-	else if (!strstr(name, "libnostall"))
-		madvise(from, bytes, MADV_POPULATE_WRITE);
-}
-
-/* What is not in the program's file has no name in the list of mappings. */
-static void make_zeroes_resident(void)
-{
-	extern char __bss_start[], _end[];
-	uintptr_t from = (uintptr_t)__bss_start & ~(uintptr_t)4095;
-
-	madvise((void *)from, (uintptr_t)_end - from, MADV_POPULATE_WRITE);
-}
-
 static void touch_stack(void)
 {
 	volatile char room[65536];
@@ -110,8 +67,7 @@ static void touch_stack(void)
 /* Text, this program's data, the C library's, this thread's stack and what a mix writes. */
 static void own_memory_ready(void)
 {
-	each_mapping(make_resident);
-	make_zeroes_resident();
+	maps_make_resident();
 	touch_stack();
 	for (size_t i = 0; i < sizeof(*t.mix); i += 512)
 		((volatile char *)t.mix)[i] = ((volatile char *)t.mix)[i];
@@ -272,7 +228,7 @@ static void check_counted(void)
 	mix_init(t.mix, &t.caches, MIX_NOLOCK, t.seed, 0);
 	if (trapped) {
 		keeper = start_resident(monitor);
-		each_mapping(trap_mapping);
+		maps_each(trap_mapping);
 	} else {
 		printf("# userfaultfd is refused (%s): counted only\n", strerror(errno));
 	}
@@ -368,6 +324,7 @@ int main(int argc, char **argv)
 	check_deadline(180, "C2 in time");
 	t.seed = seed_of(argc, argv);
 	t.ops = (uint64_t)env_long("TEST_OPS", 1000000);
+	mix_retires = 0;
 	mix_caches_make(&t.caches, 0);
 	if (mix_caches_stock(&t.caches, STOCK))
 		check_broken("nst_stock");

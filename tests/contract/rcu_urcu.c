@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * rcu_urcu.c - R7: four flavours of liburcu as domains of one process, each with readers of its own: an object that
- * was replaced is spoilt after a period of its domain, and no reader ever finds one. R8: a reader caught by a fork.
+ * rcu_urcu.c - Q7: four flavours of liburcu as domains of one process, each with readers of its own: an object that
+ * was replaced is spoilt after a period of its domain, and no reader ever finds one. Q8: a reader caught by a fork.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -72,10 +72,10 @@ static void update(struct flavour *v, unsigned int i, int registered)
 	nst_rcu_assign(v->shared, fresh);
 	c = nst_gp_start_in(v->domain);
 	err = i % 2 ? nst_gp_wait_in(v->domain, c) : nst_synchronize_rcu_in(v->domain);
-	check_quiet(err == 0 && nst_gp_done_in(v->domain, c) == 1, "R7 a period", "%s: %d", v->name,
+	check_quiet(err == 0 && nst_gp_done_in(v->domain, c) == 1, "Q7 a period", "%s: %d", v->name,
 		    err);
 	if (registered && v->by_state)
-		check_quiet(v->f->read_ongoing(), "R7 online again", "%s", v->name);
+		check_quiet(v->f->read_ongoing(), "Q7 online again", "%s", v->name);
 	if (old != fresh)
 		__atomic_store_n(old, SPOILT, __ATOMIC_RELAXED);
 }
@@ -97,7 +97,7 @@ static void check_age(struct flavour *v)
 	__atomic_store_n(&v->stop, 1, __ATOMIC_RELAXED);
 	for (int i = 0; i < 2; i++)
 		pthread_join(thread[i], NULL);
-	check(v->spoilt == 0 && v->reads > 0, "R7 no reader finds what was given up",
+	check(v->spoilt == 0 && v->reads > 0, "Q7 no reader finds what was given up",
 	      "%s: %lu of %lu", v->name, v->spoilt, v->reads);
 }
 
@@ -110,11 +110,11 @@ static void check_inside(struct flavour *v)
 	v->f->register_thread();
 	v->f->read_lock();
 	err = nst_synchronize_rcu_in(v->domain);
-	check(err == (v->by_state ? 0 : -EDEADLK), "R7 a wait inside a section", "%s: %d", v->name,
+	check(err == (v->by_state ? 0 : -EDEADLK), "Q7 a wait inside a section", "%s: %d", v->name,
 	      err);
 	v->f->read_unlock();
 	err = nst_synchronize_rcu_in(v->domain);
-	check(err == 0, "R7 and behind it", "%s: %d", v->name, err);
+	check(err == 0, "Q7 and behind it", "%s: %d", v->name, err);
 	v->f->unregister_thread();
 }
 
@@ -152,18 +152,18 @@ static void check_fork(struct flavour *v)
 	nst_cookie_t c;
 	int got = in_child(v, 0);
 
-	check(got == 0, "R8 a child's periods", "%s: %d", v->name, got);
+	check(got == 0, "Q8 a child's periods", "%s: %d", v->name, got);
 	pthread_create(&thread, NULL, stay, v);
 	while (!__atomic_load_n(&v->inside, __ATOMIC_ACQUIRE))
 		usleep(1000);
 	c = nst_gp_start_in(v->domain);
 	usleep(20000);
-	check(nst_gp_done_in(v->domain, c) == 0, "R7 a section holds it up", "%s", v->name);
+	check(nst_gp_done_in(v->domain, c) == 0, "Q7 a section holds it up", "%s", v->name);
 	got = in_child(v, -EDEADLK);
-	check(got == 0, "R8 a reader caught by the fork: refused", "%s: %d", v->name, got);
+	check(got == 0, "Q8 a reader caught by the fork: refused", "%s: %d", v->name, got);
 	__atomic_store_n(&v->leave, 1, __ATOMIC_RELEASE);
 	pthread_join(thread, NULL);
-	check(nst_gp_wait_in(v->domain, c) == 0, "R7 until it ends", "%s", v->name);
+	check(nst_gp_wait_in(v->domain, c) == 0, "Q7 until it ends", "%s", v->name);
 }
 
 int main(int argc, char **argv)
@@ -173,7 +173,7 @@ int main(int argc, char **argv)
 	(void)argc;
 	conf_apply(argv);
 	check_deadline(55, "domains end");
-	check(nst_urcu_domain_create("none", NULL, &d) == -EINVAL, "R7 no flavour", "0");
+	check(nst_urcu_domain_create("none", NULL, &d) == -EINVAL, "Q7 no flavour", "0");
 	for (struct flavour *v = flavours; v < flavours + NR_FLAVOURS; v++)
 		if (nst_urcu_domain_create(v->name, v->f, &v->domain))
 			check_broken("nst_urcu_domain_create");
@@ -183,6 +183,6 @@ int main(int argc, char **argv)
 		check_fork(v);
 	}
 	for (struct flavour *v = flavours; v < flavours + NR_FLAVOURS; v++)
-		check(nst_rcu_domain_destroy(v->domain) == 0, "R7 destroyed", "%s", v->name);
+		check(nst_rcu_domain_destroy(v->domain) == 0, "Q7 destroyed", "%s", v->name);
 	return check_status();
 }

@@ -47,6 +47,23 @@ void paths_constructor_mark(int argc, char **argv);
 void paths_mix(unsigned long long seed);
 
 void mark(const char *name);
+void begin(const char *step);
+void end(void);
+/* Or the child ends, with a code of its own. */
+void must(int holds);
+void nap_ms(long ms);
+
+/* ---- syscalls_rcu.c ---- */
+
+void path_domain(void);
+void path_domain_end(void);
+void path_domain_wait(void);
+void path_period(void);
+void path_period_visit(void);
+void path_period_wait(void);
+void path_retire(void);
+void path_settle(void);
+void path_use_rcu(void);
 
 /* ---- syscalls_trace.c ---- */
 

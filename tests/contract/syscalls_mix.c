@@ -170,7 +170,13 @@ static void ask(void)
 	MARKED(nst_stats_caches, nst_stats_caches(caches, 4, sizeof(caches[0])));
 	page.sequence += 1;
 	MARKED(nst_stats_page_read, nst_stats_page_read(&page, sizeof(page), &out));
+	MARKED(nst_bounds, nst_bounds(0, NULL, 0, 0));
 	MARKED(nst_stats_print, nst_stats_print(mix.null_fd));
+}
+
+static void free_head(struct nst_rcu_head *head)
+{
+	nst_free(head);
 }
 
 static void do_nothing(void *ctx)
@@ -181,6 +187,8 @@ static void do_nothing(void *ctx)
 static void read_and_wait(void)
 {
 	static const struct nst_rcu_domain_ops ops = {.synchronize = do_nothing};
+	struct nst_rcu_head *heads[2];
+	void *two[2];
 	struct nst_rcu_domain *d;
 	nst_rcu_token_t t;
 	nst_cookie_t c;
@@ -191,6 +199,21 @@ static void read_and_wait(void)
 	MARKED(nst_rcu_read_end, nst_rcu_read_end(t));
 	MARKED(nst_gp_wait, nst_gp_wait(c));
 	MARKED(nst_synchronize_rcu, nst_synchronize_rcu());
+	MARKED(nst_rcu_use, nst_rcu_use());
+	two[0] = nst_alloc(64, NST_NORMAL);
+	MARKED(nst_free_rcu, nst_free_rcu(two[0]));
+	two[0] = nst_alloc(64, NST_NORMAL);
+	two[1] = nst_alloc(60000, NST_NORMAL);
+	MARKED(nst_free_rcu_bulk, nst_free_rcu_bulk(2, two));
+	heads[0] = nst_alloc(sizeof(*heads[0]), NST_NORMAL);
+	heads[1] = nst_alloc(sizeof(*heads[1]), NST_NORMAL);
+	if (!heads[0] || !heads[1])
+		exit(96);
+	MARKED(nst_free_rcu_head, nst_free_rcu_head(heads[0], free_head, 8));
+	MARKED(nst_call_rcu, nst_call_rcu(heads[1], free_head, 8));
+	MARKED(nst_free_rcu_foreign, nst_free_rcu_foreign(two, do_nothing));
+	MARKED(nst_free_rcu_mightsleep, nst_free_rcu_mightsleep(two, do_nothing));
+	MARKED(nst_rcu_barrier, nst_rcu_barrier());
 	MARKED(nst_rcu_domain_create, nst_rcu_domain_create("mix", &ops, &d));
 	MARKED(nst_gp_start_in, c = nst_gp_start_in(d));
 	MARKED(nst_gp_done_in, nst_gp_done_in(d, c));

@@ -29,24 +29,24 @@ void mark(const char *name)
 	syscall(MARK_NR, name);
 }
 
-static void begin(const char *step)
+void begin(const char *step)
 {
 	mark(step);
 }
 
-static void end(void)
+void end(void)
 {
 	mark(NULL);
 }
 
 /* A step that found nothing to do would be seen to do nothing: the test must not believe that. */
-static void must(int holds)
+void must(int holds)
 {
 	if (!holds)
 		_exit(96);
 }
 
-static void nap_ms(long ms)
+void nap_ms(long ms)
 {
 	struct timespec ts = {0, ms * 1000000};
 
@@ -578,81 +578,6 @@ static void child(void)
 	nst_free(p);
 }
 
-/* ---- grace periods ---- */
-
-static void period(void)
-{
-	begin("period");
-	must(nst_synchronize_rcu() == 0);
-	end();
-}
-
-static void period_visit(void)
-{
-	nst_sys_barrier_ok = 0;
-	begin("period-visit");
-	must(nst_synchronize_rcu() == 0);
-	end();
-}
-
-static void *end_soon(void *token)
-{
-	nap_ms(30);
-	nst_rcu_read_end(*(nst_rcu_token_t *)token);
-	return NULL;
-}
-
-static void period_wait(void)
-{
-	nst_rcu_token_t token = nst_rcu_read_begin();
-	pthread_t t;
-
-	if (pthread_create(&t, NULL, end_soon, &token))
-		_exit(97);
-	begin("period-wait");
-	must(nst_synchronize_rcu() == 0);
-	end();
-	pthread_join(t, NULL);
-}
-
-static void long_synchronize(void *ctx)
-{
-	(void)ctx;
-	nap_ms(30);
-}
-
-static const struct nst_rcu_domain_ops long_ops = {.synchronize = long_synchronize};
-
-static void domain(void)
-{
-	struct nst_rcu_domain *d;
-
-	begin("domain");
-	must(nst_rcu_domain_create("long", &long_ops, &d) == 0);
-	end();
-}
-
-static void domain_wait(void)
-{
-	struct nst_rcu_domain *d;
-
-	must(nst_rcu_domain_create("long", &long_ops, &d) == 0);
-	begin("domain-wait");
-	must(nst_synchronize_rcu_in(d) == 0);
-	end();
-}
-
-static void domain_end(void)
-{
-	struct nst_rcu_domain *d;
-
-	must(nst_rcu_domain_create("long", &long_ops, &d) == 0);
-	nst_gp_start_in(d);
-	begin("domain-end");
-	must(nst_rcu_domain_destroy(d) == 0);
-	end();
-}
-
 /* ---- reports ---- */
 
 static void warn(void)
@@ -678,6 +603,13 @@ static void stats(void)
 
 	begin("stats");
 	nst_stats_read(&s, sizeof(s));
+	end();
+}
+
+static void bounds(void)
+{
+	begin("bounds");
+	nst_bounds(0, NULL, 0, 0);
 	end();
 }
 
@@ -736,15 +668,19 @@ const struct path paths[] = {
 	{"fork", "worker:off", fork_plain, 0, "clone"},
 	{"fork-ready", "worker:off,fork_ready:on", fork_ready, 0, "clone"},
 	{"child", "", child, 0, PTHREAD},
-	{"period", "worker:off", period, 0, NULL},
-	{"period-wait", "worker:off", period_wait, 0, NULL},
-	{"period-visit", "worker:off", period_visit, 0, NULL},
-	{"domain", "worker:off", domain, 0, "rt_sigaction munmap getrandom brk"},
-	{"domain-wait", "worker:off", domain_wait, 0, NULL},
-	{"domain-end", "worker:off", domain_end, 0, NULL},
+	{"period", "worker:off", path_period, 0, NULL},
+	{"use-rcu", "worker:off", path_use_rcu, 0, NULL},
+	{"retire", "worker:off,high:8M", path_retire, 0, NULL},
+	{"settle", "worker:off,publish:off", path_settle, 0, NULL},
+	{"period-wait", "worker:off", path_period_wait, 0, NULL},
+	{"period-visit", "worker:off", path_period_visit, 0, NULL},
+	{"domain", "worker:off", path_domain, 0, "rt_sigaction munmap getrandom brk"},
+	{"domain-wait", "worker:off", path_domain_wait, 0, NULL},
+	{"domain-end", "worker:off", path_domain_end, 0, NULL},
 	{"warn", "worker:off", warn, 0, NULL},
 	{"misuse", "worker:off,misuse:continue", misuse, 0, NULL},
 	{"stats", "worker:off", stats, 0, NULL},
+	{"bounds", "worker:off", bounds, 0, NULL},
 	{"print", "worker:off", print, 0, NULL},
 };
 const size_t nr_paths = sizeof(paths) / sizeof(paths[0]);

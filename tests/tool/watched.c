@@ -9,6 +9,8 @@
  */
 #define _GNU_SOURCE
 #include "foreign_page.h"
+#include <nostall/nostall.h>
+#include <nostall/rcu.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +36,9 @@ static void work(void)
 	for (int i = 0; i < NR; i++)
 		nst_free(object[i]);
 	nst_free(nst_alloc_nolock(1 << 20)); /* too large: NULL */
+	for (int i = 0; i < NR; i++)
+		nst_free_rcu(nst_alloc(64, NST_NORMAL));
+	nst_free_rcu(nst_alloc(100000, NST_NORMAL));
 }
 
 static void busy(long ms)

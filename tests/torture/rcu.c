@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * rcu.c - R1, R2, R4, R8: readers of every kind against updaters of every kind, after Linux's rcutorture.
+ * rcu.c - Q1, Q2, Q4, Q8: readers of every kind against updaters of every kind, after Linux's rcutorture.
  *
  *	slot[u] --> element, age 0: reachable; 1: unlinked; 2: unlinked, and a period has gone by
  *
@@ -279,7 +279,7 @@ static void *updater(void *arg)
 		nst_rcu_assign(t.slot[u], fresh);
 		__atomic_store_n(&old->age, 1, __ATOMIC_RELAXED);
 		if (u == 0 || rng_below(&rng, 2)) {
-			check_quiet(nst_synchronize_rcu() == 0, "R2 synchronize", "failed");
+			check_quiet(nst_synchronize_rcu() == 0, "Q2 synchronize", "failed");
 			count(&t.waits);
 		} else {
 			poll_period(&rng);
@@ -317,9 +317,9 @@ static void fork_one(int reading)
 	if (token)
 		nst_rcu_read_end(token);
 	if (pid < 0 || child_wait(pid, 20, &status))
-		check_quiet(0, "R8 a child's periods end", "%s", pid < 0 ? "no child" : "it hung");
+		check_quiet(0, "Q8 a child's periods end", "%s", pid < 0 ? "no child" : "it hung");
 	else
-		check_quiet(status == 0, "R8 a child's periods", "%s", child_status(status));
+		check_quiet(status == 0, "Q8 a child's periods", "%s", child_status(status));
 	count(&t.children);
 }
 
@@ -406,13 +406,13 @@ static void report(void)
 	       (unsigned long long)t.moved, (unsigned long long)t.handed,
 	       (unsigned long long)t.children, (unsigned long long)nst_test_restarts[NST_SEQ_IN],
 	       (unsigned long long)nst_test_restarts[NST_SEQ_OUT]);
-	check(t.by_age[2] == 0, "R2 nobody holds what a period has gone by for", "%llu sections",
+	check(t.by_age[2] == 0, "Q2 nobody holds what a period has gone by for", "%llu sections",
 	      (unsigned long long)t.by_age[2]);
-	check(open == 0, "R1 all sections have ended", "%llu open", (unsigned long long)open);
+	check(open == 0, "Q1 all sections have ended", "%llu open", (unsigned long long)open);
 	check(t.waits && t.polls && t.handled && t.slept && t.handed && t.children && t.by_age[1],
-	      "R2 readers and updaters of every kind ran", "not all");
+	      "Q2 readers and updaters of every kind ran", "not all");
 	check(!nst_test_fail[NST_FAIL_BARRIER] || nst_rcu_readers.phase < 0,
-	      "R4 readers fenced where they had to", "they did not");
+	      "Q4 readers fenced where they had to", "they did not");
 }
 
 int main(int argc, char **argv)
@@ -421,7 +421,7 @@ int main(int argc, char **argv)
 	double seconds = (double)env_long("NST_SECONDS", 3);
 
 	t.seed = seed_of(argc, argv);
-	check_deadline((unsigned int)seconds * 3 + 60, "R2 periods end");
+	check_deadline((unsigned int)seconds * 3 + 60, "Q2 periods end");
 	start();
 	for (uintptr_t i = 0; i < NR_READERS; i++)
 		pthread_create(&thread[i], NULL, reader, (void *)i);
@@ -433,7 +433,7 @@ int main(int argc, char **argv)
 	empty_parcels();
 	for (unsigned int i = 0; i < NR_UPDATERS; i++)
 		pthread_join(thread[NR_READERS + i], NULL);
-	check(nst_synchronize_rcu() == 0, "R2 and a last period", "failed");
+	check(nst_synchronize_rcu() == 0, "Q2 and a last period", "failed");
 	report();
 	return check_status();
 }

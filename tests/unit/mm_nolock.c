@@ -69,6 +69,7 @@ int main(int argc, char **argv)
 	(void)argc;
 	conf_apply(argv);
 	run_on_cpu(0, cpu_nth(0));
+	check(!nst_mm.dead_bits, "who only includes nostall/rcu.h has no dead bits", "it has");
 	other = empty(by_size, "size-64", 16);
 	check(other >= 64, "a size is served by the next class too", "%u objects", other);
 	other = empty(by_cache, "size-64", 64);

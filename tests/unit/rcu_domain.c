@@ -2,8 +2,8 @@
 /*
  * rcu_domain.c - domains of readers that are not ours, made up here: what is refused and with which code, who is
  * called and when, one barrier a period, reports, and the child of a fork.
- * R7. Several domains; cookies mean the same in each.
- * R8. A child's periods end, or who waits is refused: never a wait for ever.
+ * Q7. Several domains; cookies mean the same in each.
+ * Q8. A child's periods end, or who waits is refused: never a wait for ever.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -31,7 +31,7 @@ static void fake_synchronize(void *ctx)
 {
 	struct fake *f = ctx;
 
-	check_quiet(!__atomic_exchange_n(&f->inside, 1, __ATOMIC_ACQUIRE), "R7 one call at a time",
+	check_quiet(!__atomic_exchange_n(&f->inside, 1, __ATOMIC_ACQUIRE), "Q7 one call at a time",
 		    "two");
 	pthread_sigmask(SIG_BLOCK, NULL, &f->blocked);
 	while (__atomic_load_n(&f->readers, __ATOMIC_ACQUIRE))
@@ -82,26 +82,26 @@ static void check_arguments(void)
 
 	for (unsigned int i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		wrong += nst_rcu_domain_create(bad[i], &ops, &d) != -EINVAL;
-	check(wrong == 0, "R7 a bad name is -EINVAL", "%u are not", wrong);
+	check(wrong == 0, "Q7 a bad name is -EINVAL", "%u are not", wrong);
 	half.online = fake_online;
-	check(nst_rcu_domain_create("half", &half, &d) == -EINVAL, "R7 online without offline",
+	check(nst_rcu_domain_create("half", &half, &d) == -EINVAL, "Q7 online without offline",
 	      "0");
-	check(nst_rcu_domain_create("none", &none, &d) == -EINVAL, "R7 no synchronize", "0");
-	check(nst_rcu_domain_create("none", NULL, &d) == -EINVAL, "R7 no ops", "0");
-	check(nst_rcu_domain_create("out", &ops, NULL) == -EINVAL, "R7 nowhere to put it", "0");
+	check(nst_rcu_domain_create("none", &none, &d) == -EINVAL, "Q7 no synchronize", "0");
+	check(nst_rcu_domain_create("none", NULL, &d) == -EINVAL, "Q7 no ops", "0");
+	check(nst_rcu_domain_create("out", &ops, NULL) == -EINVAL, "Q7 nowhere to put it", "0");
 	nst_test_fail[NST_FAIL_THREAD] = 1;
 	check(nst_rcu_domain_create("thread", &ops, &d) == -EAGAIN && d == same,
-	      "R7 no thread: -EAGAIN, and nothing is made", "%p", (void *)d);
+	      "Q7 no thread: -EAGAIN, and nothing is made", "%p", (void *)d);
 	d = (struct nst_rcu_domain *)(void *)((char *)nst_rcu_own + 8);
 	check(nst_gp_start_in(NULL) == 0 && nst_gp_start_in(same) == 0 && nst_gp_start_in(d) == 0 &&
 		      nst_gp_start_in(nst_rcu_own + 1) == 0,
-	      "R7 start in what is no domain: 0", "a cookie");
+	      "Q7 start in what is no domain: 0", "a cookie");
 	check(nst_gp_done_in(NULL, 0) == -EINVAL && nst_gp_wait_in(same, 1) == -EINVAL &&
 		      nst_synchronize_rcu_in(d) == -EINVAL &&
 		      nst_rcu_domain_destroy(nst_rcu_own + 1) == -EINVAL &&
 		      nst_rcu_domain_destroy(NULL) == -EINVAL,
-	      "R7 the others: -EINVAL", "not all");
-	check(nst_rcu_domain_destroy(nst_rcu_own) == -EINVAL, "R7 ours stays", "it does not");
+	      "Q7 the others: -EINVAL", "not all");
+	check(nst_rcu_domain_destroy(nst_rcu_own) == -EINVAL, "Q7 ours stays", "it does not");
 }
 
 static void check_many(void)
@@ -113,17 +113,17 @@ static void check_many(void)
 	for (unsigned int i = 0; i < NST_RCU_DOMAINS - 1; i++)
 		if (nst_rcu_domain_create("many", &ops, &d[i]))
 			check_broken("nst_rcu_domain_create");
-	check(nst_rcu_domain_create("more", &ops, &more) == -ENOSPC && !more, "R7 so many, -ENOSPC",
+	check(nst_rcu_domain_create("more", &ops, &more) == -ENOSPC && !more, "Q7 so many, -ENOSPC",
 	      "%p", (void *)more);
 	old = nst_gp_start_in(d[3]);
 	for (unsigned int i = 0; i < NST_RCU_DOMAINS - 1; i++)
 		check_quiet(nst_synchronize_rcu_in(d[i]) == 0 && nst_rcu_domain_destroy(d[i]) == 0,
-			    "R7 each does", "%u does not", i);
+			    "Q7 each does", "%u does not", i);
 	check(nst_gp_start_in(d[3]) == 0 && nst_rcu_domain_destroy(d[3]) == -EINVAL,
-	      "R7 what was destroyed is no domain", "it is");
+	      "Q7 what was destroyed is no domain", "it is");
 	if (nst_rcu_domain_create("again", &ops, &more))
 		check_broken("nst_rcu_domain_create");
-	check(nst_gp_done_in(more, old) == 1, "R7 a place used again: old cookies are over", "%d",
+	check(nst_gp_done_in(more, old) == 1, "Q7 a place used again: old cookies are over", "%d",
 	      nst_gp_done_in(more, old));
 	nst_rcu_domain_destroy(more);
 }
@@ -138,15 +138,15 @@ static void check_periods(void)
 
 	nst_test_fail[NST_FAIL_BARRIER] = 1000;
 	calls = f.calls;
-	check(nst_synchronize_rcu_in(d) == 0 && f.calls == calls + 1, "R7 synchronize is called",
+	check(nst_synchronize_rcu_in(d) == 0 && f.calls == calls + 1, "Q7 synchronize is called",
 	      "%d times", f.calls - calls);
 	barriers = 1000 - nst_test_fail[NST_FAIL_BARRIER];
-	check(barriers == 1, "R7 a barrier each period, whatever the domain", "%ld", barriers);
+	check(barriers == 1, "Q7 a barrier each period, whatever the domain", "%ld", barriers);
 	check(nst_synchronize_rcu_in(d) == 0 && nst_test_fail[NST_FAIL_BARRIER] == 998,
-	      "R7 the next as well", "%ld", 1000 - nst_test_fail[NST_FAIL_BARRIER]);
+	      "Q7 the next as well", "%ld", 1000 - nst_test_fail[NST_FAIL_BARRIER]);
 	nst_test_fail[NST_FAIL_BARRIER] = 0;
 	check(sigismember(&f.blocked, SIGUSR1) == 1 && sigismember(&f.blocked, SIGALRM) == 1,
-	      "R7 with signals blocked", "they are not");
+	      "Q7 with signals blocked", "they are not");
 
 	__atomic_store_n(&f.readers, 1, __ATOMIC_RELEASE);
 	a = nst_gp_start_in(d);
@@ -155,22 +155,22 @@ static void check_periods(void)
 		usleep(1000);
 	}
 	b = nst_gp_start_in(d);
-	check(b == a + 1 && nst_gp_done_in(d, a) == 0, "R7 a reader holds it up", "%d",
+	check(b == a + 1 && nst_gp_done_in(d, a) == 0, "Q7 a reader holds it up", "%d",
 	      nst_gp_done_in(d, a));
 	check(nst_synchronize_rcu_in(e) == 0 && nst_synchronize_rcu() == 0,
-	      "R7 but no other domain", "it does");
+	      "Q7 but no other domain", "it does");
 	check(nst_rcu_domain_hold(d) == 1 && nst_rcu_domain_destroy(d) == -EBUSY,
-	      "R7 held against destroying: -EBUSY", "it was destroyed");
+	      "Q7 held against destroying: -EBUSY", "it was destroyed");
 	nst_rcu_domain_let_go(d);
 	__atomic_store_n(&f.readers, 0, __ATOMIC_RELEASE);
-	check(nst_gp_wait_in(d, b) == 0 && nst_gp_done_in(d, a) == 1, "R7 until it leaves", "%d",
+	check(nst_gp_wait_in(d, b) == 0 && nst_gp_done_in(d, a) == 1, "Q7 until it leaves", "%d",
 	      nst_gp_done_in(d, b));
 	/* Nobody steps, nobody waits, no worker: its thread looks for itself. */
 	a = nst_gp_start_in(d);
 	for (int i = 0; i < 1000 && !nst_gp_done_in(d, a); i++)
 		usleep(1000);
-	check(nst_gp_done_in(d, a) == 1, "R7 a wish is enough", "it is not");
-	check(nst_rcu_domain_destroy(d) == 0 && nst_rcu_domain_destroy(e) == 0, "R7 destroyed",
+	check(nst_gp_done_in(d, a) == 1, "Q7 a wish is enough", "it is not");
+	check(nst_rcu_domain_destroy(d) == 0 && nst_rcu_domain_destroy(e) == 0, "Q7 destroyed",
 	      "not all");
 }
 
@@ -188,19 +188,19 @@ static void check_readers_wait(void)
 	if (nst_rcu_domain_create("online", &ops, &e))
 		check_broken("nst_rcu_domain_create");
 	f.ongoing = 1;
-	check(nst_synchronize_rcu_in(d) == -EDEADLK, "R7 a wait inside a section is refused",
+	check(nst_synchronize_rcu_in(d) == -EDEADLK, "Q7 a wait inside a section is refused",
 	      "it waits");
 	check(nst_synchronize_rcu_in(e) == 0 && f.offline == 1 && f.online == 1 && f.ongoing == 1,
-	      "R7 who is online is offline for the wait", "%d, %d", f.offline, f.online);
+	      "Q7 who is online is offline for the wait", "%d, %d", f.offline, f.online);
 	f.ongoing = 0;
-	check(nst_synchronize_rcu_in(e) == 0 && f.offline == 1, "R7 others are left alone", "%d",
+	check(nst_synchronize_rcu_in(e) == 0 && f.offline == 1, "Q7 others are left alone", "%d",
 	      f.offline);
 	nst_rcu_domain_destroy(d);
 	ops.online = ops.offline = fake_nothing;
 	if (nst_rcu_domain_create("stays", &ops, &d))
 		check_broken("nst_rcu_domain_create");
 	f.ongoing = 1;
-	check(nst_synchronize_rcu_in(d) == -EDEADLK, "R7 who cannot stand aside is refused",
+	check(nst_synchronize_rcu_in(d) == -EDEADLK, "Q7 who cannot stand aside is refused",
 	      "it waits");
 	nst_rcu_domain_destroy(d);
 	nst_rcu_domain_destroy(e);
@@ -235,13 +235,13 @@ static void check_stall(void)
 
 	nst_bug_sink = listen;
 	pthread_create(&thread, NULL, leave, &f.readers);
-	check(nst_synchronize_rcu_in(d) == 0, "R6 a stalled period ends", "refused");
+	check(nst_synchronize_rcu_in(d) == 0, "Q6 a stalled period ends", "refused");
 	pthread_join(thread, NULL);
 	after = strstr(said, " periods_waiting=");
 	check(lines == 1 &&
 		      !strncmp(said, "nostall: grace period stalled: domain=slow age_ms=2", 51) &&
 		      after && strstr(after, "threads_waiting=1 sections_open=unknown forked=0\n"),
-	      "R6 and was reported, once", "%d lines, '%s'", lines, said);
+	      "Q6 and was reported, once", "%d lines, '%s'", lines, said);
 	nst_rcu_domain_destroy(d);
 	nst_bug_sink = NULL;
 }
@@ -319,10 +319,10 @@ static void check_fork(const char *name, pid_t (*how)(void))
 
 	mine = 0;
 	got = child(how, own_sections, NULL);
-	check(got == 0, "R8 a child's periods", "%s: %d", name, got);
+	check(got == 0, "Q8 a child's periods", "%s: %d", name, got);
 	mine = nst_rcu_read_begin();
 	got = child(how, own_sections, NULL);
-	check(got == 0, "R8 the forking thread's section goes on", "%s: %d", name, got);
+	check(got == 0, "Q8 the forking thread's section goes on", "%s: %d", name, got);
 	other.inside = other.leave = 0;
 	pthread_create(&thread, NULL, read_long, NULL);
 	while (!__atomic_load_n(&other.inside, __ATOMIC_ACQUIRE))
@@ -330,17 +330,17 @@ static void check_fork(const char *name, pid_t (*how)(void))
 	c = nst_gp_start();
 	nst_gp_step(nst_rcu_own); /* forked in the middle of a period */
 	got = child(how, own_sections, NULL);
-	check(got == 0, "R8 a lost thread's section does not", "%s: %d", name, got);
+	check(got == 0, "Q8 a lost thread's section does not", "%s: %d", name, got);
 	got = child(how, own_sections, &other.token);
-	check(got == 0, "R8 and its token ends nothing", "%s: %d", name, got);
+	check(got == 0, "Q8 and its token ends nothing", "%s: %d", name, got);
 	nst_rcu_read_end(mine);
 	mine = 0;
 	got = child(how, own_sections, NULL);
-	check(got == 0, "R8 nor if no other is there", "%s: %d", name, got);
-	check(nst_gp_done(c) == 0, "R8 the parent goes on", "it is over");
+	check(got == 0, "Q8 nor if no other is there", "%s: %d", name, got);
+	check(nst_gp_done(c) == 0, "Q8 the parent goes on", "it is over");
 	__atomic_store_n(&other.leave, 1, __ATOMIC_RELEASE);
 	pthread_join(thread, NULL);
-	check(nst_gp_wait(c) == 0, "R8 and ends its period", "refused");
+	check(nst_gp_wait(c) == 0, "Q8 and ends its period", "refused");
 }
 
 static int served(void *arg)
@@ -387,21 +387,21 @@ static void check_fork_domain(void)
 	nst_cookie_t c;
 	int got;
 
-	check(nst_synchronize_rcu_in(d) == 0, "R8 in the parent", "refused");
+	check(nst_synchronize_rcu_in(d) == 0, "Q8 in the parent", "refused");
 	got = child(fork, served, d);
-	check(got == 0, "R8 a domain in a child has a thread again", "%d", got);
+	check(got == 0, "Q8 a domain in a child has a thread again", "%d", got);
 	got = child(fork, without_thread, d);
-	check(got == 0, "R8 where none can be made, -EAGAIN", "%d", got);
+	check(got == 0, "Q8 where none can be made, -EAGAIN", "%d", got);
 	got = child(_Fork, after__Fork, d);
-	check(got == 0, "R8 after _Fork(), -EDEADLK", "%d", got);
+	check(got == 0, "Q8 after _Fork(), -EDEADLK", "%d", got);
 	f.readers = 1;
 	c = nst_gp_start_in(d);
 	while (nst_gp_start_in(d) == c)
 		usleep(1000);
 	got = child(fork, caught, d);
-	check(got == 0, "R8 a reader caught by the fork: -EDEADLK, not a wait for ever", "%d", got);
+	check(got == 0, "Q8 a reader caught by the fork: -EDEADLK, not a wait for ever", "%d", got);
 	f.readers = 0;
-	check(nst_gp_wait_in(d, c) == 0 && nst_rcu_domain_destroy(d) == 0, "R8 the parent goes on",
+	check(nst_gp_wait_in(d, c) == 0 && nst_rcu_domain_destroy(d) == 0, "Q8 the parent goes on",
 	      "refused");
 }
 

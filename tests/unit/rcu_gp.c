@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * rcu_gp.c - cookies and the machine of our own domain, one step at a time:
- * R2. A period ends when every section has that ran when it began, and not before.
- * R3. A cookie names a period that begins after it was taken; steps never wait.
+ * Q2. A period ends when every section has that ran when it began, and not before.
+ * Q3. A cookie names a period that begins after it was taken; steps never wait.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -37,22 +37,22 @@ static void check_cookies(void)
 	u64 done = own->done;
 	nst_cookie_t a, b;
 
-	check(nst_gp_done(0) == 1, "R3 0 is always over", "it is not");
+	check(nst_gp_done(0) == 1, "Q3 0 is always over", "it is not");
 	a = nst_gp_start();
 	b = nst_gp_start();
-	check(a == b && a != 0, "R3 who asks before it begins shares a period", "%llu and %llu",
+	check(a == b && a != 0, "Q3 who asks before it begins shares a period", "%llu and %llu",
 	      (unsigned long long)a, (unsigned long long)b);
-	check(nst_gp_done(a) == 0, "R3 it has not begun", "it is over");
-	check(nst_gp_done(a + 1) == -EINVAL, "R3 no such cookie was given", "%d",
+	check(nst_gp_done(a) == 0, "Q3 it has not begun", "it is over");
+	check(nst_gp_done(a + 1) == -EINVAL, "Q3 no such cookie was given", "%d",
 	      nst_gp_done(a + 1));
-	check(nst_gp_wait(a + 1) == -EINVAL, "R3 nor is it waited for", "%d", nst_gp_wait(a + 1));
-	check(steps(1) == 0 && nst_gp_done(a) == 1, "R2 without readers one step does", "done %d",
+	check(nst_gp_wait(a + 1) == -EINVAL, "Q3 nor is it waited for", "%d", nst_gp_wait(a + 1));
+	check(steps(1) == 0 && nst_gp_done(a) == 1, "Q2 without readers one step does", "done %d",
 	      nst_gp_done(a));
-	check(steps(3) == 0 && own->done == done + 1, "R3 no period that nobody wants", "%llu",
+	check(steps(3) == 0 && own->done == done + 1, "Q3 no period that nobody wants", "%llu",
 	      (unsigned long long)(own->done - done));
-	check(nst_synchronize_rcu() == 0 && own->done == done + 2, "R2 synchronize is one", "%llu",
+	check(nst_synchronize_rcu() == 0 && own->done == done + 2, "Q2 synchronize is one", "%llu",
 	      (unsigned long long)(own->done - done));
-	check(nst_gp_wait(a) == 0 && own->done == done + 2, "R3 what is over is not waited for",
+	check(nst_gp_wait(a) == 0 && own->done == done + 2, "Q3 what is over is not waited for",
 	      "%llu", (unsigned long long)(own->done - done));
 }
 
@@ -64,11 +64,11 @@ static void check_wide(void)
 	own->started = own->done = 0xfffffffe;
 	for (int i = 0; i < 4; i++) {
 		a = nst_gp_start();
-		check_quiet(nst_gp_done(a) == 0, "R3 not yet", "period %d", i);
+		check_quiet(nst_gp_done(a) == 0, "Q3 not yet", "period %d", i);
 		steps(1);
-		check_quiet(nst_gp_done(a) == 1, "R3 over", "period %d", i);
+		check_quiet(nst_gp_done(a) == 1, "Q3 over", "period %d", i);
 	}
-	check(own->done == 0x100000002, "R3 cookies do not wrap", "%#llx",
+	check(own->done == 0x100000002, "Q3 cookies do not wrap", "%#llx",
 	      (unsigned long long)own->done);
 }
 
@@ -77,28 +77,28 @@ static void check_waits(void)
 	nst_rcu_token_t old = nst_rcu_read_begin(), young;
 	nst_cookie_t a = nst_gp_start(), b;
 
-	check(steps(5) == 1 && nst_gp_done(a) == 0, "R2 a section from before holds it up", "%d",
+	check(steps(5) == 1 && nst_gp_done(a) == 0, "Q2 a section from before holds it up", "%d",
 	      nst_gp_done(a));
 	b = nst_gp_start();
-	check(b == a + 1, "R3 who asks while it runs gets the next", "%llu after %llu",
+	check(b == a + 1, "Q3 who asks while it runs gets the next", "%llu after %llu",
 	      (unsigned long long)b, (unsigned long long)a);
 	young = nst_rcu_read_begin();
 	nst_rcu_read_end(old);
 	steps(1);
-	check(nst_gp_done(a) == 1, "R2 a section from after does not", "%d", nst_gp_done(a));
+	check(nst_gp_done(a) == 1, "Q2 a section from after does not", "%d", nst_gp_done(a));
 	steps(5);
-	check(nst_gp_done(b) == 0, "R2 but the next", "it is over");
+	check(nst_gp_done(b) == 0, "Q2 but the next", "it is over");
 	nst_rcu_read_end(young);
 	steps(1);
-	check(nst_gp_done(b) == 1, "R2 until it ends", "%d", nst_gp_done(b));
+	check(nst_gp_done(b) == 1, "Q2 until it ends", "%d", nst_gp_done(b));
 }
 
 /* A reader that read the phase, and counted only after the period before had looked. */
 static void *late(void *arg)
 {
-	nst_test_delay[NST_SEQ_IN][1] = 400000000;
+	__atomic_store_n(&nst_test_delay[NST_SEQ_IN][1], 400000000, __ATOMIC_RELEASE);
 	*(nst_rcu_token_t *)arg = nst_rcu_read_begin(); /* the thread's first: the slow way */
-	nst_test_delay[NST_SEQ_IN][1] = 0;
+	__atomic_store_n(&nst_test_delay[NST_SEQ_IN][1], 0, __ATOMIC_RELEASE);
 	return NULL;
 }
 
@@ -114,15 +114,15 @@ static void check_late(void)
 	usleep(20000); /* it has read the phase */
 	a = nst_gp_start();
 	steps(1);
-	check(nst_gp_done(a) == 1, "R2 the period before it counted", "%d", nst_gp_done(a));
+	check(nst_gp_done(a) == 1, "Q2 the period before it counted", "%d", nst_gp_done(a));
 	pthread_join(thread, NULL);
 	a = nst_gp_start();
 	steps(5);
-	check(nst_gp_done(a) == 0, "R2 a reader that counted late holds up the next",
+	check(nst_gp_done(a) == 0, "Q2 a reader that counted late holds up the next",
 	      "it does not");
 	nst_rcu_read_end(t);
 	steps(1);
-	check(nst_gp_done(a) == 1, "R2 until it ends", "%d", nst_gp_done(a));
+	check(nst_gp_done(a) == 1, "Q2 until it ends", "%d", nst_gp_done(a));
 }
 
 static struct {
@@ -147,10 +147,10 @@ static void check_waiter(void)
 	waiter.cookie = nst_gp_start();
 	pthread_create(&thread, NULL, wait_for, NULL);
 	usleep(30000);
-	check(!__atomic_load_n(&waiter.over, __ATOMIC_ACQUIRE), "R2 a waiter waits", "it returned");
+	check(!__atomic_load_n(&waiter.over, __ATOMIC_ACQUIRE), "Q2 a waiter waits", "it returned");
 	nst_rcu_read_end(t);
 	pthread_join(thread, NULL);
-	check(waiter.err == 0 && own->waiters == 0, "R2 and needs nobody to wake it", "%d",
+	check(waiter.err == 0 && own->waiters == 0, "Q2 and needs nobody to wake it", "%d",
 	      waiter.err);
 }
 
@@ -174,7 +174,7 @@ static void check_shared(void)
 		any |= err[i];
 	}
 	done = own->done - done;
-	check(any == 0 && done >= ROUNDS && done <= NR_WAITERS * ROUNDS, "R3 callers share periods",
+	check(any == 0 && done >= ROUNDS && done <= NR_WAITERS * ROUNDS, "Q3 callers share periods",
 	      "%llu periods", (unsigned long long)done);
 }
 
@@ -205,25 +205,25 @@ static void check_stall(void)
 	c = nst_gp_start();
 	nst_test_now_ns += 499000000;
 	steps(3);
-	check(lines == 0, "R6 no report before rcu_stall_ms", "'%s'", said);
+	check(lines == 0, "Q6 no report before rcu_stall_ms", "'%s'", said);
 	nst_test_now_ns += 1000000;
 	steps(5);
 	check(lines == 1 && !strcmp(said, "nostall: grace period stalled: domain=own age_ms=500 "
 					  "periods_waiting=2 threads_waiting=0 sections_open=1 "
 					  "of_this_thread=1\n"),
-	      "R6 one line a stall", "%d lines, '%s'", lines, said);
+	      "Q6 one line a stall", "%d lines, '%s'", lines, said);
 	nst_rcu_numbers(&m);
-	check(m.stalls == n.stalls + 1 && m.oldest_ns == 500000000, "R6 it is counted",
+	check(m.stalls == n.stalls + 1 && m.oldest_ns == 500000000, "Q6 it is counted",
 	      "%llu, %llu ns", (unsigned long long)m.stalls, (unsigned long long)m.oldest_ns);
 	nst_stats_read(&stats, sizeof(stats));
 	check(stats.rcu_stalls == m.stalls && stats.rcu_oldest_ns == m.oldest_ns &&
 		      stats.rcu_periods == m.periods && stats.rcu_domains == 1,
-	      "R6 statistics say so", "%llu stalls", (unsigned long long)stats.rcu_stalls);
+	      "Q6 statistics say so", "%llu stalls", (unsigned long long)stats.rcu_stalls);
 	nst_rcu_read_end(t);
 	steps(3);
 	nst_rcu_numbers(&m);
 	check(nst_gp_done(c) == 1 && m.oldest_ns == 0 && m.periods == n.periods + 2,
-	      "R6 all recovers when the reader leaves", "done %d, %llu periods", nst_gp_done(c),
+	      "Q6 all recovers when the reader leaves", "done %d, %llu periods", nst_gp_done(c),
 	      (unsigned long long)(m.periods - n.periods));
 	nst_test_now_ns = 0;
 }
@@ -243,20 +243,20 @@ static void check_refused(void)
 	nst_rcu_read_end(before);
 	steps(3);
 	check(lines == n + 1 && nst_rcu_readers.phase < 0 && nst_rcu_stamp_fences,
-	      "R4 refused at run time: readers fence", "%d lines, phase %d", lines - n,
+	      "Q4 refused at run time: readers fence", "%d lines, phase %d", lines - n,
 	      nst_rcu_readers.phase);
-	check(nst_gp_done(c) == 0, "R4 after all have had time to see it", "at once");
+	check(nst_gp_done(c) == 0, "Q4 after all have had time to see it", "at once");
 	t = nst_rcu_read_begin();
 	nst_test_now_ns += 1000000000;
 	c = nst_gp_start();
 	steps(5);
-	check(nst_gp_done(c) == 0, "R4 sections are waited for", "they are not");
+	check(nst_gp_done(c) == 0, "Q4 sections are waited for", "they are not");
 	nst_rcu_read_end(t);
 	steps(5);
-	check(nst_gp_done(c) == 1 && lines == n + 2, "R4 and periods end, the first reported", "%d",
+	check(nst_gp_done(c) == 1 && lines == n + 2, "Q4 and periods end, the first reported", "%d",
 	      nst_gp_done(c));
 	nst_test_now_ns = 0;
-	check(nst_synchronize_rcu() == 0, "R4 synchronize, too", "it fails");
+	check(nst_synchronize_rcu() == 0, "Q4 synchronize, too", "it fails");
 	check_waits();
 	check_waiter();
 }
@@ -276,7 +276,6 @@ int main(int argc, char **argv)
 	(void)argc;
 	conf_apply(argv);
 	check_deadline(60, "periods end");
-	errno = 99;
 	check_cookies();
 	check_wide();
 	check_waits();
@@ -285,10 +284,13 @@ int main(int argc, char **argv)
 	check_shared();
 	signal(SIGUSR1, in_handler);
 	raise(SIGUSR1);
-	check(handled && nst_synchronize_rcu() == 0, "R3 asked for in a handler", "%d",
+	check(handled && nst_synchronize_rcu() == 0, "Q3 asked for in a handler", "%d",
 	      (int)handled);
 	check_stall();
 	check_refused();
-	check(errno == 99, "errno is left alone", "%d", errno);
+	errno = 99;
+	nst_rcu_read_end(nst_rcu_read_begin());
+	handled = nst_synchronize_rcu();
+	check(errno == 99 && handled == 0, "C7 errno is left alone", "%d", errno);
 	return check_status();
 }

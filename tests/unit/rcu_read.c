@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * rcu_read.c - a section is counted once where it begins and once where it ends, whoever ends it and where:
- * R1. By sequence where the thread has rseq, by atomics elsewhere; before the library has started, too.
+ * Q1. By sequence where the thread has rseq, by atomics elsewhere; before the library has started, too.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -50,16 +50,16 @@ static void check_before_start(void)
 {
 	nst_cookie_t c = nst_gp_start();
 
-	check(!early.started, "R1 it had not started", "it had");
-	check(early.waited == 0, "R1 a period before the start", "%d", early.waited);
-	check(early.token != 0 && open_now() == 1, "R1 a section begun before the start",
+	check(!early.started, "Q1 it had not started", "it had");
+	check(early.waited == 0, "Q1 a period before the start", "%d", early.waited);
+	check(early.token != 0 && open_now() == 1, "Q1 a section begun before the start",
 	      "%llu open", (unsigned long long)open_now());
 	for (int i = 0; i < 5; i++)
 		nst_gp_step(nst_rcu_own);
-	check(nst_gp_done(c) == 0, "R2 is waited for after it", "it is not");
+	check(nst_gp_done(c) == 0, "Q2 is waited for after it", "it is not");
 	nst_rcu_read_end(early.token);
-	check(open_now() == 0, "R1 and ends", "%llu open", (unsigned long long)open_now());
-	check(nst_gp_wait(c) == 0, "R2 then the period is over", "it is not");
+	check(open_now() == 0, "Q1 and ends", "%llu open", (unsigned long long)open_now());
+	check(nst_gp_wait(c) == 0, "Q2 then the period is over", "it is not");
 }
 
 static void check_counts(void)
@@ -74,18 +74,18 @@ static void check_counts(void)
 		t[i] = nst_rcu_read_begin();
 		zero += t[i] == 0;
 	}
-	check(zero == 0, "R1 a token is never 0", "%llu are", (unsigned long long)zero);
-	check(open_now() == DEEP, "R1 sections nest", "%llu open", (unsigned long long)open_now());
+	check(zero == 0, "Q1 a token is never 0", "%llu are", (unsigned long long)zero);
+	check(open_now() == DEEP, "Q1 sections nest", "%llu open", (unsigned long long)open_now());
 	check(begun_in_lines() - lines == (by_sequence ? DEEP : 0),
-	      "R1 by sequence where there is rseq", "%llu were",
+	      "Q1 by sequence where there is rseq", "%llu were",
 	      (unsigned long long)(begun_in_lines() - lines));
-	check(nst_rcu_open_here() - here == DEEP, "R8 a thread counts its own", "%llu",
+	check(nst_rcu_open_here() - here == DEEP, "Q8 a thread counts its own", "%llu",
 	      (unsigned long long)nst_rcu_open_here());
 	for (int i = 0; i < DEEP; i += 2)
 		nst_rcu_read_end(t[i]);
 	for (int i = 1; i < DEEP; i += 2)
 		nst_rcu_read_end(t[i]);
-	check(open_now() == 0 && nst_rcu_open_here() == here, "R1 they end in any order",
+	check(open_now() == 0 && nst_rcu_open_here() == here, "Q1 they end in any order",
 	      "%llu open, %llu here", (unsigned long long)open_now(),
 	      (unsigned long long)nst_rcu_open_here());
 }
@@ -109,24 +109,24 @@ static void check_elsewhere(void)
 
 	pthread_create(&thread, NULL, end_it, &t);
 	pthread_join(thread, NULL);
-	check(open_now() == 0, "R1 ended by another thread", "%llu open",
+	check(open_now() == 0, "Q1 ended by another thread", "%llu open",
 	      (unsigned long long)open_now());
 	pthread_create(&thread, NULL, begin_it, &t);
 	pthread_join(thread, NULL);
-	check(open_now() == 1, "R1 outlives its thread", "%llu open",
+	check(open_now() == 1, "Q1 outlives its thread", "%llu open",
 	      (unsigned long long)open_now());
 	nst_rcu_read_end(t);
-	check(open_now() == 0, "R1 and ends here", "%llu open", (unsigned long long)open_now());
+	check(open_now() == 0, "Q1 and ends here", "%llu open", (unsigned long long)open_now());
 	if (cpu_nth(1) < 0)
 		return;
 	run_on_cpu(0, cpu_nth(0));
 	t = nst_rcu_read_begin();
 	run_on_cpu(0, cpu_nth(1));
-	check(open_now() == 1, "R1 moved to another CPU", "%llu open",
+	check(open_now() == 1, "Q1 moved to another CPU", "%llu open",
 	      (unsigned long long)open_now());
 	nst_rcu_read_end(t);
 	run_on_cpu(0, -1);
-	check(open_now() == 0, "R1 ended there", "%llu open", (unsigned long long)open_now());
+	check(open_now() == 0, "Q1 ended there", "%llu open", (unsigned long long)open_now());
 }
 
 /* A thread that libc did not register with the kernel: its CPU number reads -1. */
@@ -167,7 +167,7 @@ static void check_unregistered(void)
 	pthread_create(&thread, NULL, unregistered, &wrong);
 	pthread_join(thread, NULL);
 	run_on_cpu(0, -1);
-	check(wrong == 0, "R1 threads without rseq count elsewhere", "%llu wrong",
+	check(wrong == 0, "Q1 threads without rseq count elsewhere", "%llu wrong",
 	      (unsigned long long)wrong);
 }
 
@@ -198,11 +198,11 @@ static void check_handler(void)
 	setitimer(ITIMER_REAL, &off, NULL);
 	memset(nst_test_delay, 0, sizeof(nst_test_delay));
 	check(hits >= 2000 && open_now() == 0 && nst_rcu_open_here() == here,
-	      "R1 in handlers that interrupt sections' begin and end", "%d hits, %llu open",
+	      "Q1 in handlers that interrupt sections' begin and end", "%d hits, %llu open",
 	      (int)hits, (unsigned long long)open_now());
 	if (nst_sys_rseq.usable)
 		check(nst_test_restarts[NST_SEQ_IN] && nst_test_restarts[NST_SEQ_OUT],
-		      "R1 both sequences were restarted", "%llu, %llu",
+		      "Q1 both sequences were restarted", "%llu, %llu",
 		      (unsigned long long)nst_test_restarts[NST_SEQ_IN],
 		      (unsigned long long)nst_test_restarts[NST_SEQ_OUT]);
 }

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * bound.c - C21: what deferred free takes stays within the figures of `nostall bound`, and those are what is taken.
+ *
+ * Formulas against what is there: one more cache, its ring, pages of it. Then the flood: a reader stays in its
+ * section, objects of all sizes are allocated and retired without pause, until requests get NULL.
+ */
+#define _GNU_SOURCE
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include "common/check.h"
+#include "common/trap.h"
+#include <nostall/nostall.h>
+#include <nostall/rcu.h>
+
+#define BUDGET (1u << 20) /* as in TEST_CONF */
+#define STRIPES 8u	  /* rings of threads without sequences */
+#define MOST_ROWS 16
+
+enum row { TABLES, RINGS, RING_PAGES, WAITING_PAGES, DEAD_BITS, NOTES, BUDGETED, EXCESS, NR_ROWS };
+
+static const char *const names[NR_ROWS] = {"tables",	"rings", "ring_pages", "waiting_pages",
+					   "dead_bits", "notes", "budget",     "excess"};
+
+struct bounds {
+	struct nst_bound row[MOST_ROWS];
+};
+
+static unsigned int cpus_possible(void)
+{
+	char text[32];
+
+	nst_info("cpus_possible", text, sizeof(text));
+	return (unsigned int)strtoul(text, NULL, 10);
+}
+
+static struct bounds read_bounds(void)
+{
+	static struct bounds b;
+
+	if (nst_bounds(0, b.row, MOST_ROWS, sizeof(b.row[0])) != NR_ROWS)
+		check_broken("nst_bounds");
+	return b;
+}
+
+static struct nst_stats *stats(void)
+{
+	static struct nst_stats s;
+
+	nst_stats_read(&s, sizeof(s));
+	return &s;
+}
+
+static void check_rows(void)
+{
+	struct bounds b = read_bounds();
+	struct nst_bound first;
+
+	for (int i = 0; i < NR_ROWS; i++) {
+		check_quiet(!strcmp(b.row[i].what, names[i]) && *b.row[i].formula,
+			    "C21 rows have names", "row %d is '%s'", i, b.row[i].what);
+		check_quiet(b.row[i].now_bytes <= b.row[i].most_bytes, "C21 within the bound",
+			    "%s: %llu of %llu", names[i], (unsigned long long)b.row[i].now_bytes,
+			    (unsigned long long)b.row[i].most_bytes);
+	}
+	check(nst_bounds(0, &first, 1, 16) == NR_ROWS && !strcmp(first.what, names[0]),
+	      "C21 a smaller reader gets the beginning", "'%s'", first.what);
+	check(nst_bounds(384, b.row, 2, sizeof(b.row[0])) == NR_ROWS &&
+		      b.row[RINGS].most_bytes / (384 + STRIPES) ==
+			      read_bounds().row[RINGS].most_bytes / (cpus_possible() + STRIPES),
+	      "C21 for other machines", "-");
+}
+
+/* What one more cache adds to the bound is as many times what it takes here as there are rings it may have. */
+static void check_cache(void)
+{
+	struct bounds before = read_bounds(), there, after;
+	struct nst_cache *cache = nst_cache_create("bound", 64, 0, 0, NULL);
+	uint64_t ring;
+
+	there = read_bounds();
+	while (read_bounds().row[RINGS].now_bytes == before.row[RINGS].now_bytes) {
+		nst_free_rcu(nst_cache_alloc(cache, NST_NORMAL));
+		nst_maintain();
+	}
+	after = read_bounds();
+	ring = after.row[RINGS].now_bytes - there.row[RINGS].now_bytes;
+	check(there.row[RINGS].most_bytes - before.row[RINGS].most_bytes ==
+		      (cpus_possible() + STRIPES) * ring,
+	      "C21 rings are as computed", "%llu a ring", (unsigned long long)ring);
+	check(there.row[TABLES].most_bytes - before.row[TABLES].most_bytes ==
+			      after.row[TABLES].now_bytes - there.row[TABLES].now_bytes &&
+		      there.row[TABLES].most_bytes % ((cpus_possible() + 2) * sizeof(void *)) == 0,
+	      "C21 tables are as computed", "-");
+	check(after.row[RING_PAGES].now_bytes > there.row[RING_PAGES].now_bytes &&
+		      (after.row[RING_PAGES].now_bytes - there.row[RING_PAGES].now_bytes) * 255 %
+				      ((there.row[RING_PAGES].most_bytes -
+					before.row[RING_PAGES].most_bytes) /
+				       (cpus_possible() + STRIPES)) ==
+			      0,
+	      "C21 pages are as computed", "-");
+	nst_rcu_barrier();
+	check(nst_cache_destroy(cache) == 0, "C21 nothing is lost", "-");
+}
+
+/* 1 bit for 16 bytes of all blocks that are cut, no more. */
+static void check_dead_bits(void)
+{
+	uint64_t bits = read_bounds().row[DEAD_BITS].now_bytes * 128;
+	uint64_t ready = stats()->zones[0].pages_ready * 4096;
+
+	check(bits >= ready && bits % (2u << 20) == 0, "C21 dead bits are 1/128",
+	      "for %llu of %llu bytes", (unsigned long long)bits, (unsigned long long)ready);
+}
+
+/* The summary says it, too. */
+static void check_print(void)
+{
+	char text[65536] = "";
+	int fd = memfd_create("print", 0);
+
+	if (fd < 0 || nst_stats_print(fd) || pread(fd, text, sizeof(text) - 1, 0) <= 0)
+		check_broken("nst_stats_print");
+	check(strstr(text, "\nretired waiting_bytes=") && strstr(text, " budget_bytes=1048576\n") &&
+		      strstr(text, "\nretired sealed_pages="),
+	      "C21 the summary has it", "%s", text);
+	close(fd);
+}
+
+#define FILL 4096u
+
+/* This CPU's lists of all sizes hold what they may. */
+static void fill_lists(void)
+{
+	static void *object[FILL];
+
+	for (size_t size = 16; size <= NST_NOLOCK_MAX; size += size < 128 ? 16 : size / 8) {
+		unsigned int nr = size * FILL > 8u << 20 ? (8u << 20) / (unsigned int)size : FILL;
+
+		for (int round = 0; round < 3; round++) {
+			for (unsigned int i = 0; i < nr; i++)
+				object[i] = nst_alloc(size, NST_NORMAL);
+			for (unsigned int i = 0; i < nr; i++)
+				nst_free(object[i]);
+		}
+	}
+}
+
+/* Of every size as many as there are; how often there was none. */
+static unsigned int drain_lists(void)
+{
+	unsigned int nulls = 0;
+
+	for (size_t size = 16; size <= NST_NOLOCK_MAX; size += size < 128 ? 16 : size / 8) {
+		void *p;
+
+		for (int i = 0; i < 100000 && (p = nst_alloc_nolock(size)) != NULL; i++)
+			nst_free_rcu(p);
+		nulls += !p;
+		nst_maintain();
+	}
+	return nulls;
+}
+
+/* The budget is crossed at once, by a mapping; from then on only what this CPU's lists hold is served. */
+static void check_flood(void)
+{
+	nst_rcu_token_t section = nst_rcu_read_begin();
+	struct nst_retired_stats before, r;
+	struct bounds b = read_bounds();
+	uint64_t over, quantum = b.row[EXCESS].most_bytes / (cpus_possible() + STRIPES);
+	unsigned int nulls;
+	void *p;
+
+	fill_lists();
+	nst_free_rcu(nst_alloc(4 * BUDGET, NST_NORMAL));
+	before = stats()->retired;
+	nulls = drain_lists();
+	r = stats()->retired;
+	over = r.waiting_bytes - before.waiting_bytes;
+	b = read_bounds();
+	check(before.budget_bytes == BUDGET && before.waiting_bytes >= 4 * BUDGET,
+	      "C21 the budget is crossed", "%llu wait", (unsigned long long)before.waiting_bytes);
+	check(nulls > 30 && stats()->null_reasons[NST_NULL_RETIRED] >= nulls,
+	      "C21 requests give way", "%u NULLs, %llu for that", nulls,
+	      (unsigned long long)stats()->null_reasons[NST_NULL_RETIRED]);
+	check(over <= quantum, "C21 by one quantum a channel", "%llu more wait, not %llu",
+	      (unsigned long long)over, (unsigned long long)quantum);
+	/* Where every call takes the slow path, lists serve nobody. */
+	check(!over || over >= quantum / 8, "C21 the quantum is no more than is needed",
+	      "%llu of %llu", (unsigned long long)over, (unsigned long long)quantum);
+	check(b.row[BUDGETED].now_bytes == r.waiting_bytes &&
+		      b.row[EXCESS].now_bytes == r.waiting_bytes - BUDGET,
+	      "C21 the rows say how far", "%llu", (unsigned long long)b.row[EXCESS].now_bytes);
+	check(b.row[WAITING_PAGES].now_bytes >= over / 1024 &&
+		      b.row[WAITING_PAGES].now_bytes <= b.row[WAITING_PAGES].most_bytes,
+	      "C21 pages that wait", "%llu", (unsigned long long)b.row[WAITING_PAGES].now_bytes);
+	nst_rcu_read_end(section);
+	nst_rcu_barrier();
+	b = read_bounds();
+	check(stats()->retired.waiting_bytes == 0 && b.row[WAITING_PAGES].now_bytes == 0,
+	      "C21 and all of it comes back", "%llu wait",
+	      (unsigned long long)stats()->retired.waiting_bytes);
+	nst_free(p = nst_alloc_nolock(64));
+	check(p != NULL, "C21 requests are served again", "NULL");
+}
+
+TEST_CONF("worker:off,rcu_budget:1M,high:32M")
+
+int main(int argc, char **argv)
+{
+	(void)argc;
+	conf_apply(argv);
+	check_deadline(60, "C21 in time");
+	run_on_cpu(0, cpu_nth(0));		 /* one CPU's rings */
+	nst_free_rcu(nst_alloc(64, NST_NORMAL)); /* rings that are everybody's */
+	nst_rcu_barrier();
+	check_rows();
+	check_cache();
+	check_dead_bits();
+	check_flood();
+	check_print();
+	return check_status();
+}

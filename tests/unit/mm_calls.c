@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mm_calls.c - functions are called once, after their period, on one thread, and a slow one holds up only others.
+ *
+ * With the worker they have a thread of their own; without it they are called by who maintains or waits.
+ */
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <semaphore.h>
+#include <unistd.h>
+#include "retire.h"
+
+#define NR 3000u
+
+static struct nst_rcu_head head[NR];
+static unsigned int called[NR], total, many;
+static pthread_t self, caller;
+static int words[NR];
+
+static void note(unsigned int i)
+{
+	many += __atomic_add_fetch(&called[i], 1, __ATOMIC_RELAXED) > 1;
+	caller = pthread_self();
+	__atomic_add_fetch(&total, 1, __ATOMIC_RELEASE);
+}
+
+static void fn_head(struct nst_rcu_head *h)
+{
+	memset(h, 0xee, sizeof(*h)); /* as a free would */
+	note((unsigned int)(h - head));
+}
+
+static void fn_ptr(void *ptr)
+{
+	note((unsigned int)((int *)ptr - words));
+}
+
+static unsigned int so_far(void)
+{
+	return __atomic_load_n(&total, __ATOMIC_ACQUIRE);
+}
+
+static void begin(void)
+{
+	memset(called, 0, sizeof(called));
+	total = many = 0;
+}
+
+static void queue_all(void)
+{
+	begin();
+	for (unsigned int i = 0; i < NR; i++) {
+		if (i % 3 == 0)
+			nst_call_rcu(&head[i], fn_head, 8);
+		else if (i % 3 == 1)
+			nst_free_rcu_head(&head[i], fn_head, 8);
+		else
+			nst_free_rcu_mightsleep(&words[i], fn_ptr);
+	}
+}
+
+static void each_once(int on_thread)
+{
+	queue_all();
+	nst_rcu_barrier();
+	check(so_far() == NR && many == 0, "a barrier waits for all functions",
+	      "%u of %u, %u twice", so_far(), NR, many);
+	check(pthread_equal(caller, self) == !on_thread,
+	      on_thread ? "they are called on a thread of the library"
+			: "where there is none by who waits for them",
+	      "they are not");
+	check(ways_now().waiting_bytes == 0 && ways_now().head_bytes == 0, "nothing waits after",
+	      "%llu bytes", (unsigned long long)ways_now().waiting_bytes);
+}
+
+/* ---- a function that calls others ---- */
+
+static unsigned int rounds;
+
+static void fn_again(struct nst_rcu_head *h)
+{
+	if (++rounds < 5)
+		nst_call_rcu(h, fn_again, 0);
+}
+
+static void again(void)
+{
+	rounds = 0;
+	nst_call_rcu(&head[0], fn_again, 0);
+	for (unsigned int i = 1; i <= 5; i++) {
+		nst_rcu_barrier();
+		check_quiet(rounds >= i, "a function may hand over its head again",
+			    "%u after %u barriers", rounds, i);
+	}
+	check(rounds == 5, "a function may hand over its head again", "%u of 5", rounds);
+}
+
+static struct nst_cache *dying;
+static size_t left;
+
+static void fn_destroy(struct nst_rcu_head *h)
+{
+	(void)h;
+	left = nst_cache_destroy(dying);
+}
+
+/* From a function, which cannot wait for functions. */
+static void destroy_inside(void)
+{
+	dying = cache_of("dying", 64);
+	left = 99;
+	for (unsigned int i = 0; i < 300; i++)
+		nst_free_rcu(object_of(dying));
+	nst_call_rcu(&head[0], fn_destroy, 0);
+	nst_rcu_barrier();
+	check(left == 0, "a function may destroy a cache with objects that wait", "%zu are left",
+	      left);
+}
+
+/* ---- a function that takes its time ---- */
+
+static sem_t entered, let_go;
+
+static void fn_slow(struct nst_rcu_head *h)
+{
+	(void)h;
+	sem_post(&entered);
+	sem_wait(&let_go);
+}
+
+static void *pages_of_mapping(size_t bytes)
+{
+	void *p = nst_alloc(bytes, NST_NORMAL);
+
+	if (!p)
+		check_broken("a mapping");
+	return p;
+}
+
+static void slow_one(void)
+{
+	struct nst_cache *c = cache_of("beside", 64);
+	void *p = pages_of_mapping((size_t)3 << 20);
+	unsigned int i;
+
+	sem_init(&entered, 0, 0);
+	sem_init(&let_go, 0, 0);
+	nst_call_rcu(&head[0], fn_slow, 0);
+	sem_wait(&entered);
+	for (i = 0; i < 500; i++)
+		nst_free_rcu(object_of(c));
+	nst_free_rcu(p);
+	nst_retired_settle();
+	check(in_use(c) == 0 && ways_now().waiting_bytes == 0,
+	      "a function that takes its time holds up no object", "%llu in use",
+	      (unsigned long long)in_use(c));
+	begin();
+	nst_call_rcu(&head[1], fn_head, 0);
+	nst_retired_settle();
+	for (i = 0; i < 20; i++)
+		nst_maintain();
+	check(so_far() == 0, "other functions wait for it", "one was called");
+	check(nst_cache_destroy(c) == 0, "a cache can be destroyed meanwhile", "it cannot");
+	sem_post(&let_go);
+	nst_rcu_barrier();
+	check(so_far() == 1, "and are called after it", "%u", so_far());
+}
+
+static void by_maintain(void)
+{
+	begin();
+	nst_call_rcu(&head[7], fn_head, 0);
+	for (unsigned int i = 0; i < 100 && !so_far(); i++)
+		nst_maintain();
+	check(so_far() == 1 && pthread_equal(caller, self), "nst_maintain() calls them", "%u calls",
+	      so_far());
+}
+
+static void from_before(void)
+{
+	begin();
+	nst_call_rcu(&head[5], fn_head, 5);
+	check(!nst_retired.ready && nst_rcu_barrier() == 0 && so_far() == 1,
+	      "what was handed over before nst_rcu_use() is called too", "%u", so_far());
+}
+
+const char *test_conf(int argc, char **argv)
+{
+	(void)argv;
+	return argc > 1 ? "worker:on,nodes:1" : "worker:off,nodes:1";
+}
+
+int main(int argc, char **argv)
+{
+	conf_apply(argv);
+	check_deadline(20, "in time");
+	self = pthread_self();
+	nst_test_fail[NST_FAIL_THREAD] = -1;
+	from_before();
+	if (argc > 1) {
+		each_once(0);
+		nst_test_fail[NST_FAIL_THREAD] = 0;
+		each_once(1);
+		slow_one();
+	} else {
+		by_maintain();
+		each_once(0);
+	}
+	again();
+	destroy_inside();
+	return check_status();
+}
