@@ -8,6 +8,7 @@
 #include "steps.h"
 
 #include <nostall/nostall.h>
+#include <nostall/rcu.h>
 
 #include <stdio.h>
 #include <string.h>
@@ -82,6 +83,18 @@ static void count_pages(void)
 	COUNT("pages_free_nolock order 0", nst_pages_free_nolock(p));
 }
 
+static void count_rcu(volatile size_t *size)
+{
+	nst_rcu_token_t section;
+	void *p;
+
+	nst_rcu_read_end(nst_rcu_read_begin()); /* a thread's first makes itself known */
+	p = nst_alloc(*size, NST_NORMAL);
+	COUNT("free_rcu", nst_free_rcu(p));
+	COUNT("rcu_read_begin", section = nst_rcu_read_begin());
+	COUNT("rcu_read_end", nst_rcu_read_end(section));
+}
+
 static void count_null(struct nst_cache *cache)
 {
 	void *p;
@@ -118,6 +131,10 @@ static void warm(struct nst_cache *cache, size_t size)
 		held[i] = nst_cache_alloc(cache, NST_NORMAL);
 	for (i = 0; i < BATCH / 4; i++)
 		held[i] = nst_alloc(size, NST_NORMAL);
+	for (i = 0; i < BATCH / 8; i++) {
+		nst_free_rcu(nst_alloc(size, NST_NORMAL));
+		nst_maintain();
+	}
 }
 
 static void lifo_typed(struct nst_cache *cache)
@@ -175,6 +192,7 @@ int main(void)
 	count_sized(&size);
 	count_bulk(cache);
 	count_pages();
+	count_rcu(&size);
 	count_lifo(cache, size);
 	count_null(cache);
 	return 0;

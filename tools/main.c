@@ -20,7 +20,9 @@ static const struct verb {
 	{"stat", "[-p PID|NAME] [-i SECONDS] [-n COUNT] [-1] [--json]",
 	 "the counters of running processes, which are neither stopped nor asked", verb_stat},
 	{"doctor", "[--prove]", "how the library runs here, and what could be better", verb_doctor},
-	{"torture", "nolock [--seconds N] [--seed S] [--threads N]",
+	{"bound", "[--conf KEY:VALUE,...] [--cpus N]",
+	 "how much memory deferred free can take, here and on a large machine", verb_bound},
+	{"torture", "nolock|rcu [--seconds N] [--seed S] [--threads N]",
 	 "allocate in a storm of signals, forks and migrations, and check every object",
 	 verb_torture},
 };
@@ -103,6 +105,7 @@ int main(int argc, char **argv)
 		if (!strcmp(name, verbs[i].name))
 			return verbs[i].run(argc - 1, argv + 1);
 	return usage_error(
-		"", "'%s' is not a verb; there are run, stat, doctor, torture, --help, --version",
+		"",
+		"'%s' is not a verb; there are run, stat, doctor, bound, torture, --help, --version",
 		name);
 }

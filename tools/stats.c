@@ -127,13 +127,15 @@ static uint64_t field(const struct nst_stats *s, const struct stats_field *f)
 	return n;
 }
 
-static void print_fields(FILE *out, const struct shown *s, const char *title,
-			 const struct stats_field *fields, size_t nr, int with_rate)
+/* @unit: what stands above the numbers; counts have a rate. */
+static void print_fields(FILE *out, const struct shown *s, const char *title, const char *unit,
+			 const struct stats_field *fields, size_t nr)
 {
+	int with_rate = !strcmp(unit, "count");
 	const struct nst_stats *n = &s->now->stats, *b = before_of(s);
 	struct shown plain = {.now = s->now};
 
-	fprintf(out, "\n%-22s %16s", title, with_rate ? "count" : "bytes");
+	fprintf(out, "\n%-22s %16s", title, unit);
 	rate_title(out, with_rate ? s : &plain);
 	for (size_t i = 0; i < nr; i++) {
 		fprintf(out, "%-22s %16" PRIu64, fields[i].name, field(n, &fields[i]));
@@ -260,9 +262,13 @@ void stats_print(FILE *out, const struct shown *s)
 {
 	print_head(out, s);
 	print_requests(out, s);
-	print_fields(out, s, "memory", stats_memory, STATS_NR_MEMORY, 0);
+	print_fields(out, s, "memory", "bytes", stats_memory, STATS_NR_MEMORY);
 	print_zones(out, s);
-	print_fields(out, s, "slow paths", stats_slow, STATS_NR_SLOW, 1);
+	print_fields(out, s, "slow paths", "count", stats_slow, STATS_NR_SLOW);
+	if (s->now->stats.retired.budget_bytes) { /* somebody retires */
+		print_fields(out, s, "deferred free", "now", stats_waiting, STATS_NR_WAITING);
+		print_fields(out, s, "retired by", "count", stats_retired, STATS_NR_RETIRED);
+	}
 	print_locks(out, s);
 	print_caches(out, s);
 	print_contract(out, s);

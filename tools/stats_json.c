@@ -23,7 +23,7 @@ const char *const stats_lock_names[] = {NST_LOCK_TABLE(NAME)};
 	}
 const struct stats_field stats_memory[] = {
 	FIELD(resident_bytes), FIELD(resident_peak_bytes), FIELD(metadata_bytes),
-	FIELD(large_bytes),    FIELD(large_kept_bytes),	   FIELD(rcu_oldest_ns),
+	FIELD(large_bytes),    FIELD(large_kept_bytes),
 };
 const struct stats_field stats_slow[] = {
 	FIELD(refills),
@@ -39,6 +39,21 @@ const struct stats_field stats_slow[] = {
 	FIELD(abandoned_after_fork),
 	FIELD(rcu_periods),
 	FIELD(rcu_stalls),
+};
+#define RETIRED(name)                                                                              \
+	{                                                                                          \
+#name, offsetof(struct nst_stats, retired.name)                                    \
+	}
+const struct stats_field stats_waiting[] = {
+	RETIRED(waiting_bytes),
+	RETIRED(head_bytes),
+	RETIRED(budget_bytes),
+	FIELD(rcu_oldest_ns),
+};
+const struct stats_field stats_retired[] = {
+	RETIRED(sealed_pages), RETIRED(mixed),	 RETIRED(brought_pages),
+	RETIRED(dead_bits),    RETIRED(runs),	 RETIRED(heads),
+	RETIRED(calls),	       RETIRED(foreign), RETIRED(refused),
 };
 const char *const stats_unmeasured[] = {"fault_in_nolock", "syscall_in_nolock", "lock_in_nolock"};
 
@@ -82,6 +97,14 @@ static void put_fields(FILE *out, const struct nst_stats *s, const struct stats_
 		memcpy(&n, (const char *)s + f[i].offset, sizeof(n));
 		put_number(out, f[i].name, n);
 	}
+}
+
+static void put_retired(FILE *out, const struct nst_stats *s)
+{
+	fprintf(out, ",\"retired\":{\"used\":%s", s->retired.budget_bytes ? "true" : "false");
+	put_fields(out, s, stats_waiting, STATS_NR_WAITING);
+	put_fields(out, s, stats_retired, STATS_NR_RETIRED);
+	fputc('}', out);
 }
 
 static void put_locks(FILE *out, const struct nst_stats *s)
@@ -177,6 +200,7 @@ void stats_print_json(FILE *out, const struct shown *s)
 	put_counts(out, "null_reasons", stats_null_names, p->stats.null_reasons, NST_NR_NULLS);
 	put_fields(out, &p->stats, stats_memory, STATS_NR_MEMORY);
 	put_fields(out, &p->stats, stats_slow, STATS_NR_SLOW);
+	put_retired(out, &p->stats);
 	put_zones(out, &p->stats);
 	put_locks(out, &p->stats);
 	put_caches(out, p);

@@ -17,10 +17,14 @@ struct stats_field {
 	const char *name;
 	size_t offset;
 };
-#define STATS_NR_MEMORY 6
+#define STATS_NR_MEMORY 5
 #define STATS_NR_SLOW 13
+#define STATS_NR_WAITING 4
+#define STATS_NR_RETIRED 9
 #define STATS_NR_UNMEASURED 3
 extern const struct stats_field stats_memory[STATS_NR_MEMORY], stats_slow[STATS_NR_SLOW];
+/* Of deferred free: what is, and what is counted. */
+extern const struct stats_field stats_waiting[STATS_NR_WAITING], stats_retired[STATS_NR_RETIRED];
 extern const char *const stats_unmeasured[STATS_NR_UNMEASURED];
 
 /* What @part (0 to 1) of the holds of a lock took at most, to the power of two. */

@@ -17,6 +17,7 @@ enum tool_exit { TOOL_OK, TOOL_NO, TOOL_USAGE, TOOL_RUN = 125, TOOL_NOEXEC, TOOL
 int verb_run(int argc, char **argv);
 int verb_stat(int argc, char **argv);
 int verb_doctor(int argc, char **argv);
+int verb_bound(int argc, char **argv);
 int verb_torture(int argc, char **argv);
 
 /* "nostall <verb>: <text>" on standard error; returns TOOL_USAGE. */

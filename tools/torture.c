@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 /*
- * torture.c - `nostall torture nolock`: every promise of the no-lock calls, in the worst weather.
+ * torture.c - `nostall torture nolock`: every promise of the no-lock calls, in the worst weather; and the
+ * command line of `nostall torture rcu` (torture_rcu.c).
  *
  * Uses the public API alone, so it judges the library that is installed. torture_work.c says what
  * the threads do. The verdict: nothing handed out twice, overwritten, misaligned or lost, errno never
  * touched, no child that found any of these or hung, no thread that stood still.
  */
 #include "torture.h"
+#include "torture_rcu.h"
 #include "tool.h"
 
 #include <getopt.h>
@@ -20,21 +22,22 @@
 #define MAX_THREADS 256
 #define HANG_SECONDS 60 /* a fork child may take this long before it counts as hung */
 
-struct torture torture = {.threads = 4, .seconds = 60, .rate_hz = 50000};
+struct torture torture = {.threads = 4, .seconds = 60};
 
 static int help(void)
 {
-	printf("usage: nostall torture nolock [OPTION...]\n\n"
+	printf("usage: nostall torture nolock|rcu [OPTION...]\n\n"
 	       "  --seconds N   how long; default 60\n"
 	       "  --seed S      of what the threads draw; default the time, printed\n"
 	       "  --threads N   default 4; 1 to %d\n"
-	       "  --rate-hz N   signals a second aimed at each thread; default 50000\n"
+	       "  --rate-hz N   signals a second aimed at each thread; default 50000, rcu 5000\n"
 	       "\nNOSTALL_CONF chooses the path: sequences:none, debug:3. Exit code 1 if anything is wrong.\n",
 	       MAX_THREADS);
 	return TOOL_OK;
 }
 
-static int options_read(int argc, char **argv)
+/* *@rcu: what is tortured. */
+static int options_read(int argc, char **argv, int *rcu)
 {
 	static const struct option options[] = {
 		{"seconds", required_argument, NULL, 's'},
@@ -76,8 +79,11 @@ static int options_read(int argc, char **argv)
 				return TOOL_USAGE;
 		}
 	}
-	if (optind + 1 != argc || strcmp(argv[optind], "nolock"))
-		return usage_error("torture", "say what, once: nolock");
+	if (optind + 1 != argc || (strcmp(argv[optind], "nolock") && strcmp(argv[optind], "rcu")))
+		return usage_error("torture", "say what, once: nolock or rcu");
+	*rcu = !strcmp(argv[optind], "rcu");
+	if (!torture.rate_hz)
+		torture.rate_hz = *rcu ? 5000 : 50000;
 	return 0;
 }
 
@@ -169,12 +175,19 @@ static int torture_run(void)
 int verb_torture(int argc, char **argv)
 {
 	char sequences[64];
-	int code;
+	int code, rcu = 0;
 
 	torture.seed = (long long)time(NULL);
-	code = options_read(argc, argv);
+	code = options_read(argc, argv, &rcu);
 	if (code)
 		return code;
+	if (rcu) {
+		rcu_torture.threads = torture.threads;
+		rcu_torture.seconds = torture.seconds;
+		rcu_torture.rate_hz = torture.rate_hz;
+		rcu_torture.seed = torture.seed;
+		return torture_rcu_run();
+	}
 	torture.cache = nst_cache_create("torture", 96, 0, NST_CACHE_NOLOCK, NULL);
 	if (!torture.cache || !torture_handler_set() || !owner_start()) {
 		fprintf(stderr,
