@@ -30,6 +30,7 @@ static const char *const kinds[] = {
 	[NST_FAIL_PURGE] = "purge",	      [NST_FAIL_META] = "meta",
 	[NST_FAIL_MEMBARRIER] = "membarrier", [NST_FAIL_THREAD] = "thread",
 	[NST_FAIL_TRYLOCK] = "trylock",	      [NST_FAIL_MOVE] = "move",
+	[NST_FAIL_BARRIER] = "barrier",
 };
 
 /* ---- one round, in its process ---- */
