@@ -306,6 +306,10 @@ NST_API NST_MALLOC_LIKE struct nst_cache *nst_cache_create(const char *name, siz
  * nst_cache_destroy() - give a cache and its memory back
  * @cache: from nst_cache_create(), or NULL; no other call on it may be running
  *
+ * While objects are alive it waits until all is free that was retired before, and until functions that were handed
+ * over (nst_free_rcu_head()) have been called, if it is none of them that calls. So not inside a read section that
+ * began before.
+ *
  * Context: thread.  Waits: sleeps.  Syscalls: membarrier.  Locks: takes the locks of the cache.
  * Return: the number of objects still alive. If it is not 0 one line says so, the cache and those
  *	   objects stay valid, and the call may be repeated.

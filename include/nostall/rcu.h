@@ -283,10 +283,11 @@ NST_API void nst_call_rcu(struct nst_rcu_head *head, void (*fn)(struct nst_rcu_h
 /**
  * nst_rcu_barrier() - wait until all that was retired before is freed, and every function has been called
  *
- * Not from such a function, nor inside a section: it would wait for itself.
+ * Not inside a section, which would wait for itself.
  *
  * Context: thread.  Waits: sleeps.  Syscalls: membarrier, futex.  Locks: takes retired, rcu, barn, slab.
- * Return: 0; -ENOMEM: functions wait that were handed over before nst_rcu_use(), which fails.
+ * Return: 0; -EDEADLK: called by such a function; -ENOMEM: functions wait that were handed over before
+ *	   nst_rcu_use(), which fails.
  */
 NST_API int nst_rcu_barrier(void);
 

@@ -8,7 +8,7 @@
  * starts with the first call; where it cannot be had (worker:off, no memory, a child of _Fork()) they are made by
  * nst_maintain() and nst_rcu_barrier().
  *
- * Context: thread, no lock held: a function may call anything of this library, but wait for nst_rcu_barrier().
+ * Context: thread, no lock held: a function may call anything of this library; nst_rcu_barrier() is refused.
  */
 #define NST_NO_MACROS
 #include "mm.h"
@@ -20,9 +20,10 @@
 static struct {
 	struct nst_sheaf *pages;    /* CAS push, exchange take */
 	struct nst_rcu_head *heads; /* the same */
-	u64 queued, done;	    /* functions */
+	u64 batches;		    /* that have been called */
 	u32 bell;		    /* the futex the thread sleeps on */
-	u32 making;		    /* somebody calls what was taken */
+	u32 making;		    /* somebody calls what was taken, */
+	uintptr_t maker;	    /* this thread */
 	u32 running;		    /* 1: it has its thread */
 } calls;
 
@@ -32,7 +33,7 @@ static void ring(void)
 	nst_sys_futex_wake(&calls.bell);
 }
 
-static u32 call_page(struct nst_sheaf *s)
+static void call_page(struct nst_sheaf *s)
 {
 	void (*fn)(void *ptr);
 	u32 i;
@@ -41,53 +42,49 @@ static u32 call_page(struct nst_sheaf *s)
 		__builtin_memcpy(&fn, &s->obj[i], sizeof(fn));
 		fn(s->obj[i + 1]);
 	}
-	i = s->count / 2;
 	nst_page_put_waits(nst_page_of(s));
-	return i;
 }
 
-static u32 call_heads(struct nst_rcu_head *head)
+static void call_heads(struct nst_rcu_head *head)
 {
 	struct nst_rcu_head *next;
-	u32 n = 0;
 
-	for (; head; head = next, n++) {
+	for (; head; head = next) {
 		next = head->next;
 		/* What it says is read before the function, which may free it. */
 		nst_sub_relaxed(&nst_retired.bytes, head->bytes);
 		nst_sub_relaxed(&nst_retired.head_bytes, head->bytes);
 		head->fn(head);
 	}
-	return n;
 }
 
 static int are_none(void)
 {
-	return !nst_load_relaxed(&calls.pages) && !nst_load_relaxed(&calls.heads); /* hints */
+	/* Pairs with: nst_exchange_acq_rel() in make(): who sees them gone sees that somebody is making. */
+	return !nst_load_acquire(&calls.pages) && !nst_load_acquire(&calls.heads);
 }
 
-/*
- * What there is; 0: nothing, or somebody is at it. One at a time: then what was added before something that is done is
- * done as well, and a count tells.
- */
+/* What there is, one batch at a time; 0: nothing, or somebody is at it. */
 static int make(void)
 {
 	struct nst_sheaf *s, *next;
-	u32 n = 0;
 
 	/* Pairs with: nst_store_release() in make(). */
 	if (are_none() || !nst_cas_acquire(&calls.making, 0u, 1u))
 		return 0;
-	/* Pairs with: nst_cas_release() in nst_calls_add_page(). */
-	for (s = nst_exchange_acquire(&calls.pages, (struct nst_sheaf *)NULL); s; s = next) {
+	/* relaxed: whoever compares it is this thread, or is not */
+	nst_store_relaxed(&calls.maker, nst_thread_pointer());
+	/* Pairs with: nst_cas_release() in nst_calls_add_page(), nst_load_acquire() in are_none(). */
+	for (s = nst_exchange_acq_rel(&calls.pages, (struct nst_sheaf *)NULL); s; s = next) {
 		next = s->next;
-		n += call_page(s);
+		call_page(s);
 	}
-	/* Pairs with: nst_cas_release() in nst_calls_add_heads(). */
-	n += call_heads(nst_exchange_acquire(&calls.heads, (struct nst_rcu_head *)NULL));
+	/* Pairs with: nst_cas_release() in nst_calls_add_heads(), nst_load_acquire() in are_none(). */
+	call_heads(nst_exchange_acq_rel(&calls.heads, (struct nst_rcu_head *)NULL));
 	/* Pairs with: nst_load_acquire() in nst_calls_settle(). */
-	nst_add_release(&calls.done, n);
-	/* Pairs with: nst_cas_acquire() in make(). */
+	nst_add_release(&calls.batches, 1);
+	nst_store_relaxed(&calls.maker, (uintptr_t)0); /* as above */
+	/* Pairs with: nst_cas_acquire() above, nst_load_acquire() in nst_calls_settle(). */
 	nst_store_release(&calls.making, 0u);
 	if (!are_none()) /* the thread may have looked meanwhile, and not got in */
 		ring();
@@ -117,10 +114,9 @@ static void wake(void)
 
 void nst_calls_add_page(struct nst_sheaf *s)
 {
-	nst_add_relaxed(&calls.queued, s->count / 2); /* before it can be done */
 	do {
 		s->next = nst_load_relaxed(&calls.pages); /* relaxed: the swap checks it */
-		/* Pairs with: nst_exchange_acquire() in make(). */
+		/* Pairs with: nst_exchange_acq_rel() in make(). */
 	} while (!nst_cas_release(&calls.pages, s->next, s));
 	wake();
 }
@@ -128,17 +124,15 @@ void nst_calls_add_page(struct nst_sheaf *s)
 void nst_calls_add_heads(struct nst_rcu_head *head)
 {
 	struct nst_rcu_head *last = head, *old;
-	u32 n = 1;
 
 	if (!head)
 		return;
-	for (; last->next; n++)
+	while (last->next)
 		last = last->next;
-	nst_add_relaxed(&calls.queued, n); /* before they can be done */
 	do {
 		old = nst_load_relaxed(&calls.heads); /* relaxed: the swap checks it */
 		last->next = old;
-		/* Pairs with: nst_exchange_acquire() in make(). */
+		/* Pairs with: nst_exchange_acq_rel() in make(). */
 	} while (!nst_cas_release(&calls.heads, old, head));
 	wake();
 }
@@ -149,14 +143,26 @@ void nst_calls_help(void)
 		make();
 }
 
+int nst_calls_are_mine(void)
+{
+	return nst_load_relaxed(&calls.maker) == nst_thread_pointer(); /* it alone writes that */
+}
+
+/*
+ * Of the batches that end from now on the second began from now on, so it had what was there. To count functions would
+ * not do: a batch has pages of one moment and heads of a later one, and may be done with those that came after ours.
+ */
 void nst_calls_settle(void)
 {
-	u64 queued = nst_load_relaxed(&calls.queued); /* ours are in it */
+	/* Pairs with: nst_add_release() in make(). */
+	u64 before = nst_load_acquire(&calls.batches);
+	u32 word = 0;
 
 	/* Pairs with: nst_add_release() in make(). */
-	while (nst_load_acquire(&calls.done) < queued) {
-		u32 word = 0;
-
+	while (nst_load_acquire(&calls.batches) < before + 2) {
+		/* Pairs with: nst_store_release() in make(). */
+		if (are_none() && !nst_load_acquire(&calls.making))
+			return;
 		nst_calls_help();
 		nst_sys_futex_wait(&word, 0, MOST_NAPS_US);
 	}
@@ -165,17 +171,9 @@ void nst_calls_settle(void)
 /* What the parent's thread had in its hands is called there, and lost here: the rest is still to be done. */
 void nst_calls_after_fork(void)
 {
-	const struct nst_rcu_head *head;
-	const struct nst_sheaf *s;
-	u64 left = 0;
-
-	for (s = calls.pages; s; s = s->next)
-		left += s->count / 2;
-	for (head = calls.heads; head; head = head->next)
-		left++;
 	calls.running = 0;
 	calls.making = 0;
-	calls.done = calls.queued - left;
+	calls.maker = 0;
 }
 
 void nst_free_rcu_mightsleep(void *ptr, void (*fn)(void *ptr))

@@ -328,6 +328,8 @@ static void pause_when_free(struct nst_cache *c)
 		return;
 	nst_maintain_resume();
 	nst_retired_settle();
+	if (!nst_calls_are_mine()) /* one of them may be who destroys it */
+		nst_calls_settle();
 	nst_maintain_pause();
 	nst_side_settle();
 }

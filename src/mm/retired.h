@@ -143,6 +143,8 @@ void nst_calls_add_heads(struct nst_rcu_head *head);
 void nst_calls_help(void);
 /* Until all that was added before has been called. Context: thread. */
 void nst_calls_settle(void);
+/* Is this thread in such a function? Context: any. */
+int nst_calls_are_mine(void);
 void nst_calls_after_fork(void);
 
 #endif

@@ -5,6 +5,7 @@
  * With the worker they have a thread of their own; without it they are called by who maintains or waits.
  */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <unistd.h>
@@ -95,6 +96,21 @@ static void again(void)
 	check(rounds == 5, "a function may hand over its head again", "%u of 5", rounds);
 }
 
+static int refused;
+
+static void fn_barrier(struct nst_rcu_head *h)
+{
+	(void)h;
+	refused = nst_rcu_barrier();
+}
+
+static void barrier_inside(void)
+{
+	nst_call_rcu(&head[0], fn_barrier, 0);
+	check(nst_rcu_barrier() == 0 && refused == -EDEADLK,
+	      "a function that would wait for itself is refused", "%d", refused);
+}
+
 static struct nst_cache *dying;
 static size_t left;
 
@@ -117,9 +133,106 @@ static void destroy_inside(void)
 	      left);
 }
 
-/* ---- a function that takes its time ---- */
+/* Objects that functions free. */
+struct mine {
+	struct nst_rcu_head head;
+	char more[40];
+};
+
+static void fn_free(struct nst_rcu_head *h)
+{
+	nst_free(h);
+}
+
+static void destroy_waits(void)
+{
+	struct nst_cache *c = cache_of("owned", sizeof(struct mine));
+
+	for (unsigned int i = 0; i < 300; i++) {
+		struct mine *m = object_of(c);
+
+		nst_free_rcu_head(&m->head, fn_free, sizeof(*m));
+	}
+	left = nst_cache_destroy(c);
+	check(left == 0, "destroying a cache waits for functions that free its objects",
+	      "%zu are left", left);
+}
+
+/* ---- what a barrier waits for, when more comes between the pages and the heads of a batch ---- */
 
 static sem_t entered, let_go;
+
+static void fn_in_page(void *ptr)
+{
+	(void)ptr;
+	sem_post(&entered);
+	sem_wait(&let_go);
+}
+
+static unsigned int seen_by_waiter;
+
+static void *waiter(void *arg)
+{
+	(void)arg;
+	sem_post(&entered);
+	nst_calls_settle();
+	seen_by_waiter = so_far();
+	return NULL;
+}
+
+static void *maker(void *arg)
+{
+	(void)arg;
+	nst_calls_help();
+	return NULL;
+}
+
+/* One function, in a page of its own. */
+static void hand_over(void (*fn)(void *ptr), void *ptr)
+{
+	struct nst_sheaf *s = nst_channel_page(NULL);
+
+	if (!s)
+		check_broken("a page");
+	memcpy(&s->obj[0], &fn, sizeof(fn));
+	s->obj[1] = ptr;
+	s->count = 2;
+	nst_calls_add_page(s);
+}
+
+static void fn_late(struct nst_rcu_head *h)
+{
+	(void)h;
+}
+
+static void between(void)
+{
+	pthread_t make, wait;
+
+	begin();
+	sem_init(&entered, 0, 0);
+	sem_init(&let_go, 0, 0);
+	hand_over(fn_in_page, NULL);
+	if (pthread_create(&make, NULL, maker, NULL))
+		check_broken("a thread");
+	sem_wait(&entered);
+	hand_over(fn_ptr, &words[0]);
+	if (pthread_create(&wait, NULL, waiter, NULL))
+		check_broken("a thread");
+	sem_wait(&entered);
+	usleep(10000); /* it waits for two functions, of pages */
+	for (unsigned int i = 0; i < 2; i++) {
+		head[i] = (struct nst_rcu_head){.fn = fn_late};
+		nst_calls_add_heads(&head[i]);
+	}
+	sem_post(&let_go);
+	pthread_join(make, NULL);
+	pthread_join(wait, NULL);
+	check(seen_by_waiter == 1, "nobody takes later functions for those he waits for",
+	      "his was not called");
+}
+
+/* ---- a function that takes its time ---- */
 
 static void fn_slow(struct nst_rcu_head *h)
 {
@@ -205,8 +318,11 @@ int main(int argc, char **argv)
 	} else {
 		by_maintain();
 		each_once(0);
+		between();
 	}
 	again();
+	barrier_inside();
 	destroy_inside();
+	destroy_waits();
 	return check_status();
 }
