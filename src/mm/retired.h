@@ -115,7 +115,28 @@ struct nst_dead_word {
 size_t nst_dead_take(struct nst_dead_word *out, size_t nr);
 void *nst_dead_object(const struct nst_dead_word *w, unsigned int bit);
 
-/* ---- ripe.c ---- */
+/* ---- reuse.c. Context of all: who has the pass ---- */
+
+/** struct nst_retired_pages - pages that were taken, each without what was freed before */
+struct nst_retired_pages {
+	struct nst_sheaf *cache, *mixed, *calls;
+};
+/* Of a page of a cache's ring: it counts as a whole from when it is sealed, what cuts freed of it until it is taken. */
+static inline void nst_retired_freed(u64 bytes)
+{
+	nst_sub_relaxed(&nst_retired.bytes, bytes); /* a count */
+}
+void nst_reuse_pages(struct nst_retired_pages *p);
+/* @s is of sheaf's size, and all its objects of @c: what it holds can be allocated. */
+void nst_reuse_sheaf(struct nst_cache *c, struct nst_sheaf *s);
+/* A page of mixed objects, and the page. */
+void nst_reuse_mixed(struct nst_sheaf *s);
+/* The objects, which count one by one if @mixed; @s is empty then. */
+void nst_reuse_each(struct nst_sheaf *s, int mixed);
+void nst_reuse_word(const struct nst_dead_word *w);
+void nst_reuse_runs(struct nst_page *p);
+
+/* ---- ripe.c, retired.c ---- */
 
 /* The worker's: takes, waits for nobody, frees what is ripe; at a @look rings that are idle go. Did it find work? Context: who has the pass. */
 int nst_retired_pass(int look);
@@ -125,6 +146,7 @@ void nst_retired_settle(void);
 int nst_retired_is_busy(void);
 /* @lost: a pass of the parent was under way, and what it had in its hands is leaked. */
 void nst_retired_after_fork(int lost);
+void nst_ripe_after_fork(int lost);
 /* Bytes that wait; more than the option rcu_budget allows? Hints. Context: any. */
 u64 nst_retired_bytes(void);
 int nst_retired_is_over(void);

@@ -9,9 +9,8 @@
  * A pass waits for no reader: it asks for the period, helps it along for some steps and comes again. Where readers are
  * short that is one pass. A page that was sealed long enough ago is freed as it is taken (its stamp says so).
  *
- * Freed means: a page of a cache's ring becomes a full sheaf of its barn, untouched, which any CPU draws from; a mixed
- * page is given back object by object; a run or mapping as by nst_free(). A user's function is called on a thread of
- * its own, so that it can stall neither this nor the refills of no-lock callers; with worker:off by nst_maintain().
+ * Freed means: what reuse.c says. A user's function is called on a thread of its own (calls.c), so that it can stall
+ * neither this nor the refills of no-lock callers; with worker:off by nst_maintain().
  *
  * Open pages are not taken from their CPU: what they held when the round began is freed, and the CPU goes on filling
  * behind that (percpu/ring.h). So nothing waits for a page to fill, and no CPU is interrupted.
@@ -21,10 +20,9 @@
 #include "mm.h"
 #include "retired.h"
 
-#define GP_STEPS 8u	  /* (tune) of helping a period along, in a pass */
-#define NR_WORDS 512u	  /* dead words in a round, at first */
-#define NR_CUTS 512u	  /* open pages in a round, at first */
-#define RIPE_SHEAVES 256u /* (tune) of ripe ones in a barn; more go to their slabs */
+#define GP_STEPS 8u   /* (tune) of helping a period along, in a pass */
+#define NR_WORDS 512u /* dead words in a round, at first */
+#define NR_CUTS 512u  /* open pages in a round, at first */
 #define BARRIER_NAP_US 200u
 
 struct cut {
@@ -34,17 +32,12 @@ struct cut {
 	struct nst_ring_cut at;
 };
 
-/* Pages that were taken, each without what was freed before. */
-struct pages {
-	struct nst_sheaf *cache, *mixed, *calls;
-};
-
 static struct cut first_cuts[NR_CUTS];
 static struct nst_dead_word first_words[NR_WORDS];
 
 /* Written by who has the pass. */
 static struct {
-	struct pages young, pages; /* for the next round; of this one */
+	struct nst_retired_pages young, pages; /* for the next round; of this one */
 	struct cut *cut;
 	struct nst_dead_word *word;
 	size_t nr_cuts, nr_words;
@@ -67,13 +60,7 @@ static union {
 	void *room[2 + NST_PAGE_POINTERS];
 } spare;
 
-static struct pages elapsed; /* taken by this pass, and ripe already */
-
-/* Of a page of a cache's ring: it counts as a whole from when it is sealed, what cuts freed of it until it is taken. */
-static void freed(u64 bytes)
-{
-	nst_sub_relaxed(&nst_retired.bytes, bytes); /* a count */
-}
+static struct nst_retired_pages elapsed; /* taken by this pass, and ripe already */
 
 /* ---- what tells that readers are gone, and its broken twins (base/testhook.h) ---- */
 
@@ -136,7 +123,7 @@ static int claim(const struct cut *cut)
 
 /* ---- taking ---- */
 
-static struct nst_sheaf **list_of(struct pages *p, const struct nst_channel *ch)
+static struct nst_sheaf **list_of(struct nst_retired_pages *p, const struct nst_channel *ch)
 {
 	return ch == &nst_retired.mixed	  ? &p->mixed
 	       : ch == &nst_retired.calls ? &p->calls
@@ -152,7 +139,7 @@ static int take_ring(struct nst_cache *c, struct nst_channel *ch, struct nst_rin
 		struct nst_sheaf **list = list_of(&turn.young, ch);
 
 		if (c)
-			freed((u64)before * c->slot);
+			nst_retired_freed((u64)before * c->slot);
 		if (!s->count) { /* all of it was freed by cuts */
 			nst_channel_page_free(c, s);
 			continue;
@@ -217,83 +204,6 @@ static int for_each_channel(int (*fn)(struct nst_cache *c, struct nst_channel *c
 	return found | fn(NULL, &nst_retired.calls);
 }
 
-/* ---- freeing ---- */
-
-/* An object of any kind, as its owner would have freed it. */
-static void free_object(void *obj)
-{
-	struct nst_site site = {"nst_free_rcu", NULL};
-
-	if (nst_mm.debug)
-		site.address = nst_debug_unretire(obj);
-	nst_free_slow(NULL, obj, site);
-}
-
-static void free_objects(struct nst_sheaf *s)
-{
-	u32 i;
-
-	for (i = 0; i < s->count; i++)
-		free_object(s->obj[i]);
-	s->count = 0;
-}
-
-/* @s is of sheaf's size, and all its objects of @c: what it holds can be allocated. */
-static void to_barn(struct nst_cache *c, struct nst_sheaf *s)
-{
-	if (nst_mm.instrument)
-		free_objects(s);
-	if (!s->count || !nst_barn_add_ripe(c, s, RIPE_SHEAVES))
-		nst_sheaf_put_waits(c, s);
-}
-
-/* Objects that count one by one, if @mixed. */
-static void free_counted(struct nst_sheaf *s, int mixed)
-{
-	u32 i;
-
-	for (i = 0; mixed && i < s->count; i++)
-		freed(nst_cache_number(nst_page_of(s->obj[i])->cache)->slot);
-	free_objects(s);
-}
-
-/* A page of mixed objects, and the page. */
-static void free_mixed(struct nst_sheaf *s)
-{
-	free_counted(s, 1);
-	nst_page_put_waits(nst_page_of(s));
-}
-
-static void page_left(const struct nst_cache *c)
-{
-	nst_sub_relaxed(&nst_retired.page_bytes, nst_channel_page_bytes(c)); /* a count */
-}
-
-static void free_pages(struct pages *p)
-{
-	struct nst_sheaf *s, *next;
-
-	for (s = p->cache; s; s = next) {
-		struct nst_cache *c = nst_cache_number(nst_page_of(s->obj[0])->cache);
-
-		next = s->next;
-		freed((u64)s->count * c->slot);
-		page_left(c);
-		to_barn(c, s);
-	}
-	for (s = p->mixed; s; s = next) {
-		next = s->next;
-		page_left(NULL);
-		free_mixed(s);
-	}
-	for (s = p->calls; s; s = next) {
-		next = s->next;
-		page_left(NULL);
-		nst_calls_add_page(s);
-	}
-	*p = (struct pages){0};
-}
-
 /*
  * Objects of an open page, which its CPU goes on filling: copied out. Once claimed they stay in the page, which only a
  * pass takes.
@@ -322,39 +232,13 @@ static void free_cut(const struct cut *cut)
 	for (i = cut->at.from; i < cut->at.to; i++)
 		s->obj[s->count++] = cut->at.page->obj[i];
 	if (s == &spare.page)
-		free_counted(s, !cut->cache);
+		nst_reuse_each(s, !cut->cache);
 	else if (cut->cache)
-		to_barn(cut->cache, s);
+		nst_reuse_sheaf(cut->cache, s);
 	else if (cut->channel == &nst_retired.mixed)
-		free_mixed(s);
+		nst_reuse_mixed(s);
 	else
 		nst_calls_add_page(s);
-}
-
-static void free_word(const struct nst_dead_word *w)
-{
-	u64 bits;
-
-	for (bits = w->bits; bits; bits &= bits - 1) {
-		void *obj = nst_dead_object(w, nst_lowest_bit(bits));
-
-		freed(nst_cache_number(nst_page_of(obj)->cache)->slot);
-		free_object(obj);
-	}
-}
-
-static void free_runs(struct nst_page *p)
-{
-	struct nst_page *next;
-
-	for (; p; p = next) {
-		int run = p->state == NST_PAGE_RUN_RETIRED;
-
-		next = (struct nst_page *)(uintptr_t)p->free[NST_PAGE_LINK_WORD];
-		nst_page_set_state(p, run ? NST_PAGE_RUN : NST_PAGE_LARGE);
-		freed(run ? nst_run_bytes(p) : p->free[NST_PAGE_BYTES_WORD]);
-		free_object(nst_page_address(p));
-	}
 }
 
 /* ---- rounds ---- */
@@ -405,7 +289,7 @@ static void begin_round(void)
 	 */
 	nst_fence_full();
 	turn.pages = turn.young;
-	turn.young = (struct pages){0};
+	turn.young = (struct nst_retired_pages){0};
 	begin_tables();
 	for_each_channel(cut_channel);
 	turn.nr_words = nst_dead_take(turn.word, turn.room_words);
@@ -431,12 +315,12 @@ static void end_round(void)
 {
 	size_t i;
 
-	free_pages(&turn.pages);
+	nst_reuse_pages(&turn.pages);
 	for (i = 0; i < turn.nr_cuts; i++)
 		free_cut(&turn.cut[i]);
 	for (i = 0; i < turn.nr_words; i++)
-		free_word(&turn.word[i]);
-	free_runs(turn.runs);
+		nst_reuse_word(&turn.word[i]);
+	nst_reuse_runs(turn.runs);
 	nst_calls_add_heads(turn.heads);
 	turn.runs = NULL;
 	turn.heads = NULL;
@@ -466,7 +350,7 @@ int nst_retired_pass(int look)
 	if (!nst_retired_is_ready())
 		return 0;
 	found = for_each_channel(take_channel);
-	free_pages(&elapsed);
+	nst_reuse_pages(&elapsed);
 	if (!turn.on)
 		begin_round();
 	if (turn.on && is_over()) {
@@ -488,72 +372,12 @@ int nst_retired_is_busy(void)
 	return nst_hint(&turn.busy) != 0;
 }
 
-/* ---- the process ---- */
-
-/* Every block that is in use gets its bits; those opened from now on get them with their descriptors. */
-static int prepare_dead_bits(void)
-{
-	size_t block;
-	int err = 0;
-	u32 i;
-
-	nst_lock_wait(&nst_arenas_lock);
-	for (i = 0; i < nst_mm.nr_arenas && !err; i++)
-		err = nst_dead_add_arena(&nst_arenas[i]);
-	nst_hint_set(&nst_mm.dead_bits, !err);
-	nst_unlock(&nst_arenas_lock);
-	for (i = 0; i < nst_sys_cpus.nr_nodes && !err; i++) {
-		struct nst_zone *z = &nst_zones[i];
-		u32 k;
-
-		nst_lock_wait(&z->grow);
-		for (k = 0; k < nst_mm.nr_arenas && !err; k++) {
-			size_t first, end;
-
-			if (!nst_zone_part(z, &nst_arenas[k], &first, &end))
-				continue;
-			for (block = first; block < end && !err; block++)
-				if (nst_block_is_split(&nst_arenas[k], block))
-					err = nst_dead_prepare(&nst_arenas[k], block);
-		}
-		nst_unlock(&z->grow);
-	}
-	return err;
-}
-
-u64 nst_retired_budget(void)
-{
-	u64 budget = nst_option(NST_OPT_rcu_budget);
-
-	return budget ? budget : nst_sys_reserve_default(1) / 4;
-}
+/* ---- who waits, and forks ---- */
 
 size_t nst_retired_notes_bytes(void)
 {
 	return sizeof(turn) + turn.room_cuts * sizeof(*turn.cut) +
 	       turn.room_words * sizeof(*turn.word);
-}
-
-int nst_rcu_use(void)
-{
-	int err = nst_start();
-
-	nst_fork_check();
-	nst_lock_wait(&nst_caches_lock);
-	if (!err && !nst_retired_is_ready()) {
-		err = prepare_dead_bits();
-		nst_hint_set(&nst_retired.budget, nst_retired_budget());
-		if (!err) {
-			/* Pairs with: nst_load_acquire() in nst_retired_is_ready(). */
-			nst_store_release(&nst_retired.ready, 1u);
-			nst_hint_set(&nst_retired.mixed.want, nst_ring_here() + 1);
-			nst_hint_set(&nst_retired.calls.want, nst_ring_here() + 1);
-		}
-	}
-	nst_unlock(&nst_caches_lock);
-	if (!err)
-		nst_maintain_pass(0);
-	return err;
 }
 
 void nst_retired_settle(void)
@@ -577,35 +401,11 @@ void nst_retired_settle(void)
 	}
 }
 
-int nst_rcu_barrier(void)
+void nst_ripe_after_fork(int lost)
 {
-	nst_fork_check();
-	if (nst_calls_are_mine())
-		return -35;
-	/* Functions that were handed over before all was made ready wait for that. */
-	if (!nst_retired_is_ready() && nst_load_relaxed(&nst_retired.heads) && nst_rcu_use())
-		return -12;
-	nst_retired_settle();
-	nst_calls_settle();
-	return 0;
-}
-
-void nst_retired_after_fork(int lost)
-{
-	u32 id;
-
-	for (id = 1; id <= nst_nr_caches; id++)
-		if (nst_cache_is_used(nst_cache_number(id)) &&
-		    nst_channel_is_open(&nst_cache_number(id)->dead))
-			nst_ring_table_after_fork(&nst_cache_number(id)->dead.rings);
-	if (nst_channel_is_open(&nst_retired.mixed))
-		nst_ring_table_after_fork(&nst_retired.mixed.rings);
-	if (nst_channel_is_open(&nst_retired.calls))
-		nst_ring_table_after_fork(&nst_retired.calls.rings);
-	nst_calls_after_fork();
 	if (!lost)
 		return;
-	turn.young = turn.pages = elapsed = (struct pages){0};
+	turn.young = turn.pages = elapsed = (struct nst_retired_pages){0};
 	turn.cut = first_cuts;
 	turn.word = first_words;
 	turn.room_cuts = NR_CUTS;
@@ -615,19 +415,4 @@ void nst_retired_after_fork(int lost)
 	turn.runs = NULL;
 	turn.heads = NULL;
 	turn.on = 0;
-}
-
-u64 nst_retired_bytes(void)
-{
-	/* Of an open page whose first part was freed that is missing which is not yet counted: less than none. */
-	int64_t bytes = (int64_t)nst_load_relaxed(&nst_retired.bytes);
-
-	return bytes > 0 ? (u64)bytes : 0;
-}
-
-int nst_retired_is_over(void)
-{
-	u64 budget = nst_hint(&nst_retired.budget);
-
-	return budget && nst_retired_bytes() > budget;
 }
