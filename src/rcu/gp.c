@@ -372,12 +372,18 @@ void nst_gp_leave(struct nst_rcu_domain *d)
 
 /* ---- start, statistics ---- */
 
+/* A line for each CPU, or NULL. Metadata comes at multiples of 64: one line more has room to move up. */
+static struct nst_read_line *lines_of_cpus(void)
+{
+	void *p = nst_meta_alloc(((size_t)nst_sys_cpus.nr + 1) << NST_READ_LINE_SHIFT);
+
+	return (void *)nst_round_up((uintptr_t)p, (size_t)1 << NST_READ_LINE_SHIFT);
+}
+
 void nst_rcu_init(void)
 {
-	struct nst_read_line *lines = NULL;
+	struct nst_read_line *lines = nst_sys_rseq.usable ? lines_of_cpus() : NULL;
 
-	if (nst_sys_rseq.usable)
-		lines = nst_meta_alloc((size_t)nst_sys_cpus.nr << NST_READ_LINE_SHIFT);
 	nst_lock_wait(&nst_rcu_lock);
 	if (nst_sys_fence_process() == 0) {
 		/* Pairs with: nst_gp_before_stamp(). */

@@ -79,6 +79,8 @@ static void check_counts(void)
 	check(begun_in_lines() - lines == (by_sequence ? DEEP : 0),
 	      "Q1 by sequence where there is rseq", "%llu were",
 	      (unsigned long long)(begun_in_lines() - lines));
+	check((uintptr_t)nst_rcu_readers.lines % sizeof(struct nst_read_line) == 0,
+	      "no two CPUs share a line", "%p", (void *)nst_rcu_readers.lines);
 	check(nst_rcu_open_here() - here == DEEP, "Q8 a thread counts its own", "%llu",
 	      (unsigned long long)nst_rcu_open_here());
 	for (int i = 0; i < DEEP; i += 2)
