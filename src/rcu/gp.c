@@ -149,12 +149,14 @@ int nst_gp_fence_locked(void)
 
 void nst_gp_begin_locked(struct nst_rcu_domain *d)
 {
-	nst_store_relaxed(&d->wanted, 0u); /* before started: G3 */
 	nst_store_relaxed(&d->stall_told, 0u);
 	nst_store_relaxed(&d->begun_ns, nst_sys_now_ns()); /* a statistic */
-	if (d->started == d->done)
-		/* Pairs with: nst_gp_stamp(). */
-		nst_store_release(&d->started, d->started + 1);
+	if (d->started !=
+	    d->done) /* begun anew in a fork child: what was wished meanwhile is for the next */
+		return;
+	nst_store_relaxed(&d->wanted, 0u); /* before started: G3 */
+	/* Pairs with: nst_gp_stamp(). */
+	nst_store_release(&d->started, d->started + 1);
 }
 
 void nst_gp_end_locked(struct nst_rcu_domain *d, u32 self)

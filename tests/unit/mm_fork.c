@@ -120,6 +120,20 @@ static nst_rcu_token_t round_is_on(void)
 	return t;
 }
 
+/* The round is to wait for the period after one that is under way. */
+static nst_rcu_token_t behind_a_period(void)
+{
+	nst_rcu_token_t t = nst_rcu_read_begin();
+
+	nst_gp_start();
+	nst_gp_step(nst_rcu_own);
+	if (nst_rcu_own->started == nst_rcu_own->done)
+		check_broken("a period under way");
+	retire_all_ways();
+	pass();
+	return t;
+}
+
 static nst_rcu_token_t functions_are_ripe(void)
 {
 	retire_all_ways();
@@ -214,6 +228,7 @@ static void each_state(pid_t (*fork_by)(void), int worker)
 	}
 	round_of("objects wait in every place", fork_by, just_retired);
 	round_of("a round is on", fork_by, round_is_on);
+	round_of("a period is on", fork_by, behind_a_period);
 	round_of("functions are ripe", fork_by, functions_are_ripe);
 	midst_of_pass("a page is taken", fork_by, NST_LOCK_RETIRED);
 	midst_of_pass("a sheaf goes to the barn", fork_by, NST_LOCK_BARN);
