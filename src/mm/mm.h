@@ -365,7 +365,7 @@ unsigned int nst_zone_compact(struct nst_zone *z, unsigned int blocks);
 void nst_zone_close_rests(struct nst_zone *z);
 /* In a child whose zone has lost its lists: no block is known to be idle. */
 void nst_zone_forget_idle(struct nst_zone *z);
-/* Bytes of the zone's open block that are ready already. */
+/* Bytes of a block that was open a moment ago that are ready already. Locks: takes grow. */
 size_t nst_zone_open_bytes(struct nst_arena *a, size_t block);
 /* 1 if @pages more may become ready under the option max. */
 int nst_zone_may_add(u64 pages);

@@ -445,10 +445,17 @@ void nst_zone_forget_idle(struct nst_zone *z)
 
 size_t nst_zone_open_bytes(struct nst_arena *a, size_t block)
 {
+	size_t bytes = 0; /* left half open by a thread that a fork lost */
 	unsigned int i;
 
-	for (i = 0; i < nst_sys_cpus.nr_nodes; i++)
-		if (nst_zones[i].open_arena == a && nst_zones[i].open_block == block)
-			return nst_zones[i].open_next << NST_PAGE_SHIFT;
-	return 0; /* left half open by a thread that a fork lost */
+	for (i = 0; i < nst_sys_cpus.nr_nodes && !bytes; i++) {
+		struct nst_zone *z = &nst_zones[i];
+
+		nst_lock_wait(&z->grow);
+		if (z->open_arena == a && z->open_block == block)
+			bytes = z->open_next << NST_PAGE_SHIFT;
+		nst_unlock(&z->grow);
+	}
+	/* Meanwhile all of it may be. relaxed: the lock was taken after it was set. */
+	return nst_load_relaxed(&a->block[block]) == NST_BLOCK_READY ? NST_BLOCK_BYTES : bytes;
 }
