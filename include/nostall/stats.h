@@ -110,7 +110,7 @@ struct nst_stats {
 	uint64_t sequence_restarts; /* test build only, else 0 */
 	uint64_t worker_wakeups;    /* times the worker ran */
 	uint64_t worker_found_work;
-	uint64_t abandoned_after_fork; /* structures whose lock a lost thread held */
+	uint64_t abandoned_after_fork; /* structures whose lock a lost thread held, and passes */
 	uint64_t resident_bytes;       /* ready pages, large mappings, those laid by, metadata */
 	uint64_t resident_peak_bytes;
 	uint64_t large_mappings, large_bytes;

@@ -23,7 +23,9 @@ static struct {
 	u64 batches;		    /* that have been called */
 	u32 bell;		    /* the futex the thread sleeps on */
 	u32 making;		    /* somebody calls what was taken, */
-	uintptr_t maker;	    /* this thread */
+	uintptr_t maker;	    /* this thread: */
+	struct nst_sheaf *page;	    /* of it, what is not called yet */
+	struct nst_rcu_head *head;  /* the same */
 	u32 running;		    /* 1: it has its thread */
 } calls;
 
@@ -33,25 +35,32 @@ static void ring(void)
 	nst_sys_futex_wake(&calls.bell);
 }
 
-static void call_page(struct nst_sheaf *s)
+static void call_pages(void)
 {
+	struct nst_sheaf *s;
 	void (*fn)(void *ptr);
-	u32 i;
 
-	for (i = 0; i < s->count; i += 2) {
-		__builtin_memcpy(&fn, &s->obj[i], sizeof(fn));
-		fn(s->obj[i + 1]);
+	while ((s = calls.page) != NULL) {
+		while (s->count) {
+			s->count -= 2;
+			nst_barrier(); /* a fork child calls it not, or has it to call */
+			__builtin_memcpy(&fn, &s->obj[s->count], sizeof(fn));
+			fn(s->obj[s->count + 1]);
+		}
+		calls.page = s->next;
+		nst_barrier(); /* as above */
+		nst_page_put_waits(nst_page_of(s));
 	}
-	nst_page_put_waits(nst_page_of(s));
 }
 
-static void call_heads(struct nst_rcu_head *head)
+static void call_heads(void)
 {
-	struct nst_rcu_head *next;
+	struct nst_rcu_head *head;
 
-	for (; head; head = next) {
-		next = head->next;
+	while ((head = calls.head) != NULL) {
 		/* What it says is read before the function, which may free it. */
+		calls.head = head->next;
+		nst_barrier(); /* as above */
 		nst_sub_relaxed(&nst_retired.bytes, head->bytes);
 		nst_sub_relaxed(&nst_retired.head_bytes, head->bytes);
 		head->fn(head);
@@ -67,20 +76,17 @@ static int are_none(void)
 /* What there is, one batch at a time; 0: nothing, or somebody is at it. */
 static int make(void)
 {
-	struct nst_sheaf *s, *next;
-
 	/* Pairs with: nst_store_release() in make(). */
 	if (are_none() || !nst_cas_acquire(&calls.making, 0u, 1u))
 		return 0;
 	/* relaxed: whoever compares it is this thread, or is not */
 	nst_store_relaxed(&calls.maker, nst_thread_pointer());
 	/* Pairs with: nst_cas_release() in nst_calls_add_page(), nst_load_acquire() in are_none(). */
-	for (s = nst_exchange_acq_rel(&calls.pages, (struct nst_sheaf *)NULL); s; s = next) {
-		next = s->next;
-		call_page(s);
-	}
+	calls.page = nst_exchange_acq_rel(&calls.pages, (struct nst_sheaf *)NULL);
+	call_pages();
 	/* Pairs with: nst_cas_release() in nst_calls_add_heads(), nst_load_acquire() in are_none(). */
-	call_heads(nst_exchange_acq_rel(&calls.heads, (struct nst_rcu_head *)NULL));
+	calls.head = nst_exchange_acq_rel(&calls.heads, (struct nst_rcu_head *)NULL);
+	call_heads();
 	/* Pairs with: nst_load_acquire() in nst_calls_settle(). */
 	nst_add_release(&calls.batches, 1);
 	nst_store_relaxed(&calls.maker, (uintptr_t)0); /* as above */
@@ -121,14 +127,16 @@ void nst_calls_add_page(struct nst_sheaf *s)
 	wake();
 }
 
-void nst_calls_add_heads(struct nst_rcu_head *head)
+void nst_calls_add_heads(struct nst_rcu_head **list)
 {
-	struct nst_rcu_head *last = head, *old;
+	struct nst_rcu_head *head = *list, *last = head, *old;
 
 	if (!head)
 		return;
 	while (last->next)
 		last = last->next;
+	*list = NULL;
+	nst_barrier(); /* in a fork child they are in no two places */
 	do {
 		old = nst_load_relaxed(&calls.heads); /* relaxed: the swap checks it */
 		last->next = old;
@@ -168,10 +176,28 @@ void nst_calls_settle(void)
 	}
 }
 
-/* What the parent's thread had in its hands is called there, and lost here: the rest is still to be done. */
+/*
+ * The function that another thread was in the midst of is called there, and ended nowhere here; what was behind it is
+ * queued again. A function that forks goes on in the child.
+ */
 void nst_calls_after_fork(void)
 {
+	struct nst_sheaf **page = &calls.page;
+	struct nst_rcu_head **head = &calls.head;
+
 	calls.running = 0;
+	if (nst_calls_are_mine())
+		return;
+	while (*page)
+		page = &(*page)->next;
+	*page = calls.pages;
+	calls.pages = calls.page;
+	while (*head)
+		head = &(*head)->next;
+	*head = calls.heads;
+	calls.heads = calls.head;
+	calls.page = NULL;
+	calls.head = NULL;
 	calls.making = 0;
 	calls.maker = 0;
 }

@@ -73,27 +73,28 @@ int nst_dead_set(const void *obj)
 	return 0;
 }
 
-static size_t take_block(struct nst_arena *a, size_t block, struct nst_dead_word *out, size_t nr)
+static void take_block(struct nst_arena *a, size_t block, struct nst_dead_word *out, u32 nr, u32 *n)
 {
-	size_t i, n = 0, first = block * BLOCK_WORDS;
+	size_t i, first = block * BLOCK_WORDS;
 
 	/* Pairs with: nst_store_release() in nst_dead_set(). */
 	if (!nst_load_relaxed(&a->block_dead[block]) ||
 	    !nst_exchange_acq_rel(&a->block_dead[block], (u8)0))
-		return 0;
+		return;
 	for (i = first; i < first + BLOCK_WORDS; i++) {
 		if (!nst_load_relaxed(&a->dead[i])) /* relaxed: a later look sees it */
 			continue;
-		if (n == nr) { /* the rest at the next look */
+		if (*n == nr) { /* the rest at the next look */
 			nst_store_release(&a->block_dead[block], (u8)1);
 			nst_store_release(&nst_retired.any_dead, 1u);
 			break;
 		}
+		out[*n].base = (char *)(a->base + i * 64 * 16);
 		/* Pairs with: nst_or_release() in nst_dead_set(). */
-		out[n].bits = nst_exchange_acq_rel(&a->dead[i], (u64)0);
-		out[n++].base = (char *)(a->base + i * 64 * 16);
+		out[*n].bits = nst_exchange_acq_rel(&a->dead[i], (u64)0);
+		nst_barrier(); /* a fork child has so many */
+		++*n;
 	}
-	return n;
 }
 
 /* Slots are of 16 bytes and more, and aligned to 8: of two addresses one is an object's. */
@@ -105,17 +106,29 @@ void *nst_dead_object(const struct nst_dead_word *w, unsigned int bit)
 	return nst_slab_slot(nst_cache_number(p->cache), p, at) < 0 ? at + 8 : at;
 }
 
-size_t nst_dead_take(struct nst_dead_word *out, size_t nr)
+void nst_dead_take(struct nst_dead_word *out, u32 nr, u32 *n)
 {
-	size_t n = 0, block;
+	size_t block;
 	u32 i;
 
 	/* Pairs with: nst_store_release() in nst_dead_set(). */
 	if (!nst_load_relaxed(&nst_retired.any_dead) ||
 	    !nst_exchange_acq_rel(&nst_retired.any_dead, 0u))
-		return 0;
+		return;
 	for (i = 0; i < nst_mm.nr_arenas; i++)
 		for (block = 0; block < nst_arenas[i].nr_blocks; block++)
-			n += take_block(&nst_arenas[i], block, out + n, nr - n);
-	return n;
+			take_block(&nst_arenas[i], block, out, nr, n);
+}
+
+void nst_dead_after_fork(void)
+{
+	size_t block;
+	u32 i;
+
+	for (i = 0; i < nst_mm.nr_arenas; i++)
+		for (block = 0; nst_arenas[i].block_dead && block < nst_arenas[i].nr_blocks;
+		     block++)
+			if (nst_block_is_split(&nst_arenas[i], block))
+				nst_arenas[i].block_dead[block] = 1;
+	nst_retired.any_dead = 1;
 }

@@ -171,7 +171,7 @@ static void repair(void)
 		abandon(nst_meta_lock());
 	nst_store_relaxed(&process.cow, 1u); /* read by whoever may enter the kernel */
 	nst_side_after_fork();
-	nst_retired_after_fork(nst_worker_passes());
+	nst_retired_after_fork(nst_worker_pass_is_lost());
 	nst_publish_after_fork();
 	nst_worker_after_fork();
 	nst_rcu_after_fork();

@@ -692,8 +692,10 @@ void nst_worker_allow(void);
 void nst_worker_after_fork(void);
 /* Can threads be started here, and are they wanted? A hint. */
 int nst_worker_may_start(void);
-/* Is a pass under way? In a child, before nst_worker_after_fork(). */
+/* Is a pass under way? A hint. */
 int nst_worker_passes(void);
+/* In a child, before nst_worker_after_fork(): was a thread in the midst of one that is not here? */
+int nst_worker_pass_is_lost(void);
 /* fork() has put libc in order: a worker may be started. */
 void nst_worker_after_libc_fork(void);
 const char *nst_worker_state(void);

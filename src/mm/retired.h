@@ -16,8 +16,8 @@
  * F4. Retiring needs no memory: dead bits are resident with their block, links lie in descriptors and heads.
  *
  * Lock order: retired.lock is taken in a pass of the worker, before any lock of a cache; who retires tries it.
- * Fork: the child has what its parent's rings, bits and chains held; what a pass of the parent had in its hands is
- * leaked. Signal: retiring is legal in a handler, at any instruction of this library too.
+ * Fork: the child has what its parent's rings, bits and chains held, and goes on with what a pass of the parent was in
+ * the midst of; the one page, object or run that it had in its hands is leaked, and `abandoned` counts it. Signal: retiring is legal in a handler, at any instruction of this library too.
  */
 #ifndef NST_MM_RETIRED_H
 #define NST_MM_RETIRED_H
@@ -111,8 +111,10 @@ struct nst_dead_word {
 	char *base;
 	u64 bits;
 };
-/* At most @nr words; how many. Context: thread, one at a time. */
-size_t nst_dead_take(struct nst_dead_word *out, size_t nr);
+/* At most @nr words, *@n so far. Context: thread, one at a time. */
+void nst_dead_take(struct nst_dead_word *out, u32 nr, u32 *n);
+/* Somebody was taking as this process was forked: marks may be missing. */
+void nst_dead_after_fork(void);
 void *nst_dead_object(const struct nst_dead_word *w, unsigned int bit);
 
 /* ---- reuse.c. Context of all: who has the pass ---- */
@@ -133,8 +135,9 @@ void nst_reuse_sheaf(struct nst_cache *c, struct nst_sheaf *s);
 void nst_reuse_mixed(struct nst_sheaf *s);
 /* The objects, which count one by one if @mixed; @s is empty then. */
 void nst_reuse_each(struct nst_sheaf *s, int mixed);
-void nst_reuse_word(const struct nst_dead_word *w);
-void nst_reuse_runs(struct nst_page *p);
+/* What is freed leaves @w, or @list. */
+void nst_reuse_word(struct nst_dead_word *w);
+void nst_reuse_runs(struct nst_page **list);
 
 /* ---- ripe.c, retired.c ---- */
 
@@ -144,7 +147,7 @@ int nst_retired_pass(int look);
 void nst_retired_settle(void);
 /* Is there something that a later pass will free? A hint. */
 int nst_retired_is_busy(void);
-/* @lost: a pass of the parent was under way, and what it had in its hands is leaked. */
+/* @lost: a pass of another thread was under way. */
 void nst_retired_after_fork(int lost);
 void nst_ripe_after_fork(int lost);
 /* Bytes that wait; more than the option rcu_budget allows? Hints. Context: any. */
@@ -160,7 +163,7 @@ size_t nst_retired_notes_bytes(void);
 
 /* Ripe: for the thread that calls. Context: thread. */
 void nst_calls_add_page(struct nst_sheaf *s);
-void nst_calls_add_heads(struct nst_rcu_head *head);
+void nst_calls_add_heads(struct nst_rcu_head **list);
 /* Calls what there is, where no thread does. Context: thread, no lock held, no pass. */
 void nst_calls_help(void);
 /* Until all that was added before has been called. Context: thread. */

@@ -7,6 +7,9 @@
  *	run, mapping		as by nst_free()
  *	page of functions	to the thread that calls them
  *
+ * Fork: each leaves its list before it is dealt with, so that a child whose parent was in the midst of it goes on
+ * with the next, and loses one page, object or run.
+ *
  * Context: who has the pass. Locks: a cache's barn and slab, zone.
  */
 #include "mm.h"
@@ -61,51 +64,59 @@ static void page_left(const struct nst_cache *c)
 	nst_sub_relaxed(&nst_retired.page_bytes, nst_channel_page_bytes(c)); /* a count */
 }
 
+static struct nst_sheaf *pop(struct nst_sheaf **list)
+{
+	struct nst_sheaf *s = *list;
+
+	if (!s)
+		return NULL;
+	*list = s->next;
+	nst_barrier(); /* a child sees one cut in program order */
+	return s;
+}
+
 void nst_reuse_pages(struct nst_retired_pages *p)
 {
-	struct nst_sheaf *s, *next;
+	struct nst_sheaf *s;
 
-	for (s = p->cache; s; s = next) {
+	while ((s = pop(&p->cache)) != NULL) {
 		struct nst_cache *c = nst_cache_number(nst_page_of(s->obj[0])->cache);
 
-		next = s->next;
 		nst_retired_freed((u64)s->count * c->slot);
 		page_left(c);
 		nst_reuse_sheaf(c, s);
 	}
-	for (s = p->mixed; s; s = next) {
-		next = s->next;
+	while ((s = pop(&p->mixed)) != NULL) {
 		page_left(NULL);
 		nst_reuse_mixed(s);
 	}
-	for (s = p->calls; s; s = next) {
-		next = s->next;
+	while ((s = pop(&p->calls)) != NULL) {
 		page_left(NULL);
 		nst_calls_add_page(s);
 	}
-	*p = (struct nst_retired_pages){0};
 }
 
-void nst_reuse_word(const struct nst_dead_word *w)
+void nst_reuse_word(struct nst_dead_word *w)
 {
-	u64 bits;
+	while (w->bits) {
+		void *obj = nst_dead_object(w, nst_lowest_bit(w->bits));
 
-	for (bits = w->bits; bits; bits &= bits - 1) {
-		void *obj = nst_dead_object(w, nst_lowest_bit(bits));
-
+		w->bits &= w->bits - 1;
+		nst_barrier(); /* as above */
 		nst_retired_freed(nst_cache_number(nst_page_of(obj)->cache)->slot);
 		free_object(obj);
 	}
 }
 
-void nst_reuse_runs(struct nst_page *p)
+void nst_reuse_runs(struct nst_page **list)
 {
-	struct nst_page *next;
+	struct nst_page *p;
 
-	for (; p; p = next) {
+	while ((p = *list) != NULL) {
 		int run = p->state == NST_PAGE_RUN_RETIRED;
 
-		next = (struct nst_page *)(uintptr_t)p->free[NST_PAGE_LINK_WORD];
+		*list = (struct nst_page *)(uintptr_t)p->free[NST_PAGE_LINK_WORD];
+		nst_barrier(); /* as above */
 		nst_page_set_state(p, run ? NST_PAGE_RUN : NST_PAGE_LARGE);
 		nst_retired_freed(run ? nst_run_bytes(p) : p->free[NST_PAGE_BYTES_WORD]);
 		free_object(nst_page_address(p));

@@ -37,11 +37,12 @@ static struct nst_dead_word first_words[NR_WORDS];
 
 /* Written by who has the pass. */
 static struct {
-	struct nst_retired_pages young, pages; /* for the next round; of this one */
+	struct nst_retired_pages pages[2];
+	u32 mine; /* which of them are of this round; the others are for the next */
 	struct cut *cut;
 	struct nst_dead_word *word;
-	size_t nr_cuts, nr_words;
-	u32 room_cuts, room_words;
+	u32 nr_cuts, cuts_done, room_cuts;
+	u32 nr_words, words_done, room_words;
 	struct nst_page *runs;
 	struct nst_rcu_head *heads;
 	nst_cookie_t cookie;
@@ -123,6 +124,17 @@ static int claim(const struct cut *cut)
 
 /* ---- taking ---- */
 
+/* What was taken for the next round. */
+static struct nst_retired_pages *young(void)
+{
+	return &turn.pages[!turn.mine];
+}
+
+static int are_none(const struct nst_retired_pages *p)
+{
+	return !p->cache && !p->mixed && !p->calls;
+}
+
 static struct nst_sheaf **list_of(struct nst_retired_pages *p, const struct nst_channel *ch)
 {
 	return ch == &nst_retired.mixed	  ? &p->mixed
@@ -136,7 +148,7 @@ static int take_ring(struct nst_cache *c, struct nst_channel *ch, struct nst_rin
 	u32 taken = 0, before;
 
 	for (; (s = nst_channel_take(r, &before)) != NULL; taken++) {
-		struct nst_sheaf **list = list_of(&turn.young, ch);
+		struct nst_sheaf **list = list_of(young(), ch);
 
 		if (c)
 			nst_retired_freed((u64)before * c->slot);
@@ -147,6 +159,7 @@ static int take_ring(struct nst_cache *c, struct nst_channel *ch, struct nst_rin
 		if (is_ripe(s->stamp))
 			list = list_of(&elapsed, ch);
 		s->next = *list;
+		nst_barrier(); /* a fork child has it whole, or not */
 		*list = s;
 		nst_add_relaxed(&nst_retired.page_bytes, nst_channel_page_bytes(c)); /* a count */
 	}
@@ -184,7 +197,9 @@ static int cut_channel(struct nst_cache *c, struct nst_channel *ch)
 			turn.whole = 0;
 			break;
 		}
-		turn.cut[turn.nr_cuts++] = (struct cut){r, c, ch, cut};
+		turn.cut[turn.nr_cuts] = (struct cut){r, c, ch, cut};
+		nst_barrier(); /* as above */
+		turn.nr_cuts++;
 	}
 	return 0;
 }
@@ -243,26 +258,35 @@ static void free_cut(const struct cut *cut)
 
 /* ---- rounds ---- */
 
-/* A table that was too short: twice as long, if there is memory. What is in it is not kept. */
-static void *longer(void *table, const void *first, u32 *nr, size_t each)
+/* Twice as long a table, where it was too short and there is memory; or NULL. What is in it is not kept. */
+static void *longer(u32 nr, u32 room, size_t each)
 {
-	void *t = nst_meta_alloc(2 * (size_t)*nr * each);
-
-	if (!t)
-		return table;
-	if (table != first)
-		nst_meta_free(table, *nr * each);
-	*nr *= 2;
-	return t;
+	return nr == room ? nst_meta_alloc(2 * (size_t)room * each) : NULL;
 }
 
 static void begin_tables(void)
 {
-	if (turn.nr_cuts == turn.room_cuts)
-		turn.cut = longer(turn.cut, first_cuts, &turn.room_cuts, sizeof(*turn.cut));
-	if (turn.nr_words == turn.room_words)
-		turn.word = longer(turn.word, first_words, &turn.room_words, sizeof(*turn.word));
+	struct cut *cut = longer(turn.nr_cuts, turn.room_cuts, sizeof(*cut)), *old_cut = turn.cut;
+	struct nst_dead_word *word = longer(turn.nr_words, turn.room_words, sizeof(*word)),
+			     *old_word = turn.word;
+
+	if (cut) {
+		turn.cut = cut;
+		nst_barrier(); /* a fork child has room for so many at least */
+		turn.room_cuts *= 2;
+		nst_meta_free(old_cut == first_cuts ? NULL : old_cut,
+			      turn.room_cuts / 2 * sizeof(*cut));
+	}
+	if (word) {
+		turn.word = word;
+		nst_barrier(); /* as above */
+		turn.room_words *= 2;
+		nst_meta_free(old_word == first_words ? NULL : old_word,
+			      turn.room_words / 2 * sizeof(*word));
+	}
 	turn.nr_cuts = turn.nr_words = 0;
+	nst_barrier(); /* as above: none that is done is to be done again */
+	turn.cuts_done = turn.words_done = 0;
 }
 
 /*
@@ -288,11 +312,10 @@ static void begin_round(void)
 	 * Pairs with: nst_fence_full() in nst_retired_settle().
 	 */
 	nst_fence_full();
-	turn.pages = turn.young;
-	turn.young = (struct nst_retired_pages){0};
+	turn.mine ^= 1;
 	begin_tables();
 	for_each_channel(cut_channel);
-	turn.nr_words = nst_dead_take(turn.word, turn.room_words);
+	nst_dead_take(turn.word, turn.room_words, &turn.nr_words);
 	if (turn.nr_words == turn.room_words)
 		turn.whole = 0;
 	/* Pairs with: nst_cas_release() in retire_run() and push_head(). */
@@ -302,28 +325,26 @@ static void begin_round(void)
 	turn.heads = nst_load_relaxed(&nst_retired.heads)
 			     ? nst_exchange_acq_rel(&nst_retired.heads, (struct nst_rcu_head *)NULL)
 			     : NULL;
-	turn.on = turn.pages.cache || turn.pages.mixed || turn.pages.calls || turn.nr_cuts ||
-		  turn.nr_words || turn.runs || turn.heads;
-	if (turn.on)
-		turn.cookie = cookie_of_round(); /* after all was taken (F2) */
-	else
+	if (are_none(&turn.pages[turn.mine]) && !turn.nr_cuts && !turn.nr_words && !turn.runs &&
+	    !turn.heads) {
 		account_round();
+		return;
+	}
+	turn.cookie = cookie_of_round(); /* after all was taken (F2) */
+	nst_barrier();			 /* a fork child begins it anew, or has it */
+	turn.on = 1;
 }
 
 /* Its period is over. */
 static void end_round(void)
 {
-	size_t i;
-
-	nst_reuse_pages(&turn.pages);
-	for (i = 0; i < turn.nr_cuts; i++)
-		free_cut(&turn.cut[i]);
-	for (i = 0; i < turn.nr_words; i++)
-		nst_reuse_word(&turn.word[i]);
-	nst_reuse_runs(turn.runs);
-	nst_calls_add_heads(turn.heads);
-	turn.runs = NULL;
-	turn.heads = NULL;
+	nst_reuse_pages(&turn.pages[turn.mine]);
+	while (turn.cuts_done < turn.nr_cuts)
+		free_cut(&turn.cut[turn.cuts_done++]);
+	for (; turn.words_done < turn.nr_words; turn.words_done++)
+		nst_reuse_word(&turn.word[turn.words_done]);
+	nst_reuse_runs(&turn.runs);
+	nst_calls_add_heads(&turn.heads);
 	turn.on = 0;
 	account_round();
 }
@@ -360,8 +381,7 @@ int nst_retired_pass(int look)
 	look_ahead();
 	if (look && !turn.on)
 		for_each_channel(decay_channel);
-	nst_hint_set(&turn.busy,
-		     turn.on || turn.young.cache || turn.young.mixed || turn.young.calls);
+	nst_hint_set(&turn.busy, turn.on || !are_none(young()));
 	if (found) /* more will come soon: what is retired now is to be free in a millisecond or two */
 		nst_worker_listen();
 	return found;
@@ -401,18 +421,20 @@ void nst_retired_settle(void)
 	}
 }
 
+/*
+ * What a lost pass had taken is a round, and its period has yet to begin if it was still taking; what it was freeing goes
+ * on. A cut that it had not yet freed may have been in its hands: this round speaks for none before it.
+ */
 void nst_ripe_after_fork(int lost)
 {
 	if (!lost)
 		return;
-	turn.young = turn.pages = elapsed = (struct nst_retired_pages){0};
-	turn.cut = first_cuts;
-	turn.word = first_words;
-	turn.room_cuts = NR_CUTS;
-	turn.room_words = NR_WORDS;
-	nst_retired.page_bytes = 0;
-	turn.nr_cuts = turn.nr_words = 0;
-	turn.runs = NULL;
-	turn.heads = NULL;
-	turn.on = 0;
+	nst_count(NST_COUNT_ABANDONED, 1);
+	spare.page.count = 0;
+	turn.whole = 0;
+	if (turn.on)
+		return;
+	turn.cookie = nst_gp_start();
+	turn.on = 1;
+	nst_dead_after_fork();
 }

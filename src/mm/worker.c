@@ -31,12 +31,13 @@
 #define PURGE_NS 100000000ull /* a block must have been idle for this long */
 
 static struct {
-	u32 flag;      /* a no-lock caller wants it; also the futex it sleeps on */
-	u32 unheard;   /* a no-lock caller was on a slow path: a hint */
-	u32 running;   /* 0 none, 1 started, 2 failed, or as above */
-	u32 passing;   /* a pass is under way: nst_maintain() and the worker take turns */
-	u64 purged_at; /* ns */
-	u64 looked_at; /* for idle caches, ns */
+	u32 flag;	  /* a no-lock caller wants it; also the futex it sleeps on */
+	u32 unheard;	  /* a no-lock caller was on a slow path: a hint */
+	u32 running;	  /* 0 none, 1 started, 2 failed, or as above */
+	u32 passing;	  /* a pass is under way: nst_maintain() and the worker take turns */
+	uintptr_t passer; /* whose it is */
+	u64 purged_at;	  /* ns */
+	u64 looked_at;	  /* for idle caches, ns */
 } worker = {.running = TOO_EARLY};
 
 const char *nst_worker_state(void)
@@ -190,7 +191,10 @@ static int is_due(u64 *at, u64 ns, u64 period_ns, int now)
 static int begin_pass(void)
 {
 	/* Pairs with: nst_store_release() in end_pass(). */
-	return nst_cas_acquire(&worker.passing, 0u, 1u);
+	if (!nst_cas_acquire(&worker.passing, 0u, 1u))
+		return 0;
+	worker.passer = nst_thread_pointer();
+	return 1;
 }
 
 static void end_pass(void)
@@ -240,7 +244,12 @@ int nst_worker_may_start(void)
 
 int nst_worker_passes(void)
 {
-	return nst_load_relaxed(&worker.passing) != 0; /* in a child: nobody changes it */
+	return nst_load_relaxed(&worker.passing) != 0; /* at some moment */
+}
+
+int nst_worker_pass_is_lost(void)
+{
+	return worker.passing && worker.passer != nst_thread_pointer();
 }
 
 void nst_maintain_pause(void)
@@ -321,7 +330,8 @@ void nst_worker_allow(void)
 void nst_worker_after_fork(void)
 {
 	worker.running = NO_THREAD;
-	worker.passing = 0;
+	if (nst_worker_pass_is_lost())
+		worker.passing = 0;
 	worker.flag = 1;
 }
 

@@ -222,8 +222,10 @@ static void between(void)
 	sem_wait(&entered);
 	usleep(10000); /* it waits for two functions, of pages */
 	for (unsigned int i = 0; i < 2; i++) {
-		head[i] = (struct nst_rcu_head){.fn = fn_late};
-		nst_calls_add_heads(&head[i]);
+		struct nst_rcu_head *one = &head[i];
+
+		*one = (struct nst_rcu_head){.fn = fn_late};
+		nst_calls_add_heads(&one);
 	}
 	sem_post(&let_go);
 	pthread_join(make, NULL);

@@ -16,13 +16,21 @@ static int is_odd(const void *p)
 	return (uintptr_t)p % 16 != 0;
 }
 
+static size_t take(u32 most)
+{
+	u32 n = 0;
+
+	nst_dead_take(word, most, &n);
+	return n;
+}
+
 /* Takes @most words at a time; how many of object[] came back, each once. */
-static unsigned int take_all(size_t most, unsigned int *takes)
+static unsigned int take_all(u32 most, unsigned int *takes)
 {
 	unsigned int n = 0, i;
 	size_t k, w;
 
-	for (*takes = 0; (k = nst_dead_take(word, most)) != 0; ++*takes) {
+	for (*takes = 0; (k = take(most)) != 0; ++*takes) {
 		check_quiet(k <= most, "no more words than there is room for", "%zu", k);
 		for (w = 0; w < k; w++) {
 			u64 bits = word[w].bits;
@@ -60,8 +68,7 @@ static void each_once(size_t size)
 	i = take_all(ROOM, &takes);
 	check(i == NR && takes >= NR * nst_min(c->slot, 64 * 16) / (64 * 16) / ROOM,
 	      "and taken once, a bounded number at a time", "%u of %u in %u", i, NR, takes);
-	check(!nst_retired.any_dead && nst_dead_take(word, NR) == 0, "then there is none",
-	      "there is");
+	check(!nst_retired.any_dead && take(NR) == 0, "then there is none", "there is");
 	check(nst_cache_destroy(c) == 0, "no object is lost", "one is");
 }
 
