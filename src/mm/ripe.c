@@ -85,6 +85,20 @@ static int is_ripe(nst_cookie_t stamp)
 }
 #endif
 
+#if defined(NST_TEST) && defined(NST_BUSTED) && NST_BUSTED == 18
+/* Having helped the period along is enough. */
+static int is_still_ripe(nst_cookie_t stamp)
+{
+	(void)stamp;
+	return 1;
+}
+#else
+static int is_still_ripe(nst_cookie_t stamp)
+{
+	return is_ripe(stamp);
+}
+#endif
+
 #if defined(NST_TEST) && defined(NST_BUSTED) && NST_BUSTED == 14
 static nst_cookie_t ahead;
 
@@ -355,7 +369,7 @@ static int is_over(void)
 
 	for (i = 0; i < GP_STEPS && !is_ripe(turn.cookie); i++)
 		nst_gp_step(nst_rcu_own);
-	return is_ripe(turn.cookie);
+	return is_still_ripe(turn.cookie);
 }
 
 static int decay_channel(struct nst_cache *c, struct nst_channel *ch)

@@ -115,7 +115,7 @@ int main(int argc, char **argv)
 	uint64_t wrong;
 
 	rcu_torture.seed = (long long)(seed_of(argc, argv) & INT64_MAX);
-	check_deadline(2 * (unsigned int)seconds + 60, "the torture ends");
+	check_deadline((unsigned int)seconds + 45, "the torture ends");
 	if (!rcu_torture_start())
 		check_broken("threads");
 	direct((double)seconds);
