@@ -207,7 +207,8 @@ struct nst_rcu_head {
  *
  * Starts the library, and makes ready what retiring may need when nothing is to be had: 1/128 of the memory in
  * use. Whoever compiles a call of the functions below need not call it: it is called before main() (see the end of
- * this file). Who calls them by a pointer, or from another language, calls it once before that.
+ * this file). Who calls them by a pointer, or from another language, calls it once before that. What had no memory is
+ * tried again by the worker or nst_maintain(), a few times a second; objects that are retired until then are lost.
  *
  * Context: thread.  Waits: sleeps.  Syscalls: mprotect, madvise.  Locks: takes the list of caches, grow.
  * Return: 0; -ENOMEM.
@@ -286,8 +287,8 @@ NST_API void nst_call_rcu(struct nst_rcu_head *head, void (*fn)(struct nst_rcu_h
  * Not inside a section, which would wait for itself.
  *
  * Context: thread.  Waits: sleeps.  Syscalls: membarrier, futex.  Locks: takes retired, rcu, barn, slab.
- * Return: 0; -EDEADLK: called by such a function; -ENOMEM: functions wait that were handed over before
- *	   nst_rcu_use(), which fails.
+ * Return: 0; -EDEADLK: called by such a function; -ENOMEM: what was handed over before nst_rcu_use() waits, which
+ *	   fails.
  */
 NST_API int nst_rcu_barrier(void);
 

@@ -58,6 +58,54 @@ int nst_dead_add_arena(struct nst_arena *a)
 	return a->dead ? 0 : -12;
 }
 
+static int prepare_zone_locked(const struct nst_zone *z)
+{
+	size_t block, first, end;
+	int err = 0;
+	u32 k;
+
+	for (k = 0; k < nst_mm.nr_arenas && !err; k++) {
+		if (!nst_zone_part(z, &nst_arenas[k], &first, &end))
+			continue;
+		for (block = first; block < end && !err; block++)
+			if (nst_block_is_split(&nst_arenas[k], block))
+				err = nst_dead_prepare(&nst_arenas[k], block);
+	}
+	return err;
+}
+
+/* Some blocks have bits and some have not: none has. */
+static void drop_dead_bits(void)
+{
+	u32 i;
+
+	nst_hint_set(&nst_mm.dead_bits, 0);
+	for (i = 0; i < nst_mm.nr_arenas; i++)
+		if (nst_arenas[i].dead)
+			nst_dead_forget(&nst_arenas[i], 0, nst_arenas[i].nr_blocks);
+	nst_store_relaxed(&nst_retired.bits_bytes, (u64)0); /* a count */
+}
+
+int nst_dead_prepare_all(void)
+{
+	int err = 0;
+	u32 i;
+
+	nst_lock_wait(&nst_arenas_lock);
+	for (i = 0; i < nst_mm.nr_arenas && !err; i++)
+		err = nst_dead_add_arena(&nst_arenas[i]);
+	nst_hint_set(&nst_mm.dead_bits, !err);
+	nst_unlock(&nst_arenas_lock);
+	for (i = 0; i < nst_sys_cpus.nr_nodes && !err; i++) {
+		nst_lock_wait(&nst_zones[i].grow);
+		err = prepare_zone_locked(&nst_zones[i]);
+		nst_unlock(&nst_zones[i].grow);
+	}
+	if (err)
+		drop_dead_bits();
+	return err;
+}
+
 int nst_dead_set(const void *obj)
 {
 	struct nst_arena *a = nst_arena_of(obj);

@@ -275,7 +275,7 @@ static void ready_block(struct nst_arena *a, size_t block, u8 state)
 	if (nst_mm.debug)
 		nst_sys_populate((char *)a->live + block * (NST_BLOCK_BYTES / 16 / 8),
 				 NST_BLOCK_BYTES / 16 / 8);
-	if (nst_mm.dead_bits)
+	if (nst_retired_is_ready()) /* before that some blocks may have none */
 		nst_dead_populate(a, block);
 }
 

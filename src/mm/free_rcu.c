@@ -154,9 +154,11 @@ static void too_early(void *obj, struct nst_site site)
 
 	nst_count(NST_COUNT_RETIRED + NST_RETIRED_REFUSED, 1);
 	if (!nst_exchange_relaxed(&warned, 1u)) /* once */
-		nst_warn("%s(%p): before nst_rcu_use(), which <nostall/rcu.h> calls before main(); "
-			 "what is retired until then is lost",
-			 site.function, obj);
+		nst_warn(
+			"%s(%p): %s; what is retired until then is lost", site.function, obj,
+			nst_hint(&nst_retired.failed)
+				? "nst_rcu_use() had no memory, and is tried again"
+				: "before nst_rcu_use(), which <nostall/rcu.h> calls before main()");
 }
 
 static void retire_slow(void *obj, struct nst_site site)
@@ -170,7 +172,7 @@ static void retire_slow(void *obj, struct nst_site site)
 	p = nst_free_check(NULL, obj, site);
 	if (!p)
 		return;
-	if (nst_unlikely(!nst_retired_is_ready())) {
+	if (nst_unlikely(!nst_retired_is_ready()) && p->state == NST_PAGE_SLAB) {
 		too_early(obj, site);
 		return;
 	}

@@ -7,37 +7,6 @@
 #include "mm.h"
 #include "retired.h"
 
-/* Every block that is in use gets its bits; those opened from now on get them with their descriptors. */
-static int prepare_dead_bits(void)
-{
-	size_t block;
-	int err = 0;
-	u32 i;
-
-	nst_lock_wait(&nst_arenas_lock);
-	for (i = 0; i < nst_mm.nr_arenas && !err; i++)
-		err = nst_dead_add_arena(&nst_arenas[i]);
-	nst_hint_set(&nst_mm.dead_bits, !err);
-	nst_unlock(&nst_arenas_lock);
-	for (i = 0; i < nst_sys_cpus.nr_nodes && !err; i++) {
-		struct nst_zone *z = &nst_zones[i];
-		u32 k;
-
-		nst_lock_wait(&z->grow);
-		for (k = 0; k < nst_mm.nr_arenas && !err; k++) {
-			size_t first, end;
-
-			if (!nst_zone_part(z, &nst_arenas[k], &first, &end))
-				continue;
-			for (block = first; block < end && !err; block++)
-				if (nst_block_is_split(&nst_arenas[k], block))
-					err = nst_dead_prepare(&nst_arenas[k], block);
-		}
-		nst_unlock(&z->grow);
-	}
-	return err;
-}
-
 u64 nst_retired_budget(void)
 {
 	u64 budget = nst_option(NST_OPT_rcu_budget);
@@ -45,16 +14,16 @@ u64 nst_retired_budget(void)
 	return budget ? budget : nst_sys_reserve_default(1) / 4;
 }
 
-int nst_rcu_use(void)
+int nst_retired_make_ready(void)
 {
-	int err = nst_start();
+	int err = 0;
 
-	nst_fork_check();
 	nst_lock_wait(&nst_caches_lock);
-	if (!err && !nst_retired_is_ready()) {
-		err = prepare_dead_bits();
-		nst_hint_set(&nst_retired.budget, nst_retired_budget());
+	if (!nst_retired_is_ready()) {
+		err = nst_dead_prepare_all();
+		nst_hint_set(&nst_retired.failed, (u32)(err != 0));
 		if (!err) {
+			nst_hint_set(&nst_retired.budget, nst_retired_budget());
 			/* Pairs with: nst_load_acquire() in nst_retired_is_ready(). */
 			nst_store_release(&nst_retired.ready, 1u);
 			nst_hint_set(&nst_retired.mixed.want, nst_ring_here() + 1);
@@ -62,6 +31,16 @@ int nst_rcu_use(void)
 		}
 	}
 	nst_unlock(&nst_caches_lock);
+	return err;
+}
+
+int nst_rcu_use(void)
+{
+	int err = nst_start();
+
+	nst_fork_check();
+	if (!err)
+		err = nst_retired_make_ready();
 	if (!err)
 		nst_maintain_pass(0);
 	return err;
@@ -72,8 +51,10 @@ int nst_rcu_barrier(void)
 	nst_fork_check();
 	if (nst_calls_are_mine())
 		return -35;
-	/* Functions that were handed over before all was made ready wait for that. */
-	if (!nst_retired_is_ready() && nst_load_relaxed(&nst_retired.heads) && nst_rcu_use())
+	/* What was chained before all was made ready waits for that. */
+	if (!nst_retired_is_ready() &&
+	    (nst_load_relaxed(&nst_retired.heads) || nst_load_relaxed(&nst_retired.runs)) &&
+	    nst_rcu_use())
 		return -12;
 	nst_retired_settle();
 	nst_calls_settle();

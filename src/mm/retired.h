@@ -75,6 +75,7 @@ void nst_channel_close(struct nst_cache *c);
 /** struct nst_retired - the places of no cache of its own */
 struct nst_retired {
 	u32 ready;	      /* nst_rcu_use() has run: retiring is total from then on */
+	u32 failed;	      /* nst_rcu_use() had no memory: passes try again */
 	u32 any_dead;	      /* some block has dead bits */
 	struct nst_lock lock; /* the worker's half of every ring */
 	struct nst_channel mixed, calls;
@@ -91,7 +92,7 @@ extern struct nst_retired nst_retired NST_HIDDEN;
 /* Can all be retired? Context: any. */
 static inline int nst_retired_is_ready(void)
 {
-	/* Pairs with: nst_store_release() in nst_rcu_use(). */
+	/* Pairs with: nst_store_release() in nst_retired_make_ready(). */
 	return nst_load_acquire(&nst_retired.ready) != 0;
 }
 
@@ -100,6 +101,11 @@ static inline int nst_retired_is_ready(void)
 /* Address space for the bits of an arena, and what is there already; 0 or -ENOMEM. Context: thread. */
 int nst_dead_add_arena(struct nst_arena *a);
 int nst_dead_prepare(struct nst_arena *a, size_t block);
+/*
+ * Of every block that is in use; those opened from then on get theirs with their descriptors. 0, or -ENOMEM: no block
+ * has any. Context: thread, one at a time. Locks: takes the list of arenas, grow.
+ */
+int nst_dead_prepare_all(void);
 /* After a fork: resident and writable again. */
 int nst_dead_populate(struct nst_arena *a, size_t block);
 /* Those of blocks that were closed to the kernel. */
@@ -140,6 +146,9 @@ void nst_reuse_word(struct nst_dead_word *w);
 void nst_reuse_runs(struct nst_page **list);
 
 /* ---- ripe.c, retired.c ---- */
+
+/* Once: 0, or -ENOMEM, and passes try again. Context: thread. Locks: takes caches, the list of arenas, grow. */
+int nst_retired_make_ready(void);
 
 /* The worker's: takes, waits for nobody, frees what is ripe; at a @look rings that are idle go. Did it find work? Context: who has the pass. */
 int nst_retired_pass(int look);

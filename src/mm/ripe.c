@@ -382,7 +382,8 @@ int nst_retired_pass(int look)
 {
 	int found;
 
-	if (!nst_retired_is_ready())
+	if (!nst_retired_is_ready() &&
+	    (!look || !nst_hint(&nst_retired.failed) || nst_retired_make_ready()))
 		return 0;
 	found = for_each_channel(take_channel);
 	nst_reuse_pages(&elapsed);

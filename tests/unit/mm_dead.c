@@ -3,6 +3,7 @@
  * mm_dead.c - dead bits: each object has one, set once, taken once, wherever its memory is and has been.
  */
 #define _GNU_SOURCE
+#include <unistd.h>
 #include "retire.h"
 
 #define NR 4000u
@@ -143,33 +144,74 @@ static void new_arena(void)
 		nst_pages_free(run[i]);
 }
 
-/* What failed is tried again, and none of it is taken for done. */
+/* Several blocks are in use. What failed is tried again, and none of it is taken for done; the last has not all bits. */
 static void without_memory(void)
 {
-	static const enum nst_fail kinds[] = {NST_FAIL_RESERVE, NST_FAIL_COMMIT, NST_FAIL_POPULATE};
-	unsigned int failed = 0;
+	static const struct {
+		enum nst_fail kind;
+		long most; /* numbers: the first is of the arena, each further one of a block */
+	} fails[] = {{NST_FAIL_RESERVE, 2}, {NST_FAIL_POPULATE, 4}, {NST_FAIL_COMMIT, 3}};
+	unsigned int failed = 0, tried = 0;
 
-	for (unsigned int k = 0; k < NST_ARRAY_SIZE(kinds); k++) {
-		for (long n = 1; n <= 2; n++) {
-			nst_test_fail[kinds[k]] = n;
+	for (unsigned int k = 0; k < NST_ARRAY_SIZE(fails); k++) {
+		for (long n = 1; n <= fails[k].most; n++, tried++) {
+			nst_test_fail[fails[k].kind] = n;
 			failed += nst_rcu_use() == -12;
-			nst_test_fail[kinds[k]] = 0;
+			nst_test_fail[fails[k].kind] = 0;
 			check_quiet(!nst_retired.ready, "it is not ready then", "it is");
 		}
 	}
-	check(failed == 6, "without memory nst_rcu_use() says so", "%u of 6 times", failed);
-	check(nst_rcu_use() == 0, "and can be called again", "it fails");
+	check(failed == tried, "without memory nst_rcu_use() says so", "%u of %u times", failed,
+	      tried);
+	check(nst_retired.bits_bytes == 0, "and nothing stays of it", "%llu bytes",
+	      (unsigned long long)nst_retired.bits_bytes);
+}
+
+/* In a child of fork(), as in its parent, some blocks have bits to be and no memory for them. */
+static void child_without_memory(void)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		nst_maintain(); /* its pages are made ready */
+		_exit(nst_retired.ready ? 0 : 1);
+	}
+	check(pid > 0 && child_wait(pid, 10, &status) == 0 && status == 0,
+	      "a child makes good for it", "%s", child_status(status));
+}
+
+/* Passes try again, a few times a second; then all has bits, counted once. */
+static void made_good_for(void)
+{
+	u64 bytes;
+
+	for (int ms = 0; ms < 5000 && !nst_retired.ready; ms++) {
+		nst_maintain();
+		usleep(1000);
+	}
+	check(nst_retired.ready, "passes try again", "they do not");
+	bytes = nst_retired.bits_bytes;
+	check(bytes != 0 && nst_rcu_use() == 0 && nst_retired.bits_bytes == bytes,
+	      "and more calls change nothing", "%llu bytes, then %llu", (unsigned long long)bytes,
+	      (unsigned long long)nst_retired.bits_bytes);
 }
 
 TEST_CONF("worker:off,nodes:1,reserve:64M,warn:off")
 
 int main(int argc, char **argv)
 {
+	void *early[3];
+
 	(void)argc;
 	conf_apply(argv);
 	run_on_cpu(0, cpu_nth(0));
-	nst_free(nst_alloc(100, NST_NORMAL)); /* a block is in use before */
+	for (unsigned int i = 0; i < NST_ARRAY_SIZE(early); i++)
+		early[i] = nst_alloc(NST_BLOCK_BYTES / 4 * 3, NST_NORMAL);
 	without_memory();
+	child_without_memory();
+	made_good_for();
+	nst_free_bulk(NST_ARRAY_SIZE(early), early);
 	each_once(96);
 	each_once(200);
 	each_once(16);

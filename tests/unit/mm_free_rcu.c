@@ -65,6 +65,8 @@ static void too_early(void)
 	check(nst_free_rcu_foreign(&word, fn_ptr) == -EAGAIN, "and what is foreign is refused",
 	      "taken");
 	ways_check("too", (struct nst_retired_stats){.refused = 1});
+	nst_free_rcu(nst_alloc(RUN_BYTES, NST_NORMAL));
+	ways_check("a run needs no bit: it is kept", (struct nst_retired_stats){.runs = 1});
 	nst_free_rcu_mightsleep(&word, fn_ptr);
 	check(called == 1 && called_with_other == 0, "who may wait does so", "%u calls", called);
 	nst_free(p);
@@ -84,7 +86,9 @@ static void use(void)
 	      (unsigned long long)(nst_meta_bytes() - bytes));
 	check(ring_here(&nst_retired.mixed) && ring_here(&nst_retired.calls),
 	      "this CPU has a ring for what has none of its own", "it has not");
-	check(nst_rcu_barrier() == 0, "a barrier with nothing before it returns", "it does not");
+	check(nst_rcu_barrier() == 0 && ways_now().waiting_bytes == 0,
+	      "a barrier frees what came before", "%llu bytes wait",
+	      (unsigned long long)ways_now().waiting_bytes);
 }
 
 /* ---- pages ---- */
