@@ -63,6 +63,7 @@ void path_period_visit(void);
 void path_period_wait(void);
 void path_retire(void);
 void path_settle(void);
+void path_settle_wait(void);
 void path_use_rcu(void);
 
 /* ---- syscalls_trace.c ---- */

@@ -672,6 +672,7 @@ const struct path paths[] = {
 	{"use-rcu", "worker:off", path_use_rcu, 0, NULL},
 	{"retire", "worker:off,high:8M", path_retire, 0, NULL},
 	{"settle", "worker:off,publish:off", path_settle, 0, NULL},
+	{"settle-wait", "worker:off,publish:off", path_settle_wait, 0, NULL},
 	{"period-wait", "worker:off", path_period_wait, 0, NULL},
 	{"period-visit", "worker:off", path_period_visit, 0, NULL},
 	{"domain", "worker:off", path_domain, 0, "rt_sigaction munmap getrandom brk"},

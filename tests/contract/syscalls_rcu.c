@@ -67,18 +67,24 @@ void path_retire(void)
 	end();
 }
 
-void path_settle(void)
+/* Until all is warm; and one more is retired. */
+static void retire_warm(void)
 {
 	static struct nst_rcu_head head;
 	int i;
 
 	nst_rcu_use();
-	for (i = 0; i < 20; i++) { /* all is warm */
+	for (i = 0; i < 20; i++) {
 		nst_call_rcu(&head, do_nothing_head, 8);
 		nst_free_rcu(nst_alloc(64, NST_NORMAL));
 		nst_rcu_barrier();
 	}
 	nst_free_rcu(nst_alloc(64, NST_NORMAL));
+}
+
+void path_settle(void)
+{
+	retire_warm();
 	begin("settle");
 	nst_rcu_barrier();
 	end();
@@ -91,13 +97,35 @@ static void *end_soon(void *token)
 	return NULL;
 }
 
-void path_period_wait(void)
+/* A section that another thread ends in 30 ms; returns that thread. */
+static pthread_t in_the_way(nst_rcu_token_t *token)
 {
-	nst_rcu_token_t token = nst_rcu_read_begin();
 	pthread_t t;
 
-	if (pthread_create(&t, NULL, end_soon, &token))
+	*token = nst_rcu_read_begin();
+	if (pthread_create(&t, NULL, end_soon, token))
 		_exit(97);
+	return t;
+}
+
+void path_settle_wait(void)
+{
+	nst_rcu_token_t token;
+	pthread_t t;
+
+	retire_warm();
+	t = in_the_way(&token);
+	begin("settle-wait");
+	nst_rcu_barrier();
+	end();
+	pthread_join(t, NULL);
+}
+
+void path_period_wait(void)
+{
+	nst_rcu_token_t token;
+	pthread_t t = in_the_way(&token);
+
 	begin("period-wait");
 	must(nst_synchronize_rcu() == 0);
 	end();
