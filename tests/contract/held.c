@@ -7,8 +7,8 @@
  *
  *	one	each class of lock in turn
  *	own	the thread inside the region makes the requests itself, and its signal handler does
- *	all	every lock of the library at once: the list of caches, metadata, growth, the zone, and
- *		lists, barn and slabs of every cache, each held by a thread of its own
+ *	all	every lock of the library at once: what was retired, the list of caches, metadata, growth, the
+ *		zone, grace periods, and lists, barn and slabs of every cache, each held by a thread of its own
  *
  * Afterwards the threads go on, what went to side lists is drained, and nothing is lost.
  */
@@ -32,6 +32,7 @@
 #define HOLDER_STOCK 800u
 #define NR_PARKED 600u
 #define STEPS 3000
+#define NR_BLOCKS 48u
 
 struct holder {
 	pthread_t thread;
@@ -48,7 +49,7 @@ static struct {
 	struct mix battery, handler, inside, inside_handler;
 	struct nst_cache *every[MAX_CACHES], *fresh;
 	unsigned int nr_caches;
-	void *parked[NR_PARKED];
+	void *parked[NR_PARKED], *blocks[NR_BLOCKS];
 	uint64_t seed;
 	int own_done;
 } t;
@@ -321,16 +322,51 @@ static void check_own(int lock_class)
 	free(holder);
 }
 
+static void blocks_take(void)
+{
+	for (unsigned int i = 0; i < NR_BLOCKS; i++)
+		t.blocks[i] = nst_pages_alloc(NST_ORDER_MAX, NST_NORMAL);
+}
+
+static void blocks_free(void)
+{
+	for (unsigned int i = 0; i < NR_BLOCKS; i++)
+		nst_pages_free(t.blocks[i]);
+}
+
+/*
+ * Whoever is to hold growth takes all memory that is ready: from there on, what was laid by serves the others, so that
+ * none of them needs growth to get where it stands.
+ */
+static unsigned int run_all(struct holder *holders, unsigned int n)
+{
+	unsigned int missing = 0;
+
+	blocks_take();
+	for (unsigned int i = 0; i < n; i++) {
+		holder_run(&holders[i]);
+		if (!holder_stands(&holders[i])) {
+			missing++;
+			printf("# holder %u of class %s does not get there\n", i,
+			       class_names[holders[i].lock_class]);
+		}
+		if (holders[i].lock_class == NST_LOCK_GROW)
+			blocks_free();
+	}
+	return missing;
+}
+
 /*
  * Outer locks first: who stands in an inner one would keep others from the outer. Nobody frees on the way:
  * at debug:3 that may put another cache's object where it belongs, and wait for who stands there.
  */
 static unsigned int start_all(struct holder *holders)
 {
-	unsigned int n = 0, missing = 0;
+	unsigned int n = 0, missing;
 
 	for (unsigned int i = 0; i < t.nr_caches; i++)
 		nst_barn_add_full(t.every[i], 0);
+	holder_start(&holders[n++], NST_LOCK_RETIRED, NULL);
 	holder_start(&holders[n++], NST_LOCK_CACHES, NULL);
 	for (unsigned int i = 0; i < t.nr_caches; i++) {
 		holder_start(&holders[n], NST_LOCK_CACHES, t.every[i]);
@@ -349,14 +385,8 @@ static unsigned int start_all(struct holder *holders)
 	holder_start(&holders[n], NST_LOCK_META, t.fresh);
 	holders[n++].work = work_barn;
 	holder_start(&holders[n++], NST_LOCK_ZONE, NULL);
-	for (unsigned int i = 0; i < n; i++) {
-		holder_run(&holders[i]);
-		if (holder_stands(&holders[i]))
-			continue;
-		missing++;
-		printf("# holder %u of class %s does not get there\n", i,
-		       class_names[holders[i].lock_class]);
-	}
+	holder_start(&holders[n++], NST_LOCK_RCU, NULL);
+	missing = run_all(holders, n);
 	check(missing == 0, "C3 a thread stands in every lock", "%u of %u do not", missing, n);
 	return n;
 }
@@ -396,17 +426,6 @@ static void find_caches(void)
 	t.every[t.nr_caches++] = t.caches.ctor;
 }
 
-/* Memory enough that no holder needs growth to get where it stands. */
-static void grow(void)
-{
-	void *blocks[48];
-
-	for (int i = 0; i < 48; i++)
-		blocks[i] = nst_pages_alloc(NST_ORDER_MAX, NST_NORMAL);
-	for (int i = 0; i < 48; i++)
-		nst_pages_free(blocks[i]);
-}
-
 static void check_drained(void)
 {
 	static struct nst_stats stats;
@@ -440,7 +459,6 @@ int main(int argc, char **argv)
 	find_caches();
 	for (unsigned int i = 0; i < 4; i++)
 		mix_init(mixes[i], &t.caches, MIX_NOLOCK, t.seed + i, i + 1);
-	grow();
 	mix_caches_stock(&t.caches, 16);
 	nst_test_held = held;
 	for (int i = 0; i < NST_NR_LOCKS; i++)
