@@ -170,7 +170,7 @@ static void without_memory(void)
 /* In a child of fork(), as in its parent, some blocks have bits to be and no memory for them. */
 static void child_without_memory(void)
 {
-	int status;
+	int status = 0;
 	pid_t pid = fork();
 
 	if (pid == 0) {
