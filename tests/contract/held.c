@@ -29,7 +29,7 @@
 #define MAX_CACHES 64u
 #define MAX_HOLDERS (3 * MAX_CACHES + 8)
 #define WORK_OBJECTS 4000u /* more than CPU and barn hold */
-#define HOLDER_STOCK 800u
+#define HOLDER_STOCK 2000u /* more than CPUs hold of a cache, whichever they are */
 #define NR_PARKED 600u
 #define STEPS 3000
 #define NR_BLOCKS 48u
