@@ -428,7 +428,7 @@ static long ops_here(int storm)
 	long plain = storm ? 3000000 : 10000000;
 
 #ifndef NST_TEST
-	plain = 3000000;
+	plain = storm ? 1000000 : 3000000;
 #endif
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)

@@ -213,6 +213,12 @@ static void *reader(void *arg)
 	return arg;
 }
 
+static int met_a_write(void)
+{
+	return __atomic_load_n(&torn.again, __ATOMIC_RELAXED) ||
+	       __atomic_load_n(&torn.torn, __ATOMIC_RELAXED);
+}
+
 /* Each round counts one NULL more, at the snapshot's begin, and one stocked object, at its end. */
 static void check_torn(const void *map)
 {
@@ -223,7 +229,8 @@ static void check_torn(const void *map)
 
 	rounds = rounds > 4000 ? 4000 : rounds;
 	nst_stats_read(&s, sizeof(s));
-	for (i = 0; i < rounds + 1; i++) {
+	/* Longer, until a read has met a write: on a busy machine few do. */
+	for (i = 0; i < rounds + 1 || (i < 20 * rounds && !met_a_write()); i++) {
 		uint64_t nulls = s.null_reasons[NST_NULL_SIZE] + (uint64_t)i + 1;
 
 		nst_free(nst_alloc_nolock(0));

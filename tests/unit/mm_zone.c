@@ -180,7 +180,7 @@ static void open_block(void)
 	for (int i = 0; i < 7; i++)
 		nst_zone_grow(zone, i);
 	check(a && a->block[block] == NST_BLOCK_READY && !zone->open_arena &&
-		      nst_zone_open_bytes(a, block) == 0,
+		      nst_zone_open_bytes(a, block) == NST_BLOCK_BYTES,
 	      "and is ready after its eighth", "state %u", a ? a->block[block] : 0);
 	audit();
 }
