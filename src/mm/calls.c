@@ -29,10 +29,31 @@ static struct {
 	u32 running;		    /* 1: it has its thread */
 } calls;
 
+/* For what is ripe while there is no memory for a page: one, which comes back. */
+static union {
+	struct nst_sheaf page;
+	void *room[2 + NST_PAGE_POINTERS];
+} kept;
+static u32 kept_out;
+
 static void ring(void)
 {
 	nst_add_relaxed(&calls.bell, 1); /* the wake-up orders it */
 	nst_sys_futex_wake(&calls.bell);
+}
+
+struct nst_sheaf *nst_calls_kept_page(void)
+{
+	/* Pairs with: nst_store_release() in nst_calls_put_page(). */
+	return nst_cas_acquire(&kept_out, 0u, 1u) ? &kept.page : NULL;
+}
+
+void nst_calls_put_page(struct nst_sheaf *s)
+{
+	if (s != &kept.page)
+		nst_page_put_waits(nst_page_of(s));
+	else /* Pairs with: nst_cas_acquire() in nst_calls_kept_page(). */
+		nst_store_release(&kept_out, 0u);
 }
 
 static void call_pages(void)
@@ -49,7 +70,7 @@ static void call_pages(void)
 		}
 		calls.page = s->next;
 		nst_barrier(); /* as above */
-		nst_page_put_waits(nst_page_of(s));
+		nst_calls_put_page(s);
 	}
 }
 
@@ -176,6 +197,13 @@ void nst_calls_settle(void)
 	}
 }
 
+static u32 has_kept(const struct nst_sheaf *s)
+{
+	while (s && s != &kept.page)
+		s = s->next;
+	return s != NULL;
+}
+
 /*
  * The function that another thread was in the midst of is called there, and ended nowhere here; what was behind it is
  * queued again. A function that forks goes on in the child.
@@ -186,6 +214,8 @@ void nst_calls_after_fork(void)
 	struct nst_rcu_head **head = &calls.head;
 
 	calls.running = 0;
+	/* A pass that is lost may have had it in its hands. */
+	kept_out = has_kept(calls.page) || has_kept(calls.pages);
 	if (nst_calls_are_mine())
 		return;
 	while (*page)

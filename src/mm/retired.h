@@ -172,6 +172,9 @@ size_t nst_retired_notes_bytes(void);
 
 /* Ripe: for the thread that calls. Context: thread. */
 void nst_calls_add_page(struct nst_sheaf *s);
+/* There is one for who has no memory, and NULL while it is out; and back, or any other that was not added. */
+struct nst_sheaf *nst_calls_kept_page(void);
+void nst_calls_put_page(struct nst_sheaf *s);
 void nst_calls_add_heads(struct nst_rcu_head **list);
 /* Calls what there is, where no thread does. Context: thread, no lock held, no pass. */
 void nst_calls_help(void);

@@ -240,12 +240,12 @@ static int for_each_channel(int (*fn)(struct nst_cache *c, struct nst_channel *c
 static void free_cut(const struct cut *cut)
 {
 	struct nst_sheaf *s = nst_channel_page(cut->cache);
+	int err, calls = cut->channel == &nst_retired.calls;
 	u32 i;
-	int err;
 
-	if (!s && cut->channel != &nst_retired.calls)
-		s = &spare.page;
-	if (!s) { /* those of functions, with their page, once it is full, or by a later cut */
+	if (!s)
+		s = calls ? nst_calls_kept_page() : &spare.page;
+	if (!s) { /* a function takes its time with it: by a later cut */
 		turn.whole = 0;
 		return;
 	}
@@ -254,20 +254,22 @@ static void free_cut(const struct cut *cut)
 	nst_unlock(&nst_retired.lock);
 	if (err) {
 		turn.late = 1;
-		if (s != &spare.page)
+		if (calls)
+			nst_calls_put_page(s);
+		else if (s != &spare.page)
 			nst_channel_page_free(cut->cache, s);
 		return;
 	}
 	for (i = cut->at.from; i < cut->at.to; i++)
 		s->obj[s->count++] = cut->at.page->obj[i];
-	if (s == &spare.page)
+	if (calls)
+		nst_calls_add_page(s);
+	else if (s == &spare.page)
 		nst_reuse_each(s, !cut->cache);
 	else if (cut->cache)
 		nst_reuse_sheaf(cut->cache, s);
-	else if (cut->channel == &nst_retired.mixed)
-		nst_reuse_mixed(s);
 	else
-		nst_calls_add_page(s);
+		nst_reuse_mixed(s);
 }
 
 /* ---- rounds ---- */
