@@ -19,7 +19,7 @@ struct sums {
 	u64 worst_num, worst_den; /* the largest part that pages are of the objects in them */
 };
 
-static void add_now(struct sums *s, const struct nst_cache *c, const struct nst_channel *ch)
+static void add_now(struct sums *s, const struct nst_channel *ch, size_t page_bytes)
 {
 	unsigned int i;
 
@@ -33,22 +33,22 @@ static void add_now(struct sums *s, const struct nst_cache *c, const struct nst_
 			continue;
 		s->rings_now += nst_ring_bytes(ch->rings.slots);
 		/* hints: the CPU and the worker go on */
-		s->pages_now += (u64)(nst_load_relaxed(&r->head) - nst_load_relaxed(&r->tail)) *
-				nst_channel_page_bytes(c);
+		s->pages_now +=
+			(u64)(nst_load_relaxed(&r->head) - nst_load_relaxed(&r->tail)) * page_bytes;
 	}
 }
 
-/* @c: NULL for mixed and calls. */
-static void add_channel(struct sums *s, const struct nst_cache *c, const struct nst_channel *ch)
+static void add_channel(struct sums *s, const struct nst_channel *ch, u32 slots, size_t page_bytes)
 {
-	u32 slots = c ? NST_RING_SLOTS : NST_RING_SLOTS_MIXED;
-
 	s->channels++;
 	s->ring_bytes += nst_ring_bytes(slots);
-	s->pages_bytes += (slots - 1) * nst_channel_page_bytes(c);
-	add_now(s, c, ch);
-	if (!c)
-		return;
+	s->pages_bytes += (slots - 1) * page_bytes;
+	add_now(s, ch, page_bytes);
+}
+
+static void add_cache(struct sums *s, const struct nst_cache *c)
+{
+	add_channel(s, &c->dead, NST_RING_SLOTS, nst_channel_page_bytes(c));
 	s->quantum_bytes += ((u64)c->main_cap + (u64)(c->spares + 1) * c->batch) * c->slot;
 	/* pages / objects > worst, without division */
 	if (nst_sheaf_bytes(c->batch) * s->worst_den > s->worst_num * ((u64)c->batch * c->slot)) {
@@ -66,10 +66,10 @@ static void add_all(struct sums *s)
 	nst_lock_wait(&nst_caches_lock);
 	for (id = 1; id <= nst_nr_caches; id++)
 		if (nst_cache_is_used(nst_cache_number(id)))
-			add_channel(s, nst_cache_number(id), &nst_cache_number(id)->dead);
+			add_cache(s, nst_cache_number(id));
 	nst_unlock(&nst_caches_lock);
-	add_channel(s, NULL, &nst_retired.mixed);
-	add_channel(s, NULL, &nst_retired.calls);
+	add_channel(s, &nst_retired.mixed, NST_RING_SLOTS_MIXED, NST_PAGE_BYTES);
+	add_channel(s, &nst_retired.calls, NST_RING_SLOTS_MIXED, NST_PAGE_BYTES);
 }
 
 static struct nst_bound row(const char *what, const char *formula, u64 most, u64 now)
