@@ -225,7 +225,7 @@ TEST_CONF("worker:on")
 int main(int argc, char **argv)
 {
 	pthread_t thread[NR_CHURN];
-	unsigned int rounds = (unsigned int)env_long("TEST_FORKS", 60);
+	unsigned int rounds = (unsigned int)env_long("TEST_FORKS", 40);
 
 	if (argc > 1 && !strcmp(argv[1], "--after-exec"))
 		return after_exec();

@@ -201,12 +201,12 @@ static void *reader(void *arg)
 
 	while (!__atomic_load_n(&torn.stop, __ATOMIC_ACQUIRE)) {
 		if (nst_stats_page_read(torn.map, sizeof(p), &p))
-			torn.again++;
+			__atomic_add_fetch(&torn.again, 1, __ATOMIC_RELAXED);
 		else if (strcmp(last_row(&p)->name, "last") ||
 			 stock_of(p.stats.null_reasons[NST_NULL_SIZE]) !=
 				 last_row(&p)->stocked_per_cpu ||
 			 p.sequence < sequence)
-			torn.torn++;
+			__atomic_add_fetch(&torn.torn, 1, __ATOMIC_RELAXED);
 		sequence = p.sequence ? p.sequence : sequence;
 		torn.reads++;
 	}

@@ -10,7 +10,7 @@
  *			interrupted, and makes more
  *
  * A child that hangs is killed after 20 s and fails the test. What children abandoned is counted.
- * NST_SECONDS (5).
+ * NST_SECONDS (3).
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -281,7 +281,7 @@ static void finish(void)
 int main(int argc, char **argv)
 {
 	struct sigaction sa = {.sa_sigaction = handler, .sa_flags = SA_RESTART | SA_SIGINFO};
-	long seconds = env_long("NST_SECONDS", 5);
+	long seconds = env_long("NST_SECONDS", 3);
 
 	t.seed = seed_of(argc, argv);
 	check_deadline((unsigned int)seconds + 90, "the fork storm ends");

@@ -11,7 +11,7 @@
  *	director	a delay at one point of one sequence after the other
  *
  * A sequence that is caught in its delay while its stack is taken must start anew: without the fence
- * it commits to a stack that is somebody else's by then. NST_SECONDS (5), TEST_THREADS (1000).
+ * it commits to a stack that is somebody else's by then. NST_SECONDS (3), TEST_THREADS (1000).
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -325,7 +325,7 @@ static void finish(void)
 
 int main(int argc, char **argv)
 {
-	long seconds = env_long("NST_SECONDS", 5);
+	long seconds = env_long("NST_SECONDS", 3);
 	pthread_t taker, mother;
 
 	t.seed = seed_of(argc, argv);

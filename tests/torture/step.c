@@ -10,7 +10,7 @@
  * fills stacks up hides the slow ways from main, so it sometimes takes from the stacks only, and
  * sometimes the cache is one that has no stacks yet. The owner map
  * sees an object handed out twice. The places stepped through are counted and the functions that
- * must be among them named. NST_SECONDS (5).
+ * must be among them named. NST_SECONDS (3).
  */
 #define _GNU_SOURCE
 #include <stdio.h>
@@ -508,7 +508,7 @@ static void run(double seconds)
 int main(int argc, char **argv)
 {
 	struct sigaction sa = {.sa_sigaction = on_trap, .sa_flags = SA_RESTART | SA_SIGINFO};
-	long seconds = env_long("NST_SECONDS", 5);
+	long seconds = env_long("NST_SECONDS", 3);
 
 	conf_apply(argv);
 	uint64_t seed = seed_of(argc, argv);

@@ -7,7 +7,7 @@
  *	director	a delay at one point of one sequence after the other, moves between CPUs, drains
  *
  * Each handler first asks where it hit (place.h). A run counts only when enough of them provably
- * interrupted a sequence, a stripe or a held region. NST_SECONDS (5), and on until there are enough on
+ * interrupted a sequence, a stripe or a held region. NST_SECONDS (3), and on until there are enough on
  * a busy machine, four times as long at most; TEST_INSIDE: how many hits are wanted (10,000 a
  * minute, in proportion; 0: not asked, for libraries broken on purpose).
  */
@@ -222,7 +222,7 @@ static void finish(double seconds)
 int main(int argc, char **argv)
 {
 	struct sigaction sa = {.sa_sigaction = handler, .sa_flags = SA_RESTART | SA_SIGINFO};
-	long seconds = env_long("NST_SECONDS", 5);
+	long seconds = env_long("NST_SECONDS", 3);
 
 	t.seed = seed_of(argc, argv);
 	t.wanted = (uint64_t)env_long("TEST_INSIDE", seconds * 10000 / 60);
