@@ -54,8 +54,17 @@ static void make_zeroes_resident(void)
 	madvise((void *)from, (uintptr_t)_end - from, MADV_POPULATE_WRITE);
 }
 
+void stack_make_resident(void)
+{
+	volatile char room[65536];
+
+	for (size_t i = 0; i < sizeof(room); i += 4096)
+		room[i] = 0;
+}
+
 void maps_make_resident(void)
 {
 	maps_each(make_resident);
+	stack_make_resident();
 	make_zeroes_resident();
 }

@@ -11,5 +11,7 @@
 void maps_each(void (*visit)(char *from, size_t bytes, const char *perms, const char *name));
 /* Text, the program's data, the C library's and the stack; the writable data of this library must be so by itself. */
 void maps_make_resident(void);
+/* This thread's, as deep as a test goes. */
+void stack_make_resident(void);
 
 #endif

@@ -425,10 +425,10 @@ static long ops_here(int storm)
 {
 	const char *conf = getenv("NOSTALL_CONF");
 	/* Under a storm each takes several times as long; with the shared library it is the same code. */
-	long plain = storm ? 2000000 : 10000000;
+	long plain = storm ? 3000000 : 10000000;
 
 #ifndef NST_TEST
-	plain = 1000000;
+	plain = 3000000;
 #endif
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)

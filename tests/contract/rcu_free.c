@@ -170,17 +170,9 @@ static void spin_until(int phase)
 		__asm__ volatile("" ::: "memory");
 }
 
-static void touch_stack(void)
-{
-	volatile char room[65536];
-
-	for (size_t i = 0; i < sizeof(room); i += 4096)
-		room[i] = 0;
-}
-
 static void *trapped(void *arg)
 {
-	touch_stack();
+	stack_make_resident();
 	__atomic_store_n(&t.tid, gettid(), __ATOMIC_RELEASE);
 	trap_syscalls(t.storm ? TRAP_ALLOW_SIGRETURN : TRAP_ALLOW_NONE);
 	spin_until(PHASE_PLENTY);

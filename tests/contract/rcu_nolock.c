@@ -12,6 +12,7 @@
 #include <unistd.h>
 #include "mm/mm.h"
 #include "common/check.h"
+#include "common/maps.h"
 #include "common/trap.h"
 
 #define ROUNDS 1000000
@@ -98,6 +99,7 @@ static void check_faults(void)
 	nst_maintain();
 	work(&rng, 10);
 	pthread_create(&thread, NULL, periods, NULL);
+	maps_make_resident(); /* there has been a fork */
 	before = faults();
 	work(&rng, ROUNDS / 2);
 	before = faults() - before;
