@@ -53,10 +53,11 @@ static void *reader(void *arg)
 		v->f->read_lock();
 		p = nst_rcu_dereference(v->shared);
 		for (int i = 0; i < 200; i++)
-			v->spoilt += __atomic_load_n(p, __ATOMIC_RELAXED) != FINE;
+			if (__atomic_load_n(p, __ATOMIC_RELAXED) != FINE)
+				__atomic_add_fetch(&v->spoilt, 1, __ATOMIC_RELAXED);
 		v->f->read_unlock();
 		v->f->read_quiescent_state();
-		v->reads++;
+		__atomic_add_fetch(&v->reads, 1, __ATOMIC_RELAXED);
 	}
 	v->f->unregister_thread();
 	return NULL;
@@ -88,6 +89,8 @@ static void check_age(struct flavour *v)
 	v->object[0] = FINE;
 	for (int i = 0; i < 2; i++)
 		pthread_create(&thread[i], NULL, reader, v);
+	while (!__atomic_load_n(&v->reads, __ATOMIC_RELAXED))
+		usleep(100);
 	for (unsigned int i = 1; i < 150; i++)
 		update(v, i, 0);
 	v->f->register_thread();

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include "base/testhook.h"
 #include "common/check.h"
 #include "fuzz.h"
 
@@ -66,6 +67,9 @@ int main(int argc, char **argv)
 			run_file(argv[i]);
 		return 0;
 	}
+#ifdef FUZZ_NO_MOVES
+	nst_test_fail[NST_FAIL_MOVE] = -1;
+#endif
 	check(run_corpus(FUZZ_CORPUS) > 0, "fuzz: the corpus agrees with the model", "it is empty");
 	rng.state = seed_of(argc, argv);
 	while (fuzz_operations() < wanted) {
