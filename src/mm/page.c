@@ -153,9 +153,7 @@ int nst_block_prepare(struct nst_arena *a, size_t block)
 	    nst_sys_populate(map_page_of(a, block), NST_PAGE_BYTES) ||
 	    nst_sys_populate(idle_page_of(a, block), NST_PAGE_BYTES))
 		return -12;
-	if (nst_mm.debug && nst_live_prepare(a, block))
-		return -12;
-	return nst_hint(&nst_mm.dead_bits) ? nst_dead_prepare(a, block) : 0;
+	return nst_mm.debug ? nst_live_prepare(a, block) : 0;
 }
 
 int nst_block_is_split(const struct nst_arena *a, size_t block)
@@ -174,8 +172,6 @@ void nst_block_forget(struct nst_arena *a, size_t block, size_t nr)
 
 	nst_sys_purge(&a->pages[block * NST_BLOCK_PAGES],
 		      nr * NST_BLOCK_PAGES * sizeof(struct nst_page));
-	if (nst_hint(&nst_mm.dead_bits))
-		nst_dead_forget(a, block, nr);
 	/* A neighbour is of the same zone, or a guard, which is not free. */
 	if (first % 2)
 		first = is_free_block(a, first - 1) ? first - 1 : first + 1;

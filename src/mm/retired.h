@@ -102,8 +102,8 @@ static inline int nst_retired_is_ready(void)
 int nst_dead_add_arena(struct nst_arena *a);
 int nst_dead_prepare(struct nst_arena *a, size_t block);
 /*
- * Of every block that is in use; those opened from then on get theirs with their descriptors. 0, or -ENOMEM: no block
- * has any. Context: thread, one at a time. Locks: takes the list of arenas, grow.
+ * Of every block that is cut into runs; one that is opened from then on brings its own. 0, or -ENOMEM: no block has
+ * any. Context: thread, one at a time. Locks: takes the list of arenas, grow.
  */
 int nst_dead_prepare_all(void);
 /* After a fork: resident and writable again. */

@@ -12,6 +12,7 @@
  * the block, counts it, and is tried again.
  */
 #include "mm.h"
+#include "retired.h"
 
 #define STEP_ORDER 6u /* (tune) 256 KiB */
 #define COLD_ORDER 3u /* (tune) 32 KiB: the smallest run that is given back alone */
@@ -152,7 +153,8 @@ int nst_zone_open_locked(struct nst_zone *z)
 		return -12;
 	addr = (void *)(a->base + block * NST_BLOCK_BYTES);
 	/* A cold block may have been the inside of a mapping, which has no descriptors: prepared always. */
-	if (nst_sys_commit(addr, NST_BLOCK_BYTES) || nst_block_prepare(a, block))
+	if (nst_sys_commit(addr, NST_BLOCK_BYTES) || nst_block_prepare(a, block) ||
+	    (nst_hint(&nst_mm.dead_bits) && nst_dead_prepare(a, block)))
 		return -12;
 	nst_large_unkeep_locked(z, a, block);
 	a->block_mob[block] = NST_MOB_MOVABLE;
@@ -279,6 +281,8 @@ static void close_block(struct nst_zone *z, struct nst_page *p)
 	nst_store_relaxed(&a->block[block], (u8)NST_BLOCK_COLD); /* no live object is in it */
 	z->hint[a - nst_arenas] = nst_min(z->hint[a - nst_arenas], block);
 	nst_block_forget(a, block, 1);
+	if (nst_hint(&nst_mm.dead_bits))
+		nst_dead_forget(a, block, 1);
 	nst_unlock(&z->grow);
 }
 

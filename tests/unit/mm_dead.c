@@ -197,6 +197,30 @@ static void made_good_for(void)
 	      (unsigned long long)nst_retired.bits_bytes);
 }
 
+static void counted(const char *name)
+{
+	const struct nst_arena *a = &nst_arenas[0];
+	u64 bytes = 0;
+
+	for (size_t block = 0; block < a->nr_blocks; block++)
+		bytes += nst_block_is_split(a, block) ? NST_BLOCK_BYTES / 128 : 0;
+	check(nst_retired.bits_bytes == bytes, name, "%llu bytes, counted %llu",
+	      (unsigned long long)bytes, (unsigned long long)nst_retired.bits_bytes);
+}
+
+/* A mapping is retired by its descriptor. */
+static void mappings_have_none(void)
+{
+	void *p;
+
+	counted("blocks of objects have bits");
+	p = nst_alloc(9 * NST_BLOCK_BYTES, NST_NORMAL);
+	counted("a mapping has none");
+	nst_free(p);
+	nst_maintain();
+	counted("and gives none back");
+}
+
 TEST_CONF("worker:off,nodes:1,reserve:64M,warn:off")
 
 int main(int argc, char **argv)
@@ -211,6 +235,7 @@ int main(int argc, char **argv)
 	without_memory();
 	child_without_memory();
 	made_good_for();
+	mappings_have_none();
 	nst_free_bulk(NST_ARRAY_SIZE(early), early);
 	each_once(96);
 	each_once(200);
