@@ -75,7 +75,8 @@ extern "C" {
 	X(ACCOUNT, "ac", "charge the thread's account")                                            \
 	X(THISNODE, "tn", "memory of this NUMA node only")                                         \
 	X(RECLAIMABLE, "rc", "backs something a shrinker can give back")                           \
-	X(MOVABLE, "mv", "the owner can move it")
+	X(MOVABLE, "mv", "the owner can move it")                                                  \
+	X(OVERBUDGET, "ob", "above rcu_budget it is slowed down, not refused (rcu_budget_malloc)")
 
 #define NST_MODE_INDEX(name, ...) NST_MODE_INDEX_##name,
 enum nst_mode_index { NST_MODE_TABLE(NST_MODE_INDEX) NST_NR_MODES };
@@ -394,7 +395,8 @@ NST_API void nst_cache_free_bulk(struct nst_cache *cache, size_t nr, void **ptrs
  * @cpus: a CPU number, NST_CPU_THIS or NST_CPU_ALL
  *
  * When it returns 0 each CPU named held at least @n objects, which that CPU's next @n no-lock
- * requests find without trying a lock, if nobody else takes them. The worker keeps the stock up.
+ * requests find without trying a lock, if nobody else takes them. The worker keeps the stock up. A thread that is in an
+ * account (account.h) stocks objects for requests that are charged; they are charged when they are handed out.
  *
  * Context: thread.  Waits: sleeps.  Syscalls: madvise, membarrier.  Locks: takes the locks of the
  * cache.

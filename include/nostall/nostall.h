@@ -12,9 +12,13 @@
 #define NST_VERSION_MINOR 1
 #define NST_VERSION_PATCH 0
 
+#include <nostall/account.h>
 #include <nostall/alloc.h>
 #include <nostall/pages.h>
 #include <nostall/rcu.h>
+#include <nostall/reclaim.h>
+#include <nostall/reserve.h>
+#include <nostall/speculate.h>
 #include <nostall/stats.h>
 
 #ifdef __cplusplus

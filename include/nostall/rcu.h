@@ -147,7 +147,8 @@ NST_API int nst_rcu_domain_create(const char *name, const struct nst_rcu_domain_
  *
  * Context: thread.  Waits: sleeps.  Syscalls: futex.  Locks: takes rcu.
  * Return: 0; -EINVAL: no domain of nst_rcu_domain_create(); -EBUSY: a thread waits for it, or what was
- *	   retired to it is not freed yet; -EDEADLK as nst_gp_wait_in().
+ *	   retired to it is not freed yet (nst_rcu_barrier(); in a fork child, for ever if the fork caught that being
+ *	   retired or freed); -EDEADLK as nst_gp_wait_in().
  */
 NST_API int nst_rcu_domain_destroy(struct nst_rcu_domain *domain);
 
@@ -227,6 +228,20 @@ NST_API int nst_rcu_use(void);
 NST_API void nst_free_rcu(void *ptr) NST_NONBLOCKING;
 
 /**
+ * nst_free_rcu_in() - nst_free_rcu() once every section of a domain has ended
+ * @domain: of nst_rcu_domain_create(); NULL: our own, as nst_free_rcu()
+ * @ptr: as there, and new readers of that domain no longer find it
+ *
+ * As total as nst_free_rcu(). The domain stays until it is freed: nst_rcu_domain_destroy() is -EBUSY before. Its
+ * readers hold up what was retired to it, and for as long as some of that found no page, also other objects that found
+ * none; nothing else. An object belongs to the readers of one domain. What is no domain gets one line, and the
+ * object is lost.
+ *
+ * Context: any.  Waits: never.  Syscalls: none.  Locks: tries retired.
+ */
+NST_API void nst_free_rcu_in(struct nst_rcu_domain *domain, void *ptr) NST_NONBLOCKING;
+
+/**
  * nst_free_rcu_bulk() - nst_free_rcu() of several objects, of any kinds
  * @nr: how many
  * @ptrs: the objects; NULLs are skipped
@@ -240,7 +255,8 @@ NST_API void nst_free_rcu_bulk(size_t nr, void **ptrs) NST_NONBLOCKING;
  * @ptr: what @fn frees; NULL: nothing happens
  * @fn: called once with @ptr, on a thread of the library that may wait and holds no lock
  *
- * A bare pointer needs a place: where no page is ready and none can be had at once, it is refused.
+ * A bare pointer needs a place: where no page is ready and none can be had at once, or as many wait as the option
+ * rcu_pages allows, it is refused.
  *
  * Context: any.  Waits: never.  Syscalls: none.  Locks: tries retired.
  * Return: 0; -EAGAIN: refused, @ptr is still yours; -EINVAL: @fn is NULL.
@@ -284,11 +300,13 @@ NST_API void nst_call_rcu(struct nst_rcu_head *head, void (*fn)(struct nst_rcu_h
 /**
  * nst_rcu_barrier() - wait until all that was retired before is freed, and every function has been called
  *
- * Not inside a section, which would wait for itself.
+ * Not inside a section, which would wait for itself. A thread that is a reader of a domain by being online (qsbr), to
+ * which something was retired, is taken offline for the wait.
  *
  * Context: thread.  Waits: sleeps.  Syscalls: membarrier, futex.  Locks: takes retired, rcu, barn, slab.
- * Return: 0; -EDEADLK: called by such a function; -ENOMEM: what was handed over before nst_rcu_use() waits, which
- *	   fails.
+ * Return: 0; -EDEADLK: called by such a function, or inside a section of such a domain; -ENOMEM: what was handed over
+ *	   before nst_rcu_use() waits, which fails; -EDEADLK or -EAGAIN as nst_gp_wait_in(): what was retired to a
+ *	   domain waits, for a reader that a fork caught say, and all else is freed.
  */
 NST_API int nst_rcu_barrier(void);
 
@@ -309,6 +327,7 @@ static inline void nst_rcu_used(void)
 }
 
 #define nst_free_rcu(ptr) (NST_CALLER, nst_rcu_used(), (nst_free_rcu)(ptr))
+#define nst_free_rcu_in(domain, ptr) (NST_CALLER, nst_rcu_used(), (nst_free_rcu_in)(domain, ptr))
 #define nst_free_rcu_bulk(nr, ptrs) (NST_CALLER, nst_rcu_used(), (nst_free_rcu_bulk)(nr, ptrs))
 #define nst_free_rcu_foreign(ptr, fn) (NST_CALLER, nst_rcu_used(), (nst_free_rcu_foreign)(ptr, fn))
 #define nst_free_rcu_mightsleep(ptr, fn)                                                           \

@@ -10,6 +10,7 @@
 #define NOSTALL_STATS_H
 
 #include <nostall/alloc.h>
+#include <nostall/speculate.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -28,9 +29,10 @@ extern "C" {
 	X(EMPTY, "this CPU's lists were empty (FASTTRY)")                                          \
 	X(BUSY, "a lock that was tried was held")                                                  \
 	X(WATERMARK, "only reserves were left")                                                    \
-	X(CTOR, "a new slab would have needed its constructor")                                    \
+	X(CTOR, "a new slab would have needed its constructor, or owners")                         \
 	X(BUDGET, "nolock_budget was used up")                                                     \
 	X(RETIRED, "more waits for grace periods than rcu_budget allows")                          \
+	X(LIMIT, "a limit of the account, or of one above it")                                     \
 	X(NOMEM, "the kernel, a limit or the reservation refused memory")
 
 /* Central locks: X(name, what). */
@@ -88,6 +90,24 @@ struct nst_retired_stats {
 	uint64_t runs;		/* page runs and mappings */
 	uint64_t heads, calls, foreign;
 	uint64_t refused; /* foreign pointers that found no page */
+	uint64_t others;  /* objects in pages of domains that are not ours */
+};
+
+/** struct nst_reclaim_stats - what was done where memory was short: see nostall/reclaim.h */
+struct nst_reclaim_stats {
+	uint64_t rounds;	    /* of requests that found nothing */
+	uint64_t served;	    /* such requests that were served after all */
+	uint64_t background_rounds; /* of the library's thread */
+	uint64_t shrunk;	    /* objects, as shrinkers say */
+};
+
+/** struct nst_pool_stats - objects taken ahead of need: see nostall/reserve.h */
+struct nst_pool_stats {
+	uint64_t prefilled;	   /* objects that came into prefilled sheaves */
+	uint64_t prefill_returned; /* of those, what was left when the sheaf was returned */
+	uint64_t pool_from_cache;  /* requests to pools that their cache served */
+	uint64_t pool_from_pool;   /* that the pool served */
+	uint64_t pool_waited;	   /* of all these, that had to wait */
 };
 
 /** struct nst_stats - one snapshot */
@@ -120,9 +140,13 @@ struct nst_stats {
 	uint64_t rcu_stalls;	/* that took longer than rcu_stall_ms */
 	uint64_t rcu_oldest_ns; /* how long the oldest under way has been; 0: none is */
 	uint64_t rcu_domains;
+	uint64_t rcu_blocker; /* the number of a thread that holds up one that was reported, or 0 */
 	struct nst_retired_stats retired;
+	struct nst_speculate_stats speculate; /* of all sites */
+	struct nst_pool_stats pools;
 	struct nst_lock_stats locks[NST_NR_LOCKS];
 	struct nst_zone_stats zones[NST_STATS_NODES];
+	struct nst_reclaim_stats reclaim;
 };
 
 /** struct nst_cache_stats - one cache */

@@ -48,12 +48,13 @@
 	"str %[t], [%[area], #8]\n"
 #endif
 
-#define SEQ_ENTER                                                                                  \
+#define SEQ_DESCRIBE                                                                               \
 	".pushsection __rseq_cs, \"aw\"\n"                                                         \
 	".balign 32\n"                                                                             \
 	"991: .long 0, 0\n"                                                                        \
 	".quad 992f, 993f - 992f, 994f\n"                                                          \
-	".popsection\n" SEQ_ARM "992:\n"
+	".popsection\n"
+#define SEQ_ENTER SEQ_DESCRIBE SEQ_ARM "992:\n"
 
 /* The signature is an instruction, so that a big-endian assembler writes what the kernel reads. */
 #define SEQ_LEAVE                                                                                  \
@@ -389,6 +390,75 @@ no:
 	return -1;
 aborted:
 	SEQ_RESTARTED(NST_SEQ_OUT);
+	goto again;
+}
+
+#if defined(NST_TEST) && defined(NST_BUSTED) && NST_BUSTED == 25
+/* Whether there is so much, and taking it, are not one: it is not armed. */
+#define SEQ_DEBIT_ENTER SEQ_DESCRIBE "992:\n"
+#else
+#define SEQ_DEBIT_ENTER SEQ_ENTER
+#endif
+
+/* Take @n of this CPU's number: 1; or 0, and it is as it was. By @id as above. */
+NST_ALWAYS_INLINE int nst_seq_debit_by(struct nst_pcs *const *table, intptr_t id, u32 n)
+{
+	uintptr_t tp = nst_thread_pointer();
+	intptr_t off = nst_rseq_offset;
+	u64 t, s, w;
+
+	if (nst_unlikely(!off))
+		return 0;
+again:
+	__asm__ volatile goto(SEQ_DEBIT_ENTER SEQ_READ_DELAY(0)
+			      "ldrsw %[s], [%[tp], %[id]]\n" SEQ_READ_DELAY(1)
+			      "ldr %[s], [%[table], %[s], lsl #3]\n" SEQ_READ_DELAY(2)
+			      "ldr %w[t], [%[s]]\n"
+			      "cmp %w[t], %w[n]\n"
+			      "b.lo %l[empty]\n"
+			      "sub %w[t], %w[t], %w[n]\n" SEQ_READ_DELAY(3)
+			      "str %w[t], [%[s]]\n" SEQ_LEAVE
+			      : [t] "=&r"(t), [s] "=&r"(s), [w] "=&r"(w)
+			      : [area] "r"(tp + (uintptr_t)off), [tp] "r"(tp), [id] "r"(id),
+				[table] "r"(table), [n] "r"(n), [seq] "i"(NST_SEQ_DEBIT)
+			      : "memory", "cc"
+			      : empty, aborted);
+	return 1;
+empty:
+	return 0;
+aborted:
+	SEQ_RESTARTED(NST_SEQ_DEBIT);
+	goto again;
+}
+
+/* Put @n to it: 1; or 0, and it is as it was: there is no room for so many. @n is at most 2^31. */
+NST_ALWAYS_INLINE int nst_seq_credit_by(struct nst_pcs *const *table, intptr_t id, u32 n)
+{
+	uintptr_t tp = nst_thread_pointer();
+	intptr_t off = nst_rseq_offset;
+	u64 t, s, c, w;
+
+	if (nst_unlikely(!off))
+		return 0;
+again:
+	__asm__ volatile goto(SEQ_ENTER SEQ_READ_DELAY(0)
+			      "ldrsw %[s], [%[tp], %[id]]\n" SEQ_READ_DELAY(1)
+			      "ldr %[s], [%[table], %[s], lsl #3]\n" SEQ_READ_DELAY(2)
+			      "ldp %w[t], %w[c], [%[s]]\n"
+			      "add %w[t], %w[t], %w[n]\n"
+			      "cmp %w[t], %w[c]\n"
+			      "b.hi %l[full]\n" SEQ_READ_DELAY(3)
+			      "str %w[t], [%[s]]\n" SEQ_LEAVE
+			      : [t] "=&r"(t), [s] "=&r"(s), [c] "=&r"(c), [w] "=&r"(w)
+			      : [area] "r"(tp + (uintptr_t)off), [tp] "r"(tp), [id] "r"(id),
+				[table] "r"(table), [n] "r"(n), [seq] "i"(NST_SEQ_CREDIT)
+			      : "memory", "cc"
+			      : full, aborted);
+	return 1;
+full:
+	return 0;
+aborted:
+	SEQ_RESTARTED(NST_SEQ_CREDIT);
 	goto again;
 }
 

@@ -108,6 +108,23 @@ static inline size_t nst_stack_pushn(struct nst_pcs *s, void *const *in, size_t 
 	return k;
 }
 
+/* A number: see rseq_ops.h. 1 or 0. */
+static inline int nst_stack_debit(struct nst_pcs *s, u32 n)
+{
+	if (s->count < n)
+		return 0;
+	nst_store_relaxed(&s->count, s->count - n); /* the commit; the holder's put publishes it */
+	return 1;
+}
+
+static inline int nst_stack_credit(struct nst_pcs *s, u32 n)
+{
+	if (s->cap < n || s->count > s->cap - n)
+		return 0;
+	nst_store_relaxed(&s->count, s->count + n); /* as above */
+	return 1;
+}
+
 /* ---- the ring of retired pointers: the sequences of rseq_ops.h, for the holder of a stripe ---- */
 
 static inline struct nst_sheaf *nst_ring_slot(const struct nst_ring *r, u32 position)

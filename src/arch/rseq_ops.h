@@ -36,6 +36,15 @@
  * either committed before the fence, or begins anew and sees the empty stack. From then on the old
  * stack belongs to the taker, who puts it back by storing it in the table.
  *
+ * ---- A number per CPU ----
+ *
+ * A stack without slots is a number: count of at most cap. It is taken and put by other takers as any stack.
+ *
+ * DEBIT(table, n)		CREDIT(table, n)
+ *   s = table[cpu_id]		  s = table[cpu_id]
+ *   if s->count < n: EMPTY	  if s->count + n > s->cap: FULL
+ *   s->count -= n  *		  s->count += n  *
+ *
  * ---- The ring of retired pointers (struct nst_ring) ----
  *
  * Reached the same way; entries without a CPU point at nst_ring_none, whose one page is always full.
@@ -130,6 +139,8 @@ struct nst_ring {
 	u32 tail;		   /* position of the oldest sealed page; */
 	u32 head;		   /* behind the newest ready one */
 	u32 seen, looks;	   /* what the worker saw of it last, and how often the same */
+	u32 pressed;		   /* open, as somebody last pressed for a period on its account */
+	u64 oldest;		   /* stamp of the oldest sealed page, or of one before it */
 	u32 open NST_LINE_ALIGNED; /* position of the page that is being filled */
 	u32 mask;		   /* slots - 1 */
 	struct nst_sheaf *page[];  /* and behind it, for each slot, a u32 of the worker's own */

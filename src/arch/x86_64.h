@@ -31,12 +31,13 @@
 	"movq %[t], %%fs:8(%[off])\n"
 #endif
 
-#define SEQ_ENTER                                                                                  \
+#define SEQ_DESCRIBE                                                                               \
 	".pushsection __rseq_cs, \"aw\"\n"                                                         \
 	".balign 32\n"                                                                             \
 	"991: .long 0, 0\n"                                                                        \
 	".quad 992f, 993f - 992f, 994f\n"                                                          \
-	".popsection\n" SEQ_ARM "992:\n"
+	".popsection\n"
+#define SEQ_ENTER SEQ_DESCRIBE SEQ_ARM "992:\n"
 
 #define SEQ_LEAVE                                                                                  \
 	"993:\n"                                                                                   \
@@ -328,6 +329,64 @@ no:
 	return -1;
 aborted:
 	SEQ_RESTARTED(NST_SEQ_OUT);
+	goto again;
+}
+
+#if defined(NST_TEST) && defined(NST_BUSTED) && NST_BUSTED == 25
+/* Whether there is so much, and taking it, are not one: it is not armed. */
+#define SEQ_DEBIT_ENTER SEQ_DESCRIBE "992:\n"
+#else
+#define SEQ_DEBIT_ENTER SEQ_ENTER
+#endif
+
+/* Take @n of this CPU's number: 1; or 0, and it is as it was. By @id as above. Price: 11 instructions, 3 cache lines. */
+NST_ALWAYS_INLINE int nst_seq_debit_by(struct nst_pcs *const *table, intptr_t id, u32 n)
+{
+	u64 t, s, w;
+
+again:
+	__asm__ volatile goto(
+		SEQ_DEBIT_ENTER SEQ_READ_DELAY(0) "movslq %%fs:(%[id]), %[s]\n" SEQ_READ_DELAY(
+			1) "movq (%[table], %[s], 8), %[s]\n" SEQ_READ_DELAY(2) "movl (%[s]), %k[t]\n"
+										"subl %[n], %k[t]\n"
+										"jb %l[empty]\n" SEQ_READ_DELAY(
+											3) "movl %k[t], (%[s])\n" SEQ_LEAVE
+		: [t] "=&r"(t), [s] "=&r"(s), [w] "=&r"(w)
+		: [off] "r"(nst_rseq_offset), [id] "r"(id), [table] "r"(table), [n] "r"(n),
+		  [seq] "i"(NST_SEQ_DEBIT)
+		: "memory", "cc"
+		: empty, aborted);
+	return 1;
+empty:
+	return 0;
+aborted:
+	SEQ_RESTARTED(NST_SEQ_DEBIT);
+	goto again;
+}
+
+/* Put @n to it: 1; or 0, and it is as it was: there is no room for so many. @n is at most 2^31. */
+NST_ALWAYS_INLINE int nst_seq_credit_by(struct nst_pcs *const *table, intptr_t id, u32 n)
+{
+	u64 t, s, w;
+
+again:
+	__asm__ volatile goto(
+		SEQ_ENTER SEQ_READ_DELAY(0) "movslq %%fs:(%[id]), %[s]\n" SEQ_READ_DELAY(
+			1) "movq (%[table], %[s], 8), %[s]\n" SEQ_READ_DELAY(2) "movl (%[s]), %k[t]\n"
+										"addl %[n], %k[t]\n"
+										"cmpl 4(%[s]), %k[t]\n"
+										"ja %l[full]\n" SEQ_READ_DELAY(
+											3) "movl %k[t], (%[s])\n" SEQ_LEAVE
+		: [t] "=&r"(t), [s] "=&r"(s), [w] "=&r"(w)
+		: [off] "r"(nst_rseq_offset), [id] "r"(id), [table] "r"(table), [n] "r"(n),
+		  [seq] "i"(NST_SEQ_CREDIT)
+		: "memory", "cc"
+		: full, aborted);
+	return 1;
+full:
+	return 0;
+aborted:
+	SEQ_RESTARTED(NST_SEQ_CREDIT);
 	goto again;
 }
 

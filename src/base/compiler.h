@@ -18,6 +18,9 @@ typedef uint64_t u64;
 
 /* A sequence must stay in the function that names its abort label. */
 #define NST_ALWAYS_INLINE static inline __attribute__((always_inline))
+#define NST_NOINLINE __attribute__((noinline)) /* keeps its frame out of who calls it last */
+/* It looks at memory of the library that may change hands meanwhile, for a number that need not be exact. */
+#define NST_RACES __attribute__((no_sanitize_thread))
 /* One thread's words stay on lines of their own. */
 #define NST_LINE 64
 #define NST_LINE_ALIGNED __attribute__((aligned(NST_LINE)))

@@ -24,8 +24,17 @@ enum nst_seq {
 	NST_SEQ_ADVANCE,
 	NST_NR_SEQS
 };
-/* Those of read sections are behind the stacks': who tries all those of stacks does not meet them. */
-enum nst_read_seq { NST_SEQ_IN = NST_NR_SEQS, NST_SEQ_OUT, NST_NR_ALL_SEQS };
+/* Those of read sections and of numbers are behind the stacks': who tries all those of stacks does not meet them. */
+enum nst_read_seq {
+	NST_SEQ_IN = NST_NR_SEQS,
+	NST_SEQ_OUT,
+	NST_SEQ_DEBIT,
+	NST_SEQ_CREDIT,
+	/* Those of reserves are no sequences. */
+	NST_SEQ_PREFILLED,
+	NST_SEQ_POOL,
+	NST_NR_ALL_SEQS
+};
 #define NST_SEQ_POINTS 8
 
 /* What can be made to fail. */
@@ -69,18 +78,20 @@ static inline uint64_t nst_test_now(uint64_t now)
 {
 	return nst_test_now_ns ? nst_test_now_ns : now;
 }
-/* The same delay in what is no sequence. */
+/* The same delay in what is no sequence; it ends when there is to be none any more. */
 static inline void nst_test_delay_here(int seq, int point)
 {
 	uint32_t loops = nst_load_relaxed(&nst_test_delay[seq][point]); /* another thread sets it */
 
-	while (loops--)
+	while (loops-- && nst_load_relaxed(&nst_test_delay[seq][point])) /* as above */
 		__asm__ volatile("");
 }
 static inline void nst_test_hold_point(int lock_class)
 {
-	if (nst_test_held)
-		nst_test_held(lock_class);
+	void (*held)(int lock_class) = nst_load_relaxed(&nst_test_held); /* as above */
+
+	if (held)
+		held(lock_class);
 }
 #else
 static inline void nst_test_delay_here(int seq, int point)

@@ -25,7 +25,14 @@ struct nst_thread {
 	 * rcu_fast is the same once its sections may be counted by sequence.
 	 */
 	u64 rcu_fast, rcu_tag;
-	u32 rcu_open[2]; /* sections it has begun, by phase, and not itself ended */
+	u32 rcu_open[2];      /* sections it has begun, by phase, and not itself ended */
+	const void *rcu_from; /* who began the first of these, where none is begun by sequence */
+	/* Whose ticket it holds, how often it entered, and whether the last exit is to wake nobody (mm/reserve.c). */
+	struct nst_reserve *reserve;
+	u32 reserve_depth, reserve_quiet;
+	/* Pages it is about to take of that node, and those it has freed meanwhile (mm/reclaim.c). */
+	u32 claimed, claimed_node, earned;
+	uintptr_t account; /* it is in (mm/account.h); written by this thread and its handlers */
 } NST_LINE_ALIGNED;
 
 extern NST_TLS struct nst_thread nst_thread NST_HIDDEN;

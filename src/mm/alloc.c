@@ -7,6 +7,7 @@
  */
 #define NST_NO_MACROS
 #include "mm.h"
+#include "account.h"
 
 static int refuse_mode(nst_mode_t mode, struct nst_site site)
 {
@@ -49,23 +50,23 @@ void *nst_alloc_checked(size_t size, nst_mode_t mode)
 	return nst_size_alloc_slow(size, 1, mode, NST_SITE("nst_alloc"));
 }
 
-/* To its end, not only to @size: nst_realloc() relies on it. */
-static void *alloc_zeroed(size_t size, nst_mode_t mode, struct nst_site site)
+/* Zeroed to its end, not only to @size: nst_realloc() relies on it. */
+NST_ALWAYS_INLINE void *pop_or_slow(size_t size, nst_mode_t mode, struct nst_site site)
 {
 	void *obj = nst_size_pop(size);
 
 	if (nst_unlikely(!obj))
 		return nst_size_alloc_slow(size, 1, mode, site);
-	return __builtin_memset(obj, 0, nst_size_table[nst_size_index(size)]->size);
+	if (mode & NST_ZERO)
+		__builtin_memset(obj, 0, nst_size_table[nst_size_index(size)]->size);
+	return obj;
 }
 
 void *nst_alloc(size_t size, nst_mode_t mode)
 {
 	if (refuse_mode(mode, NST_SITE("nst_alloc")))
 		return NULL;
-	if (mode & NST_ZERO)
-		return alloc_zeroed(size, mode, NST_SITE("nst_alloc"));
-	return nst_alloc_checked(size, mode);
+	return pop_or_slow(size, mode, NST_SITE("nst_alloc"));
 }
 
 void nst_free(void *ptr)
@@ -117,7 +118,7 @@ static size_t usable(const struct nst_page *p)
 	return p->state == NST_PAGE_RUN || p->state == NST_PAGE_RUN_RETIRED ? nst_run_bytes(p) : 0;
 }
 
-size_t nst_usable_size(const void *ptr)
+static size_t usable_slow(const void *ptr)
 {
 	struct nst_page *p = nst_page_of(ptr);
 	size_t size = p ? usable(p) : 0;
@@ -130,6 +131,14 @@ size_t nst_usable_size(const void *ptr)
 	return size;
 }
 
+size_t nst_usable_size(const void *ptr)
+{
+	struct nst_pcs **fast = nst_fast_of_pointer(ptr);
+	size_t size = nst_likely(fast != NULL) ? nst_bytes_beside(fast) : 0;
+
+	return nst_likely(size) ? size : usable_slow(ptr);
+}
+
 /*
  * May an object stay where it is for @size bytes? Only where a fresh one would be of the same kind, so that
  * nst_free_sized() with the new size finds it.
@@ -140,7 +149,7 @@ static int fits(const struct nst_page *p, size_t size)
 
 	if (p->state != NST_PAGE_SLAB)
 		return size > NST_CLASS_MAX && size <= usable(p) && size > usable(p) / 2;
-	c = nst_cache_number(p->cache);
+	c = nst_cache_plain(nst_cache_number(p->cache));
 	return size <= c->size && (!c->is_class || nst_size_table[nst_size_index(size)] == c);
 }
 
@@ -174,6 +183,8 @@ static int may_extend(const struct nst_page *p, size_t size, size_t have, nst_mo
 /* It enters as a request does: in a child that nobody has noticed yet the zone's lock may be a lost thread's. */
 static int extend(struct nst_page *p, size_t size, size_t have, nst_mode_t mode)
 {
+	if (p->owner) /* what it grew by would be charged to nobody */
+		return 0;
 	if (p->state == NST_PAGE_LARGE)
 		return !(mode & NST_ZERO) && nst_large_extend(p, size);
 	if (!may_extend(p, size, have, mode))
@@ -192,7 +203,36 @@ static void *grown(size_t size, size_t have, nst_mode_t mode, struct nst_site si
 		roomy = nst_round_up(size, (size_t)1 << (nst_log2(size) - 2));
 	if (roomy <= NST_BLOCK_BYTES)
 		to = nst_size_alloc_slow(roomy, 1, mode, site);
-	return to ? to : nst_size_alloc_slow(size, 1, mode, site);
+	return to ? to : pop_or_slow(size, mode, site);
+}
+
+static void give_back(void *ptr, nst_mode_t mode)
+{
+	if (mode & NST_MODES_NEVER_WAIT)
+		nst_free_nolock(ptr), NST_BECAUSE("the mode passed on waits for nothing");
+	else
+		nst_free(ptr);
+}
+
+/* From one size class to another, or the same; NULL: it is another case, or the stack is empty. */
+static void *realloc_class(void *ptr, size_t size, nst_mode_t mode)
+{
+	struct nst_pcs **from = nst_fast_of_pointer(ptr), **into;
+	size_t have = from ? nst_bytes_beside(from) : 0;
+	void *to;
+
+	if (have - 1 >= NST_CLASS_MAX || size > NST_CLASS_MAX || mode & NST_ZERO ||
+	    nst_size_fast[nst_size_index(have)] != from)
+		return NULL;
+	into = nst_size_fast[nst_size_index(size)];
+	if (into == from)
+		return ptr;
+	to = nst_seq_pop(into);
+	if (!to)
+		return NULL;
+	__builtin_memcpy(to, ptr, nst_min(size, have));
+	give_back(ptr, mode);
+	return to;
 }
 
 void *nst_realloc(void *ptr, size_t size, nst_mode_t mode)
@@ -205,7 +245,10 @@ void *nst_realloc(void *ptr, size_t size, nst_mode_t mode)
 	if (refuse_mode(mode, site) || size == 0)
 		return NULL;
 	if (!ptr)
-		return nst_size_alloc_slow(size, 1, mode, site);
+		return pop_or_slow(size, mode, site);
+	to = realloc_class(ptr, size, mode);
+	if (to)
+		return to;
 	p = nst_free_check(NULL, ptr, site);
 	if (!p)
 		return NULL;
@@ -223,10 +266,7 @@ void *nst_realloc(void *ptr, size_t size, nst_mode_t mode)
 	move_contents(to, ptr, p, nst_min(size, have), mode);
 	if (mode & NST_ZERO)
 		zero_behind(to, nst_page_of(to), nst_min(size, have));
-	if (mode & NST_MODES_NEVER_WAIT)
-		nst_free_nolock(ptr), NST_BECAUSE("the mode passed on waits for nothing");
-	else
-		nst_free(ptr);
+	give_back(ptr, mode);
 	return to;
 }
 
@@ -261,7 +301,7 @@ size_t nst_cache_alloc_bulk(struct nst_cache *cache, nst_mode_t mode, size_t nr,
 	if (refuse_mode(mode, site))
 		return 0;
 	while (n < nr) {
-		if (!nst_mm.instrument && !(mode & NST_ZERO)) {
+		if (!nst_mm.instrument && !nst_mm.accounts && !(mode & NST_ZERO)) {
 			n += nst_pcs_popn(&cache->main, out + n, nr - n);
 			if (n == nr)
 				break;
@@ -287,7 +327,7 @@ static int any_null(size_t nr, void **ptrs)
 void nst_cache_free_bulk(struct nst_cache *cache, size_t nr, void **ptrs)
 {
 	struct nst_site site = NST_SITE("nst_cache_free_bulk");
-	int one_by_one = nst_mm.instrument || any_null(nr, ptrs);
+	int one_by_one = nst_mm.instrument || nst_mm.accounts || any_null(nr, ptrs);
 	size_t n = 0;
 
 	while (n < nr) {

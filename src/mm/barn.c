@@ -30,9 +30,9 @@ struct nst_sheaf *nst_sheaf_new(struct nst_cache *c)
 	return s;
 }
 
-void nst_sheaf_delete(struct nst_cache *c, struct nst_sheaf *s)
+void nst_sheaf_delete(struct nst_sheaf *s)
 {
-	nst_meta_free(s, nst_sheaf_bytes(c->batch));
+	nst_meta_free(s, nst_sheaf_bytes(s->cap));
 }
 
 static struct nst_cache_node *local_node(struct nst_cache *c)
@@ -196,7 +196,7 @@ void nst_sheaf_put_waits(struct nst_cache *c, struct nst_sheaf *s)
 		nst_hint_set(&local_node(c)->overflowed, 1u);
 		nst_sheaf_flush(c, s);
 	}
-	nst_sheaf_delete(c, s);
+	nst_sheaf_delete(s);
 }
 
 /* Those of @nr objects whose slab is on @node, under one hold of its lock; NULL: no object to give back. */
@@ -222,8 +222,11 @@ static void flush_to_node(struct nst_cache *c, unsigned int node, void **obj,
 /* The slab of an object that may go back to @c, or NULL: a larger class served the request, or no free at all. */
 static struct nst_page *slab_to_flush(struct nst_cache *c, void *obj)
 {
-	struct nst_page *p = nst_free_check(c, obj, (struct nst_site){"flush", NULL});
+	struct nst_page *p = nst_slab_of_own(c, obj);
 
+	if (nst_likely(p && nst_slab_slot(c, p, obj) >= 0))
+		return p;
+	p = nst_free_check(c, obj, (struct nst_site){"flush", NULL});
 	if (!p || p->cache == c->id)
 		return p;
 	nst_to_slab_waits(nst_cache_number(p->cache), obj);
@@ -299,10 +302,10 @@ void nst_barn_flush(struct nst_cache *c, struct nst_cache_node *n, u32 full, u32
 
 	for (; full && (s = from_barn(n, &n->full, &n->nr_full, 1)) != NULL; full--) {
 		nst_sheaf_flush(c, s);
-		nst_sheaf_delete(c, s);
+		nst_sheaf_delete(s);
 	}
 	for (; empty && (s = from_barn(n, &n->empty, &n->nr_empty, 1)) != NULL; empty--)
-		nst_sheaf_delete(c, s);
+		nst_sheaf_delete(s);
 }
 
 struct nst_sheaf *nst_sheaf_filled(struct nst_cache *c, unsigned int node)

@@ -9,13 +9,13 @@
 #include "mm.h"
 #include "retired.h"
 
-/* Sums over the channels: of caches, mixed, calls. */
+/* Sums over the channels: of caches, mixed, calls, and mixed of each domain that is not ours. */
 struct sums {
 	u64 channels;	   /* that can be */
 	u64 ring_bytes;	   /* of a ring of each */
 	u64 pages_bytes;   /* pages of a ring of each, when it is full of them */
 	u64 quantum_bytes; /* what one CPU holds of each in lists and an open page */
-	u64 tables_now, rings_now, pages_now;
+	u64 tables_now, rings_now, pages_now, call_pages_now;
 	u64 worst_num, worst_den; /* the largest part that pages are of the objects in them */
 };
 
@@ -59,6 +59,7 @@ static void add_cache(struct sums *s, const struct nst_cache *c)
 
 static void add_all(struct sums *s)
 {
+	struct sums pages;
 	u32 id;
 
 	/* A mixed page of the smallest objects. */
@@ -69,7 +70,16 @@ static void add_all(struct sums *s)
 			add_cache(s, nst_cache_number(id));
 	nst_unlock(&nst_caches_lock);
 	add_channel(s, &nst_retired.mixed, NST_RING_SLOTS_MIXED, NST_PAGE_BYTES);
+	pages = *s;
 	add_channel(s, &nst_retired.calls, NST_RING_SLOTS_MIXED, NST_PAGE_BYTES);
+	s->call_pages_now = s->pages_now - pages.pages_now; /* a row of their own */
+	s->pages_now = pages.pages_now;
+	s->pages_bytes = pages.pages_bytes;
+	for (id = 1; id < NST_RCU_DOMAINS; id++)
+		if (nst_load_relaxed(&nst_rcu_domains[id].used) || /* at some moment */
+		    nst_channel_is_open(&nst_retired.others[id]))
+			add_channel(s, &nst_retired.others[id], NST_RING_SLOTS_MIXED,
+				    NST_PAGE_BYTES);
 }
 
 static struct nst_bound row(const char *what, const char *formula, u64 most, u64 now)
@@ -89,7 +99,7 @@ static u64 blocks_bytes(void)
 	return most ? most : nst_sys_reserve_default(1);
 }
 
-#define NR_ROWS 8u
+#define NR_ROWS 9u
 
 static void compute(const struct sums *s, u64 cpus, struct nst_bound *b)
 {
@@ -99,9 +109,11 @@ static void compute(const struct sums *s, u64 cpus, struct nst_bound *b)
 
 	b[0] = row("tables", "channels x (CPUs + 2) x 8",
 		   s->channels * nst_ring_entries_bytes((unsigned int)cpus), s->tables_now);
-	b[1] = row("rings", "(CPUs + 8) x (caches x R(256) + 2 x R(64)), R(n) = 72 + 12 n",
+	b[1] = row("rings",
+		   "(CPUs + 8) x (caches x R(256) + (2 + domains) x R(64)), R(n) = 72 + 12 n",
 		   rings * s->ring_bytes, s->rings_now);
-	b[2] = row("ring_pages", "(CPUs + 8) x (sum of caches: 255 x sheaf; + 2 x 63 x 4096)",
+	b[2] = row("ring_pages",
+		   "(CPUs + 8) x (sum of caches: 255 x sheaf; + (1 + domains) x 63 x 4096)",
 		   rings * s->pages_bytes, s->pages_now);
 	b[3] = row("waiting_pages", "(budget + excess) x largest sheaf / (batch x slot)",
 		   (budget + excess) / s->worst_den * s->worst_num,
@@ -110,7 +122,10 @@ static void compute(const struct sums *s, u64 cpus, struct nst_bound *b)
 		   nst_load_relaxed(&nst_retired.bits_bytes));
 	b[5] = row("notes", "fixed", nst_retired_notes_bytes(), nst_retired_notes_bytes());
 	b[6] = row("budget", "rcu_budget, or RAM / 4", budget, bytes - nst_min(bytes, heads));
-	b[7] = row("excess", "(CPUs + 8) x sum of caches: (main + (spares + 1) x batch) x slot",
+	b[7] = row("foreign_pages", "(rcu_pages, or RAM / 1024 / 4096; + (CPUs + 8) x 63) x 4096",
+		   (nst_retired_call_pages() + rings * (NST_RING_SLOTS_MIXED - 1)) * NST_PAGE_BYTES,
+		   nst_load_relaxed(&nst_retired.call_pages) * NST_PAGE_BYTES + s->call_pages_now);
+	b[8] = row("excess", "(CPUs + 8) x sum of caches: (main + (spares + 1) x batch) x slot",
 		   excess, bytes > budget ? bytes - budget : 0);
 }
 

@@ -13,6 +13,7 @@
  * Locks: all need zone->lock.
  */
 #include "mm.h"
+#include "reclaim.h"
 
 #define STEAL_ORDER 5u /* (tune) from here a fallback takes the whole block */
 
@@ -250,6 +251,8 @@ void nst_buddy_put_locked(struct nst_zone *z, struct nst_page *p, unsigned int o
 
 	nst_assert(nst_lock_is_mine(&z->lock));
 	nst_hint_set(&z->free_pages, z->free_pages + (1ull << order));
+	if (nst_unlikely(z->owed))
+		nst_reserve_refill_locked(z);
 	nst_buddy_idle_locked(p, 1 << order);
 	p = nst_buddy_join_locked(z, p, &order, NST_PAGE_FREE);
 	list_in(z, p, order, mob);

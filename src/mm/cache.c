@@ -3,6 +3,7 @@
  * cache.c - the walk of an allocation and of a free through a cache.
  *
  *	allocation: main -> full sheaf of this CPU -> barn -> slab -> new slab -> NULL
+ *	            who may sleep takes what is ripe before that (regain.c)
  *	free:       main -> empty sheaf of this CPU or the barn takes a batch and the object -> slab -> 0
  *
  * Each walk is written once and compiled twice: with tries for callers who wait for nothing, with waits for
@@ -10,6 +11,8 @@
  * handler that interrupts that frame finds less stock, never a wrong one.
  */
 #include "mm.h"
+#include "retired.h"
+#include "account.h"
 
 /* ---- allocation ---- */
 
@@ -108,7 +111,7 @@ static size_t slab_tries(struct nst_cache *c, unsigned int node, nst_mode_t mode
 		return 0;
 	}
 	got = nst_slab_take_locked(c, n, obj, want);
-	if (!got && c->ctor) {
+	if (!got && (c->ctor || c->charged)) {
 		*why = NST_NULL_CTOR;
 	} else if (!got) {
 		p = nst_zone_take_tries(&nst_zones[node], c->order, slab_mode(c, mode), why);
@@ -168,6 +171,11 @@ static size_t slab_waits(struct nst_cache *c, unsigned int node, nst_mode_t mode
 	p = nst_page_take_waits(node, c->order, slab_mode(c, mode), why);
 	if (!p)
 		return 0;
+	if (c->charged && nst_owners_make(c, p)) {
+		nst_page_put_waits(p);
+		*why = NST_NULL_NOMEM;
+		return 0;
+	}
 	nst_slab_make(c, p);
 	n = c->node[nst_page_node(p)];
 	nst_lock_wait(&n->slab);
@@ -196,7 +204,9 @@ void *nst_cache_alloc_waits(struct nst_cache *c, nst_mode_t mode, enum nst_null_
 	if (obj)
 		return obj;
 	nst_stray_drain(c);
-	s = nst_sheaf_full_waits(c);
+	s = nst_mode_row(mode)->sleeps ? nst_regain(c) : NULL;
+	if (!s)
+		s = nst_sheaf_full_waits(c);
 	if (s)
 		return open_sheaf(c, s, WAITS);
 	got = slab_waits(c, node, mode, objs, batch_ahead(c, node), why);
@@ -236,6 +246,10 @@ NST_ALWAYS_INLINE int to_slab(struct nst_cache *c, void *obj, const int wait)
 	if (!nst_lock_or_try(&n->slab, wait))
 		return 0;
 	gone = nst_slab_put_locked(c, n, slab, obj);
+	if (gone && c->charged && !wait) {
+		nst_slab_keep_locked(c, n, gone);
+		gone = NULL;
+	}
 	nst_unlock(&n->slab);
 	if (gone && wait) {
 		nst_slab_discard_waits(gone);

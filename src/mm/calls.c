@@ -50,6 +50,7 @@ struct nst_sheaf *nst_calls_kept_page(void)
 
 void nst_calls_put_page(struct nst_sheaf *s)
 {
+	nst_sub_relaxed(&nst_retired.call_pages, (u64)1); /* a count */
 	if (s != &kept.page)
 		nst_page_put_waits(nst_page_of(s));
 	else /* Pairs with: nst_cas_acquire() in nst_calls_kept_page(). */
@@ -195,6 +196,20 @@ void nst_calls_settle(void)
 		nst_calls_help();
 		nst_sys_futex_wait(&word, 0, MOST_NAPS_US);
 	}
+}
+
+u64 nst_calls_pages_from(const struct nst_sheaf *s)
+{
+	u64 n = 0;
+
+	for (; s; s = s->next)
+		n++;
+	return n;
+}
+
+u64 nst_calls_pages(void)
+{
+	return nst_calls_pages_from(calls.page) + nst_calls_pages_from(calls.pages);
 }
 
 static u32 has_kept(const struct nst_sheaf *s)

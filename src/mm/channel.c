@@ -43,32 +43,43 @@ void nst_channel_page_free(struct nst_cache *c, struct nst_sheaf *s)
 		nst_page_put_waits(nst_page_of(s));
 }
 
-/* Who retires may bring a page, too. */
-static u32 ready_pages(struct nst_ring *r)
+/* Is ring number @i there, with fewer ready pages? Who retires may bring one, too. */
+static int has_fewer(const struct nst_channel *ch, unsigned int i, u32 want)
 {
-	u32 n;
+	const struct nst_ring *r;
+	int fewer;
 
 	nst_lock_wait(&nst_retired.lock);
-	n = nst_ring_ready(r);
+	r = nst_ring_number(&ch->rings, i);
+	fewer = r && nst_ring_ready(r) < want;
 	nst_unlock(&nst_retired.lock);
-	return n;
+	return fewer;
+}
+
+/* 0; or it has gone, or has no room. */
+static int add_ready(const struct nst_channel *ch, unsigned int i, struct nst_sheaf *s)
+{
+	struct nst_ring *r;
+	int err;
+
+	nst_lock_wait(&nst_retired.lock);
+	r = nst_ring_number(&ch->rings, i);
+	err = r ? nst_ring_add_ready(r, s) : -2;
+	nst_unlock(&nst_retired.lock);
+	return err;
 }
 
 /* Ready pages of a ring as many as twice what was taken just now, within its room. */
-void nst_channel_make_ready(struct nst_cache *c, struct nst_ring *r, u32 taken)
+void nst_channel_make_ready(struct nst_cache *c, struct nst_channel *ch, unsigned int i, u32 taken)
 {
 	u32 want = taken < READY_LEAST ? READY_LEAST : 2 * taken;
 	struct nst_sheaf *s;
-	int err;
 
-	while (ready_pages(r) < want) {
+	while (has_fewer(ch, i, want)) {
 		s = nst_channel_page(c);
 		if (!s)
 			return;
-		nst_lock_wait(&nst_retired.lock);
-		err = nst_ring_add_ready(r, s);
-		nst_unlock(&nst_retired.lock);
-		if (err) {
+		if (add_ready(ch, i, s)) {
 			nst_channel_page_free(c, s);
 			return;
 		}
@@ -82,7 +93,8 @@ void nst_channel_ring_wanted(struct nst_cache *c, struct nst_channel *ch)
 	struct nst_sheaf *s;
 	int err;
 
-	if (!i || nst_channel_open(c, ch) || nst_ring_number(&ch->rings, i - 1))
+	if (!i || nst_calls_are_full(ch) || nst_channel_open(c, ch) ||
+	    nst_ring_number(&ch->rings, i - 1))
 		return;
 	s = nst_channel_page(c);
 	if (!s)
@@ -93,7 +105,7 @@ void nst_channel_ring_wanted(struct nst_cache *c, struct nst_channel *ch)
 	if (err)
 		nst_channel_page_free(c, s);
 	else
-		nst_channel_make_ready(c, nst_ring_number(&ch->rings, i - 1), 0);
+		nst_channel_make_ready(c, ch, i - 1, 0);
 }
 
 int nst_channel_open(struct nst_cache *c, struct nst_channel *ch)
@@ -104,14 +116,15 @@ int nst_channel_open(struct nst_cache *c, struct nst_channel *ch)
 	if (nst_ring_table_init(&ch->rings, c ? NST_RING_SLOTS : NST_RING_SLOTS_MIXED))
 		return -12;
 	if (c) /* Pairs with: nst_rings_beside(), by the address: it is read through it. */
-		nst_store_release((void **)&c->main.real[NST_RINGS_BESIDE], (void *)ch->rings.fast);
+		nst_store_release(
+			(void **)&(c->charged ? c->main.fast : c->main.real)[NST_RINGS_BESIDE],
+			(void *)ch->rings.fast);
 	/* Pairs with: nst_load_acquire() in nst_channel_is_open(). */
 	nst_store_release(&ch->open, 1u);
 	return 0;
 }
 
-/* What was freed of it before goes; the rest moves to the front. */
-static void drop_prefix(struct nst_sheaf *s, u32 prefix)
+void nst_channel_drop(struct nst_sheaf *s, u32 prefix)
 {
 	u32 i;
 
@@ -131,7 +144,7 @@ struct nst_sheaf *nst_channel_take(struct nst_ring *r, u32 *freed)
 	s = nst_ring_take_sealed(r, freed);
 	nst_unlock(&nst_retired.lock);
 	if (s)
-		drop_prefix(s, *freed);
+		nst_channel_drop(s, *freed);
 	return s;
 }
 
@@ -143,10 +156,10 @@ void nst_channel_decay(struct nst_cache *c, struct nst_channel *ch)
 	for (i = 0; nst_channel_is_open(ch) && i < nst_ring_nr(&ch->rings); i++) {
 		struct nst_ring *r = nst_ring_number(&ch->rings, i);
 
-		if (!r || nst_ring_still(r) <= NST_STILL_LOOKS)
+		if (!r)
 			continue;
 		nst_lock_wait(&nst_retired.lock);
-		s = nst_ring_unmake(&ch->rings, i);
+		s = nst_ring_still(r) > NST_STILL_LOOKS ? nst_ring_unmake(&ch->rings, i) : NULL;
 		nst_unlock(&nst_retired.lock);
 		for (; s; s = next) {
 			next = s->next;
@@ -169,7 +182,7 @@ void nst_channel_close(struct nst_cache *c)
 
 		while (r && (s = nst_ring_take_any(r, &prefix)) != NULL) {
 			nst_hint_set(&s->count, 0u);
-			nst_sheaf_delete(c, s);
+			nst_sheaf_delete(s);
 		}
 	}
 	nst_ring_table_exit(t);

@@ -9,11 +9,13 @@
  */
 #include "mm.h"
 #include "retired.h"
+#include "account.h"
 
 struct nst_lock nst_caches_lock = {.lock_class = NST_LOCK_CACHES};
 u32 nst_nr_caches;
 
-#define QUARANTINE_NAPS 1000u /* of 100 us */
+#define CHARGED_FLAG (1u << 31) /* of nst_cache_make(), beside the public ones */
+#define QUARANTINE_NAPS 1000u	/* of 100 us */
 
 /* (tune) full sheaves beside main that a CPU may come to keep: with these, 256 KiB or 11 of them. */
 #define MOST_SPARES 11
@@ -96,7 +98,13 @@ static int make_tables(struct nst_cache *c)
 	c->main.instrumented = c->full.instrumented = c->empty.instrumented = (u32)on;
 	nst_pcs_table_init_lazy(&c->full, 1, c->spares);
 	nst_pcs_table_init_lazy(&c->empty, 2, c->spares + 1);
-	return nst_pcs_table_init(&c->main, c->main_cap);
+	if (nst_pcs_table_init(&c->main, c->main_cap))
+		return -12;
+	if (c->charged && nst_pcs_table_set_apart(&c->main))
+		return -12;
+	(c->charged ? c->main.fast : c->main.real)[NST_NUMBER_BESIDE] =
+		(struct nst_pcs *)(uintptr_t)((u64)c->id << 32 | c->size);
+	return 0;
 }
 
 static void forget(struct nst_cache *c)
@@ -220,6 +228,7 @@ struct nst_cache *nst_cache_make(const char *name, size_t size, size_t align, u3
 	__builtin_memset(c, 0, offsetof(struct nst_cache, used));
 	c->id = (u16)id;
 	c->ctor = ctor;
+	c->charged = (flags & CHARGED_FLAG) != 0;
 	c->keeps = (flags & NST_CACHE_NOLOCK) != 0;
 	c->mobility = flags & NST_CACHE_RECLAIMABLE ? NST_MOB_RECLAIMABLE : NST_MOB_UNMOVABLE;
 	nst_lock_init(&c->areas, NST_LOCK_CACHES);
@@ -235,6 +244,65 @@ struct nst_cache *nst_cache_make(const char *name, size_t size, size_t align, u3
 out_unlock:
 	nst_unlock(&nst_caches_lock);
 	return c;
+}
+
+/* ---- charged objects: charge.c ---- */
+
+static int make_charged(struct nst_cache *c)
+{
+	u32 flags = CHARGED_FLAG | (c->keeps ? NST_CACHE_NOLOCK : 0) |
+		    (c->mobility == NST_MOB_RECLAIMABLE ? NST_CACHE_RECLAIMABLE : 0);
+	char name[32];
+	struct nst_cache *twin;
+
+	if (c->charged || c->twin)
+		return 0;
+	nst_format(name, sizeof(name), "charged:%s", c->name);
+	twin = nst_cache_make(name, c->size, c->align, flags, c->ctor);
+	if (!twin)
+		return -12;
+	twin->is_class = c->is_class;
+	twin->base = c->id;
+	/* relaxed: who is charged has the account from who made it */
+	nst_store_relaxed(&c->twin, twin->id);
+	return 0;
+}
+
+int nst_cache_make_charged(void)
+{
+	u32 id;
+	int err = 0;
+
+	for (id = 1; id <= nst_hint(&nst_nr_caches) && !err; id++)
+		if (nst_cache_is_used(nst_cache_number(id)))
+			err = make_charged(nst_cache_number(id));
+	return err;
+}
+
+void nst_caches_close(int on)
+{
+	u32 id, fast;
+
+	if (on)
+		nst_kmalloc_hide();
+	for (id = 1; id <= nst_hint(&nst_nr_caches); id++)
+		if (nst_cache_is_used(nst_cache_number(id)) && !nst_cache_number(id)->charged)
+			nst_pcs_table_close(&nst_cache_number(id)->main, on);
+	if (!on)
+		nst_kmalloc_publish();
+	fast = nst_mm.instrument || !nst_sys_rseq.usable || nst_sys_rseq.by_cid ? NST_ACCOUNTS_SOME
+										: NST_ACCOUNTS_FAST;
+	nst_store_relaxed(&nst_mm.accounts,
+			  on ? fast : 0u); /* who is in one has it from who made it */
+}
+
+/* Of a cache that is made while there are accounts. Locks: needs nst_accounts_lock. */
+static int join_accounts_locked(struct nst_cache *c)
+{
+	if (!nst_mm.accounts)
+		return 0;
+	nst_pcs_table_close(&c->main, 1);
+	return make_charged(c);
 }
 
 static int bad_argument(const char *name, size_t size, size_t align, u32 flags)
@@ -260,12 +328,20 @@ struct nst_cache *nst_cache_create(const char *name, size_t size, size_t align, 
 {
 	struct nst_cache *c;
 	unsigned int cpu;
+	int err;
 
 	if (bad_argument(name && *name ? name : "unnamed", size, align, flags) || nst_start())
 		return NULL;
 	nst_fork_check();
 	nst_lean_end();
+	nst_lock_wait(&nst_accounts_lock);
 	c = nst_cache_make(name, size, align, flags, ctor);
+	err = c ? join_accounts_locked(c) : 0;
+	nst_unlock(&nst_accounts_lock);
+	if (err) {
+		nst_cache_destroy(c);
+		return NULL;
+	}
 	for (cpu = 0; c && (flags & NST_CACHE_NOLOCK) && cpu < nst_sys_cpus.nr; cpu++) {
 		if (nst_cache_ensure_on(c, cpu)) {
 			nst_cache_destroy(c);
@@ -282,12 +358,14 @@ static void flush_all(struct nst_cache *c)
 	nst_debug_quarantine_flush();
 	nst_side_drain();
 	nst_cache_drain(c);
+	if (c->twin)
+		nst_cache_drain(nst_cache_charged(c));
 }
 
 /* Slots handed out, over all nodes. */
 static size_t alive(struct nst_cache *c)
 {
-	size_t n = 0;
+	size_t n = c->twin ? alive(nst_cache_charged(c)) : 0;
 	unsigned int i;
 
 	for (i = 0; i < nst_sys_cpus.nr_nodes; i++) {
@@ -336,6 +414,7 @@ static void pause_when_free(struct nst_cache *c)
 
 size_t nst_cache_destroy(struct nst_cache *cache)
 {
+	struct nst_cache *twin;
 	size_t n;
 
 	if (!cache)
@@ -347,6 +426,10 @@ size_t nst_cache_destroy(struct nst_cache *cache)
 	}
 	nst_hint_set(&cache->stock, 0u); /* the worker refills it no more */
 	nst_store_relaxed(&cache->want, 0u);
+	if (cache->twin) {
+		nst_hint_set(&nst_cache_charged(cache)->stock, 0u);
+		nst_store_relaxed(&nst_cache_charged(cache)->want, 0u);
+	}
 	pause_when_free(cache);
 	n = alive_after_flush(cache);
 	if (n) {
@@ -357,10 +440,17 @@ size_t nst_cache_destroy(struct nst_cache *cache)
 			cache->name, n);
 		return n;
 	}
+	twin = cache->twin ? nst_cache_charged(cache) : NULL;
+	if (twin)
+		nst_channel_close(twin);
 	nst_channel_close(cache);
+	nst_lock_wait(&nst_accounts_lock); /* the first account may have made it a moment ago */
 	nst_lock_wait(&nst_caches_lock);
+	if (cache->twin)
+		forget(nst_cache_charged(cache));
 	forget(cache);
 	nst_unlock(&nst_caches_lock);
+	nst_unlock(&nst_accounts_lock);
 	nst_maintain_resume();
 	return 0;
 }

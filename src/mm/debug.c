@@ -14,6 +14,8 @@
  * allocation; the line itself is written with a system call, which only misuse causes.
  */
 #include "mm.h"
+#include "account.h"
+#include "pool.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #define NST_ASAN 1
@@ -89,7 +91,7 @@ static const char *caller_text(struct nst_site site, char *buf, size_t len)
 }
 
 /* @what and @allowed make the line; more of @what may be given as a finished text. */
-static void misuse(const void *obj, struct nst_site site, const char *what, const char *allowed)
+void nst_misuse(const void *obj, struct nst_site site, const char *what, const char *allowed)
 {
 	char caller[128];
 
@@ -124,7 +126,7 @@ void nst_misuse_double(const void *obj, struct nst_site site)
 			   place_text(sites[0], a, sizeof(a)), place_text(sites[1], b, sizeof(b)));
 		nst_thread.caller = here;
 	}
-	misuse(obj, site, what, "one free of a live object");
+	nst_misuse(obj, site, what, "one free of a live object");
 }
 
 static void misuse_interior(const void *obj, const void *start, struct nst_site site)
@@ -133,7 +135,7 @@ static void misuse_interior(const void *obj, const void *start, struct nst_site 
 
 	nst_format(what, sizeof(what), "points %zu bytes into an object",
 		   (size_t)((const char *)obj - (const char *)start));
-	misuse(obj, site, what, "the pointer that was returned");
+	nst_misuse(obj, site, what, "the pointer that was returned");
 }
 
 static void misuse_cache(const struct nst_cache *c, const struct nst_page *p, const void *obj,
@@ -147,12 +149,12 @@ static void misuse_cache(const struct nst_cache *c, const struct nst_page *p, co
 	else
 		nst_format(what, sizeof(what), "belongs to cache '%s', not '%s'",
 			   nst_cache_number(p->cache)->name, c->name);
-	misuse(obj, site, what, "the cache or size it was allocated with");
+	nst_misuse(obj, site, what, "the cache or size it was allocated with");
 }
 
 void nst_misuse_destroyed(const struct nst_cache *c, struct nst_site site)
 {
-	misuse(c, site, "the cache was destroyed", "a cache until its nst_cache_destroy()");
+	nst_misuse(c, site, "the cache was destroyed", "a cache until its nst_cache_destroy()");
 }
 
 void nst_bad_mode(nst_mode_t mode, struct nst_site site)
@@ -199,7 +201,7 @@ static struct nst_page *check_slab(struct nst_cache *c, struct nst_page *p, void
 
 	if (nst_slab_slot(have, p, obj) < 0)
 		misuse_interior(obj, slot_start(have, p, obj), site);
-	else if (c && !cache_matches(c, have))
+	else if (c && c != have && !cache_matches(c, nst_cache_plain(have)))
 		misuse_cache(c, p, obj, site);
 	else
 		return p;
@@ -215,7 +217,7 @@ struct nst_page *nst_free_check(struct nst_cache *c, void *obj, struct nst_site 
 		return NULL;
 	}
 	if (!p) {
-		misuse(obj, site, "not memory of this library", "a pointer from nst_*alloc*()");
+		nst_misuse(obj, site, "not memory of this library", "a pointer from nst_*alloc*()");
 		return NULL;
 	}
 	if (p->state == NST_PAGE_SLAB)
@@ -328,7 +330,7 @@ static void check_red(struct nst_cache *c, void *obj, struct nst_site site)
 		return;
 	nst_format(what, sizeof(what), "written past its end, at byte %zu", red_start(c) + at);
 	fill(red, FILL_RED, n);
-	misuse(obj, site, what, "the size it was allocated with");
+	nst_misuse(obj, site, what, "the size it was allocated with");
 }
 
 static void check_fill(struct nst_cache *c, void *obj, struct nst_site site)
@@ -339,7 +341,7 @@ static void check_fill(struct nst_cache *c, void *obj, struct nst_site site)
 	if (at == c->size)
 		return;
 	nst_format(what, sizeof(what), "written after it was freed, at byte %zu", at);
-	misuse(obj, site, what, "no use after the free");
+	nst_misuse(obj, site, what, "no use after the free");
 }
 
 void nst_debug_refill(struct nst_cache *c, void *obj, size_t bytes)
@@ -416,8 +418,7 @@ static void free_slab_object(struct nst_cache *c, void *obj, struct nst_site sit
 	asan_poison(obj, c->slot);
 }
 
-/* 1 if it may go on; 0: misuse, reported, and continued after. */
-static int end_use(struct nst_page *p, void *obj, struct nst_site site)
+int nst_debug_end_use(struct nst_page *p, void *obj, struct nst_site site)
 {
 	if (nst_mm.debug && !live_end(obj)) {
 		nst_misuse_double(obj, site);
@@ -447,9 +448,15 @@ struct nst_page *nst_free_admit(struct nst_cache *c, void **obj, struct nst_site
 {
 	struct nst_page *p = nst_free_check(c, *obj, site);
 
-	if (!p || !nst_mm.instrument)
+	if (!p || (nst_mm.instrument && !nst_debug_end_use(p, *obj, site)))
+		return NULL;
+	if (nst_unlikely(!nst_owner_freed(p, *obj))) {
+		nst_misuse_double(*obj, site);
+		return NULL;
+	}
+	if (!nst_mm.instrument)
 		return p;
-	*obj = end_use(p, *obj, site) ? through_quarantine(p, *obj) : NULL;
+	*obj = through_quarantine(p, *obj);
 	return *obj ? nst_page_of(*obj) : NULL;
 }
 

@@ -36,7 +36,7 @@ static void flush_sheaves(struct nst_cache *c, struct nst_pcs *s)
 
 	while (nst_stack_popn(s, (void **)&sheaf, 1)) {
 		nst_sheaf_flush(c, sheaf);
-		nst_sheaf_delete(c, sheaf);
+		nst_sheaf_delete(sheaf);
 	}
 }
 

@@ -22,7 +22,9 @@
  * vfork: a child shares our memory and has a stale CPU number: no call is legal there.
  */
 #include "mm.h"
+#include "reclaim.h"
 #include "retired.h"
+#include "account.h"
 
 #define PREPARE_US 10000u
 
@@ -42,6 +44,7 @@ static void for_each_lock(void (*fn)(struct nst_lock *l))
 	u32 id;
 
 	fn(&nst_retired.lock);
+	fn(&nst_accounts_lock);
 	fn(&nst_caches_lock);
 	for (id = 1; id <= nst_nr_caches; id++) {
 		struct nst_cache *c = nst_cache_number(id);
@@ -108,6 +111,7 @@ static void repair_zone(struct nst_zone *z)
 		nst_list_init(&z->cold);
 		nst_zone_forget_idle(z);
 		z->free_pages = 0;
+		nst_reserve_zone_lost(z);
 		abandon(&z->lock);
 	}
 	if (lost(&z->grow)) {
@@ -159,8 +163,12 @@ static void repair(void)
 			repair_cache(nst_cache_number(id));
 	for (i = 0; i < nst_sys_cpus.nr_nodes; i++)
 		repair_zone(&nst_zones[i]);
+	nst_reserve_after_fork();
+	nst_reclaim_after_fork();
 	if (lost(&nst_retired.lock))
 		abandon(&nst_retired.lock);
+	if (lost(&nst_accounts_lock))
+		abandon(&nst_accounts_lock);
 	if (lost(&nst_caches_lock))
 		abandon(&nst_caches_lock);
 	if (lost(&nst_arenas_lock))
@@ -171,6 +179,7 @@ static void repair(void)
 		abandon(nst_meta_lock());
 	nst_store_relaxed(&process.cow, 1u); /* read by whoever may enter the kernel */
 	nst_side_after_fork();
+	nst_account_after_fork();
 	nst_retired_after_fork(nst_worker_pass_is_lost());
 	nst_publish_after_fork();
 	nst_worker_after_fork();
@@ -198,9 +207,20 @@ static void prepare(void)
 	nst_thread.forking = 1;
 }
 
+/* What requests of this thread write of its own: a page of each is the other side's, too, until then. */
+static void own_lines(void)
+{
+	uintptr_t area = nst_thread_pointer() + (uintptr_t)nst_rseq_offset;
+	u8 *last = (u8 *)(&nst_thread + 1) - 1;
+
+	nst_store_relaxed(last, nst_load_relaxed(last));	/* it is this thread's alone */
+	nst_store_relaxed((u64 *)(area + NST_RSEQ_CS), (u64)0); /* no sequence is under way */
+}
+
 static void let_go(void)
 {
 	nst_thread.forking = 0;
+	own_lines();
 	for_each_lock(give_after_fork);
 }
 

@@ -7,10 +7,13 @@
  *	  none is ready, or no ring	mixed ring, this CPU's: pages of 510 pointers to any objects
  *	  none is ready there		one more page, by FASTTRY, if the worker's lock can be had
  *	  none can be had		p's dead bit; of a run or mapping, a link in its descriptor: always
+ *	nst_free_rcu_in(d, p)		the same from the mixed ring on: d's ring, d's chain of runs
  *
  * Each place takes the pointer by one commit, after all that the caller did before (F1), and none needs
  * memory, so handing over cannot fail. Memory that is not ours has no dead bit: it rides the pages of calls,
- * and is refused when there is none, or brings a link of its own, the head.
+ * and is refused when there is none or as many wait as may, or brings a link of its own, the head.
+ *
+ * What is retired to a domain that is not ours holds it, from before it is handed over until it is freed.
  *
  * The stamp of a ring's page is a load of the domain's `started`, without a fence: the barrier that each
  * period begins with orders it behind the caller's unlinking (rcu/gp.c).
@@ -22,9 +25,8 @@
  */
 #define NST_NO_MACROS
 #include "mm.h"
+#include "account.h"
 #include "retired.h"
-
-#define TRIES 4u /* of pages that others fill as fast as they are opened */
 
 struct nst_retired nst_retired = {.lock = {.lock_class = NST_LOCK_RETIRED}};
 
@@ -45,26 +47,18 @@ static void waits(u64 bytes)
 /* 1: it is in a page of its cache's ring. */
 static int to_cache(struct nst_cache *c, void *obj)
 {
-	struct nst_ring_table *t = &c->dead.rings;
-	unsigned int i;
+	u32 sealed = 0;
+	int placed =
+		nst_channel_is_open(&c->dead) &&
+		nst_ring_push(&c->dead.rings, nst_gp_stamp_word(), obj, &sealed) == NST_PUSH_OK;
 
-	for (i = 0; nst_channel_is_open(&c->dead) && i < TRIES; i++) {
-		if (nst_ring_retire(t, nst_gp_stamp_word(), obj) == NST_PUSH_OK)
-			return 1;
-		switch (nst_ring_advance(t)) {
-		case NST_ADVANCE_OK:
-			waits((u64)c->batch * c->slot);
-			nst_count(NST_COUNT_RETIRED + NST_RETIRED_SEALED, 1);
-			break;
-		case NST_ADVANCE_NOT_FULL:
-			break;
-		case NST_ADVANCE_NOTHING_READY:
-			want(&c->dead);
-			return 0;
-		}
+	if (sealed) {
+		waits((u64)sealed * c->batch * c->slot);
+		nst_count(NST_COUNT_RETIRED + NST_RETIRED_SEALED, sealed);
 	}
-	want(&c->dead);
-	return 0;
+	if (!placed)
+		want(&c->dead);
+	return placed;
 }
 
 /*
@@ -96,7 +90,8 @@ static int bring_page(struct nst_ring_table *t)
 }
 
 /* All @n together, or none: 1 or 0. @n divides a page's room. */
-static int to_pages(struct nst_channel *ch, void *const *in, size_t n)
+static int to_pages(struct nst_channel *ch, const struct nst_rcu_domain *d, void *const *in,
+		    size_t n)
 {
 	struct nst_ring_table *t = &ch->rings;
 
@@ -104,19 +99,41 @@ static int to_pages(struct nst_channel *ch, void *const *in, size_t n)
 		want(ch);
 		return 0;
 	}
-	if (nst_ring_pushn(t, nst_gp_stamp_word(), in, n) == n)
+	if (nst_ring_pushn(t, nst_gp_stamp_word_of(d), in, n) == n)
 		return 1;
 	want(ch);
-	return bring_page(t) && nst_ring_pushn(t, nst_gp_stamp_word(), in, n) == n;
+	return !nst_calls_are_full(ch) && bring_page(t) &&
+	       nst_ring_pushn(t, nst_gp_stamp_word_of(d), in, n) == n;
 }
 
-static void retire_object(struct nst_cache *c, void *obj, struct nst_site site)
+/* 1, and its counts hold a domain that is not ours once; or 0: it was set. */
+static int to_dead_bit(struct nst_rcu_domain *d, void *obj)
 {
-	if (to_cache(c, obj))
+	u32 i = (u32)(d - nst_rcu_domains);
+	int was;
+
+	if (d == nst_rcu_own)
+		return !nst_dead_set(obj);
+	nst_add_relaxed(&nst_retired.dead[i].going, 1u); /* the bit orders it */
+	was = nst_dead_set(obj);
+	/* Pairs with: nst_load_acquire() in nst_take_dead(). */
+	nst_add_release(&nst_retired.dead[i].set, 1u);
+	return !was;
+}
+
+/* @d: ours, or held: by what is retired, or by what was counted. */
+static void retire_object(struct nst_rcu_domain *d, struct nst_cache *c, void *obj,
+			  struct nst_site site)
+{
+	int own = d == nst_rcu_own;
+	struct nst_channel *ch =
+		own ? &nst_retired.mixed : &nst_retired.others[d - nst_rcu_domains];
+
+	if (own && to_cache(c, obj))
 		return;
-	if (to_pages(&nst_retired.mixed, &obj, 1)) {
-		nst_count(NST_COUNT_RETIRED + NST_RETIRED_MIXED, 1);
-	} else if (nst_dead_set(obj)) {
+	if (to_pages(ch, d, &obj, 1)) {
+		nst_count(NST_COUNT_RETIRED + (own ? NST_RETIRED_MIXED : NST_RETIRED_OTHERS), 1);
+	} else if (!to_dead_bit(d, obj)) {
 		nst_misuse_double(obj, site);
 		return;
 	} else {
@@ -126,25 +143,26 @@ static void retire_object(struct nst_cache *c, void *obj, struct nst_site site)
 	waits(c->slot);
 }
 
-/* A run or mapping: its state says that it is retired, and its descriptor has the link. */
-static void retire_run(struct nst_page *p, void *obj, struct nst_site site)
+/* A run or mapping: its state says that it is retired, and its descriptor has the link. 0: it was before. */
+static int retire_run(struct nst_rcu_domain *d, struct nst_page *p, void *obj, struct nst_site site)
 {
+	struct nst_page *head, **runs = &nst_retired.runs[d - nst_rcu_domains];
 	u8 state = p->state;
-	struct nst_page *head;
 	u8 to = state == NST_PAGE_RUN ? NST_PAGE_RUN_RETIRED : NST_PAGE_LARGE_RETIRED;
 
 	if (!nst_cas_relaxed(&p->state, state, to)) { /* relaxed: the state alone matters */
 		nst_misuse_double(obj, site);
-		return;
+		return 0;
 	}
 	waits(state == NST_PAGE_RUN ? nst_run_bytes(p) : p->free[NST_PAGE_BYTES_WORD]);
 	nst_count(NST_COUNT_RETIRED + NST_RETIRED_RUN, 1);
 	do {
-		head = nst_load_relaxed(&nst_retired.runs); /* relaxed: the swap checks it */
+		head = nst_load_relaxed(runs); /* relaxed: the swap checks it */
 		p->free[NST_PAGE_LINK_WORD] = (u64)(uintptr_t)head;
-		/* Pairs with: nst_exchange_acq_rel() in begin_round(). */
-	} while (!nst_cas_release(&nst_retired.runs, head, p));
+		/* Pairs with: nst_exchange_acq_rel() in take_chains(). */
+	} while (!nst_cas_release(runs, head, p));
 	nst_worker_flag();
+	return 1;
 }
 
 /* Nothing of it can be kept from being read, so it is kept for ever. */
@@ -161,38 +179,77 @@ static void too_early(void *obj, struct nst_site site)
 				: "before nst_rcu_use(), which <nostall/rcu.h> calls before main()");
 }
 
-static void retire_slow(void *obj, struct nst_site site)
+/* Its page if it can be retired, or NULL: that was reported. */
+static struct nst_page *check(void *obj, struct nst_site site)
 {
 	struct nst_page *p;
 
-	if (!obj)
-		return;
 	nst_fork_check();
 	nst_worker_listen();
 	p = nst_free_check(NULL, obj, site);
 	if (!p)
-		return;
+		return NULL;
 	if (nst_unlikely(!nst_retired_is_ready()) && p->state == NST_PAGE_SLAB) {
 		too_early(obj, site);
-		return;
+		return NULL;
 	}
-	if (nst_mm.debug && !nst_debug_retire(obj, site))
+	nst_owner_retired(p, obj);
+	return nst_mm.debug && !nst_debug_retire(obj, site) ? NULL : p;
+}
+
+static void retire_slow(void *obj, struct nst_site site)
+{
+	struct nst_page *p = obj ? check(obj, site) : NULL;
+
+	if (!p)
 		return;
 	if (p->state == NST_PAGE_SLAB)
-		retire_object(nst_cache_number(p->cache), obj, site);
+		retire_object(nst_rcu_own, nst_cache_number(p->cache), obj, site);
 	else
-		retire_run(p, obj, site);
+		retire_run(nst_rcu_own, p, obj, site);
 }
 
 /* ---- the entries ---- */
 
+/* Where retirers must fence before the stamp, nothing is retired here: nst_retired.units is 0. */
 void nst_free_rcu(void *ptr)
 {
-	struct nst_pcs **stacks = nst_fast_of_pointer(ptr);
+	/* Pairs with: nst_store_release() in open_fast_path(). No fence is needed before the stamp then. */
+	struct nst_pcs **stacks = nst_fast_within(ptr, nst_load_acquire(&nst_retired.units));
 
-	if (nst_unlikely(!stacks || nst_seq_retire(nst_rings_beside(stacks), nst_gp_stamp_word(),
+	if (nst_unlikely(!stacks || nst_seq_retire(nst_rings_beside(stacks), &nst_rcu_own->started,
 						   ptr) != NST_PUSH_OK))
 		retire_slow(ptr, NST_SITE("nst_free_rcu"));
+}
+
+static void no_domain(const void *domain, void *ptr)
+{
+	static u32 warned;
+
+	nst_count(NST_COUNT_RETIRED + NST_RETIRED_REFUSED, 1);
+	if (!nst_exchange_relaxed(&warned, 1u)) /* once */
+		nst_warn("nst_free_rcu_in(%p, %p): no such domain; what is retired to it is lost",
+			 domain, ptr);
+}
+
+void nst_free_rcu_in(struct nst_rcu_domain *domain, void *ptr)
+{
+	struct nst_site site = NST_SITE("nst_free_rcu_in");
+	struct nst_page *p;
+
+	if (!domain || domain == nst_rcu_own) {
+		nst_free_rcu(ptr);
+		return;
+	}
+	p = ptr ? check(ptr, site) : NULL;
+	if (!p)
+		return;
+	if (!nst_rcu_domain_hold(domain))
+		no_domain(domain, ptr);
+	else if (p->state == NST_PAGE_SLAB)
+		retire_object(domain, nst_cache_number(p->cache), ptr, site);
+	else if (!retire_run(domain, p, ptr, site))
+		nst_rcu_domain_let_go(domain, 1);
 }
 
 /* Objects whose stacks are @stacks, as far as the open page has room; how many. */
@@ -237,7 +294,7 @@ static void push_head(struct nst_rcu_head *head, size_t bytes)
 	do {
 		old = nst_load_relaxed(&nst_retired.heads); /* relaxed: the swap checks it */
 		head->next = old;
-		/* Pairs with: nst_exchange_acq_rel() in begin_round(). */
+		/* Pairs with: nst_exchange_acq_rel() in take_chains(). */
 	} while (!nst_cas_release(&nst_retired.heads, old, head));
 	nst_worker_flag();
 	nst_worker_listen();
@@ -281,7 +338,7 @@ int nst_free_rcu_foreign(void *ptr, void (*fn)(void *ptr))
 	nst_fork_check();
 	nst_worker_listen();
 	__builtin_memcpy(&pair[0], &fn, sizeof(fn));
-	if (nst_retired_is_ready() && to_pages(&nst_retired.calls, pair, 2)) {
+	if (nst_retired_is_ready() && to_pages(&nst_retired.calls, nst_rcu_own, pair, 2)) {
 		nst_count(NST_COUNT_RETIRED + NST_RETIRED_FOREIGN, 1);
 		return 0;
 	}

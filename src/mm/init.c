@@ -9,13 +9,14 @@
  * (a constructor of another module may be first). started is stored last, with the fast paths' one line.
  */
 #include "mm.h"
-#include "../rcu/rcu.h"
+#include "retired.h"
 
 #define RAM_MULTIPLE 4u
 #define LEAST_ARENA ((size_t)64 << 20)
 
-struct nst_pcs *nst_boot_table[4] = {(struct nst_pcs *)(void *)NST_RING_BOOT_FAST, &nst_pcs_none,
-				     &nst_pcs_none, &nst_pcs_none};
+struct nst_pcs *nst_boot_table[NST_BESIDE + 1] = {NULL,
+						  (struct nst_pcs *)(void *)NST_RING_BOOT_FAST,
+						  &nst_pcs_none, &nst_pcs_none, &nst_pcs_none};
 struct nst_mm nst_mm;
 
 static struct {
@@ -94,6 +95,8 @@ static int do_start(void)
 	nst_sys_rseq_init(nst_option(NST_OPT_sequences) != 0, nst_option(NST_OPT_cid) != 0);
 	nst_lean_init();
 	nst_rcu_on_want(nst_worker_listen, nst_fork_check);
+	nst_rcu_on_stall(nst_retired_bytes);
+	nst_rcu_on_fences(nst_retired_fences);
 	nst_rcu_init();
 	init_zones();
 	if (nst_cache_room_init() || nst_kmalloc_init())

@@ -35,6 +35,7 @@
 #include "../rcu/rcu.h"
 #include "../percpu/ring.h"
 #include "mode.h"
+#include "count.h"
 #include <nostall/nostall.h>
 
 #define NST_NR_NODES NST_STATS_NODES
@@ -66,11 +67,13 @@ enum nst_page_state {
 /** struct nst_page - descriptor of a page; written by the owner of the page, list by the list's lock */
 struct nst_page {
 	u8 state, order, mobility;
-	u8 gen;	     /* of the lists it is on; another than theirs: on none (fork.c) */
-	u16 cache;   /* of a slab */
-	u16 on_full; /* slab: on the list of full slabs */
-	u16 inuse;   /* slab: slots handed out */
-	u16 pages;   /* a user's run that was cut down to so many; 0 for all else: 2^order */
+	u8 gen;	    /* of the lists it is on; another than theirs: on none (fork.c) */
+	u16 cache;  /* of a slab */
+	u8 on_full; /* slab: on the list of full slabs */
+	u8 reserve; /* whose it is while it is in use: reserve.c; 0: nobody's */
+	u16 inuse;  /* slab: slots handed out */
+	u16 pages;  /* a user's run that was cut down to so many; 0 for all else: 2^order */
+	u32 owner; /* a user's: its account; a slab of charged objects: where its owners are; 0: none (charge.c) */
 	struct nst_list list;
 	u64 free[4]; /* slab: a bit per slot of 256; large: bytes, link */
 };
@@ -135,7 +138,10 @@ struct nst_zone {
 	u64 free_pages, lowest_free;		       /* the latter since the worker's last pass */
 	struct nst_list cold;			       /* runs of state PAGE_COLD */
 	u64 taken[NST_NR_MOBILITIES], fallback[NST_NR_MOBILITIES], stolen;
-	u64 min, low, high; /* watermarks, pages; hints: they rise once at most */
+	u64 min, low, high; /* watermarks, pages; hints */
+	u64 base;	    /* high, without reserves: those follow from it and these, by lock: */
+	u64 reserved, owed; /* pages that reserves have, and that they lack */
+	u64 claimed;	    /* pages that who reclaims is about to take: reclaim.c */
 	/* by grow: */
 	struct nst_arena *open_arena;
 	size_t open_block, open_next; /* page of the block to make ready next */
@@ -189,6 +195,9 @@ struct nst_cache {
 	u32 main_cap;	  /* room of a main stack, in pointers */
 	u32 spares;	  /* full sheaves a CPU may come to keep beside it */
 	u8 order, mobility, is_class;
+	u8 charged; /* its objects have owners (charge.c) */
+	u16 twin,
+		base; /* the cache of such objects beside this one, once there are accounts; the other way */
 	u32 align;
 	u32 want;		 /* as in the zone */
 	u32 stock;		 /* per CPU, by nst_stock() */
@@ -221,11 +230,12 @@ struct nst_mm {
 	u32 dead_bits;	/* blocks that are opened get theirs */
 	u32 nr_arenas;
 	u32 debug;
+	u32 accounts; /* there are some, and all fast tables are closed (charge.c) */
 } NST_LINE_ALIGNED;
 extern struct nst_mm nst_mm NST_HIDDEN;
 /* A fast table of CPU 0 alone, whose stack has and takes nothing: before start. */
-extern struct nst_pcs *nst_boot_table[4] NST_HIDDEN;
-#define NST_BOOT_FAST (&nst_boot_table[3])
+extern struct nst_pcs *nst_boot_table[NST_BESIDE + 1] NST_HIDDEN;
+#define NST_BOOT_FAST (&nst_boot_table[NST_BESIDE])
 extern struct nst_arena nst_arenas[NST_MAX_ARENAS] NST_HIDDEN;
 extern struct nst_zone nst_zones[NST_NR_NODES] NST_HIDDEN;
 
@@ -249,22 +259,62 @@ static inline struct nst_cache *nst_cache_number(unsigned int id)
 }
 
 /*
- * The fast table of the cache of a slab object of the first arena; for other memory there one whose stacks
- * have and take nothing; NULL for what is elsewhere or not aligned to 16: rotating the low bits to the
- * top lets one comparison see both.
+ * The fast table of the cache of a slab object of the first arena; for other memory there one whose stacks have and take
+ * nothing; NULL for what is elsewhere or not aligned to 16: rotating the low bits lets one comparison see both.
  */
-static inline struct nst_pcs **nst_fast_of_pointer(const void *p)
+static inline struct nst_pcs **nst_fast_within(const void *p, size_t units)
 {
 	uintptr_t offset = (uintptr_t)p - nst_mm.base;
 	size_t unit = offset >> 4 | offset << 60;
 	struct nst_pcs **fast;
 
-	if (nst_unlikely(unit >= nst_mm.units))
+	if (nst_unlikely(unit >= units))
 		return NULL;
 	fast = nst_mm.no_stacks + nst_mm.map[unit >> (NST_PAGE_SHIFT - 4)];
 	if (!fast)
 		__builtin_unreachable(); /* saves the caller its test */
 	return fast;
+}
+static inline struct nst_pcs **nst_fast_of_pointer(const void *p)
+{
+	return nst_fast_within(p, nst_mm.units);
+}
+
+/* What an object behind such a table has room for; 0: that table's stacks have and take nothing. And its cache's number. */
+static inline size_t nst_bytes_beside(struct nst_pcs **fast)
+{
+	return (u32)(uintptr_t)fast[NST_NUMBER_BESIDE];
+}
+static inline u32 nst_id_beside(struct nst_pcs **fast)
+{
+	return (u32)((u64)(uintptr_t)fast[NST_NUMBER_BESIDE] >> 32);
+}
+
+/* Where the descriptor of the run of @order around @addr is, if there is one. */
+static inline struct nst_page *nst_run_at(const struct nst_arena *a, const void *addr,
+					  unsigned int order)
+{
+	size_t page = ((uintptr_t)addr - a->base) >> NST_PAGE_SHIFT;
+
+	return &a->pages[page & ~(((size_t)1 << order) - 1)];
+}
+
+/* That of a slab, to fetch it ahead; NULL: not in the first arena. */
+static inline struct nst_page *nst_slab_near(const void *obj, unsigned int order)
+{
+	return ((uintptr_t)obj - nst_mm.base) >> 4 < nst_mm.units
+		       ? nst_run_at(nst_arenas, obj, order)
+		       : NULL;
+}
+
+/* The slab of an object of @c that lies in the first arena; NULL: look further, with nst_slab_of(). */
+static inline struct nst_page *nst_slab_of_own(const struct nst_cache *c, const void *obj)
+{
+	struct nst_pcs **fast = nst_fast_of_pointer(obj);
+
+	return fast == c->main.fast && nst_bytes_beside(fast)
+		       ? nst_run_at(nst_arenas, obj, c->order)
+		       : NULL;
 }
 
 /* How many nodes a request may ask, and which: this CPU's own first, then the others in turn. */
@@ -285,12 +335,14 @@ int nst_arena_add(size_t bytes, unsigned int first_node, unsigned int nr_nodes);
 struct nst_page *nst_page_of(const void *addr);
 /* The same, sooner if that is a slab of @order, as it most likely is. */
 struct nst_page *nst_slab_of(const void *addr, unsigned int order);
-/* Where the descriptor would be then, to fetch it ahead; NULL if @addr is not ours. */
-struct nst_page *nst_slab_near(const void *addr, unsigned int order);
 struct nst_arena *nst_arena_of(const void *addr);
 struct nst_arena *nst_arena_of_page(const struct nst_page *p);
 void *nst_page_address(const struct nst_page *p);
-unsigned int nst_page_node(const struct nst_page *p);
+unsigned int nst_page_node_of_many(const struct nst_page *p);
+static inline unsigned int nst_page_node(const struct nst_page *p)
+{
+	return nst_sys_cpus.nr_nodes == 1 ? 0 : nst_page_node_of_many(p);
+}
 /* Is it cut into runs? Locks: none, if it cannot change. */
 int nst_block_is_split(const struct nst_arena *a, size_t block);
 /* Make a block's descriptors and map resident; 0 or -errno. */
@@ -341,6 +393,8 @@ extern struct nst_lock nst_arenas_lock; /* serialises who adds an arena */
 void nst_zone_init(struct nst_zone *z, unsigned int node);
 /* The watermarks as they are where there are no-lock callers, if there are. Context: thread. Waits: sleeps. */
 void nst_zone_end_lean(struct nst_zone *z);
+/* The watermarks, from what reserves have. Locks: needs z->lock. */
+void nst_zone_marks_locked(struct nst_zone *z);
 /* Pages of the reserve that @mode leaves alone. */
 u64 nst_zone_floor(const struct nst_zone *z, nst_mode_t mode);
 /* First block of @z's part of arena @a, and one past its last; 0 if it has none. */
@@ -465,7 +519,15 @@ void nst_slab_unmake(struct nst_page *p);
 /* The same, and its run to the zone. Context: thread. Waits: short lock. */
 void nst_slab_discard_waits(struct nst_page *p);
 /* Slot number of an address, or -1 when it is not the start of one. */
-int nst_slab_slot(const struct nst_cache *c, const struct nst_page *slab, const void *obj);
+static inline int nst_slab_slot(const struct nst_cache *c, const struct nst_page *slab,
+				const void *obj)
+{
+	/* A slab is aligned to its size (M2). */
+	size_t offset = (uintptr_t)obj & ((NST_PAGE_BYTES << slab->order) - 1);
+	u32 slot = (u32)((u64)offset * c->magic >> 32);
+
+	return slot < c->slots && (size_t)slot * c->slot == offset ? (int)slot : -1;
+}
 
 /* ---- barn.c: whole sheaves ---- */
 
@@ -474,7 +536,8 @@ static inline size_t nst_sheaf_bytes(u32 cap)
 	return sizeof(struct nst_sheaf) + cap * sizeof(void *);
 }
 struct nst_sheaf *nst_sheaf_new(struct nst_cache *c);
-void nst_sheaf_delete(struct nst_cache *c, struct nst_sheaf *s);
+/* By its own room: a cache whose last object was in it may be gone. */
+void nst_sheaf_delete(struct nst_sheaf *s);
 /* From this CPU, then by a try of the barn. NULL: none at once. Context: any. */
 struct nst_sheaf *nst_sheaf_empty_tries(struct nst_cache *c);
 struct nst_sheaf *nst_sheaf_empty_waits(struct nst_cache *c);
@@ -641,6 +704,8 @@ struct nst_page *nst_free_check(struct nst_cache *c, void *obj, struct nst_site 
  * to be placed now, *obj, which at debug 3 is an object freed earlier; NULL: misuse, or nothing to place.
  */
 struct nst_page *nst_free_admit(struct nst_cache *c, void **obj, struct nst_site site);
+/* One line and, by option, the end: @what is wrong with @obj, and what is allowed. Context: any. */
+void nst_misuse(const void *obj, struct nst_site site, const char *what, const char *allowed);
 void nst_misuse_double(const void *obj, struct nst_site site);
 /* At debug 1 and up: @obj is retired, and no longer live; 0: it was not live, which is reported. */
 int nst_debug_retire(void *obj, struct nst_site site);
@@ -703,6 +768,7 @@ enum nst_pass {
 	NST_PASS_PURGE = 1,   /* whatever the clock says */
 	NST_PASS_PUBLISH = 2, /* a request does not: it pays for no statistics */
 	NST_PASS_NOW = 4,     /* and publish at once */
+	NST_PASS_DRAIN = 8,   /* all that lies in lists of caches nobody stocked */
 };
 /* Did it find work? 0 as well when one is under way. Context: thread. Waits: sleeps. */
 int nst_maintain_pass(unsigned int what);
@@ -724,74 +790,5 @@ void nst_publish_ask(void);
 /* In a child: the page is the parent's. Context: any. */
 void nst_publish_after_fork(void);
 const char *nst_publish_state(void);
-
-/* ---- stats.c ---- */
-
-/* Ways of what is retired; what goes into a page of its cache's ring is not counted, but those pages are. */
-enum nst_retired_way {
-	NST_RETIRED_SEALED,  /* pages of caches' rings */
-	NST_RETIRED_MIXED,   /* objects */
-	NST_RETIRED_BROUGHT, /* pages brought by who retired */
-	NST_RETIRED_DEAD,    /* objects: by their dead bits */
-	NST_RETIRED_RUN,     /* runs and mappings */
-	NST_RETIRED_HEAD,
-	NST_RETIRED_CALL,
-	NST_RETIRED_FOREIGN,
-	NST_RETIRED_REFUSED,
-	NST_NR_RETIRED_WAYS
-};
-
-enum nst_count {
-	NST_COUNT_REFILL,
-	NST_COUNT_FLUSH,
-	NST_COUNT_SLAB_MADE,
-	NST_COUNT_SLAB_FREED,
-	NST_COUNT_NEXT_CLASS,
-	NST_COUNT_SIDE_PUSHED,
-	NST_COUNT_SIDE_DRAINED,
-	NST_COUNT_SIDE_CORRUPT,
-	NST_COUNT_MISUSE,
-	NST_COUNT_WAKEUP,
-	NST_COUNT_FOUND_WORK,
-	NST_COUNT_ABANDONED,
-	NST_COUNT_RETIRED, /* by enum nst_retired_way */
-	NST_COUNT_RETIRED_LAST = NST_COUNT_RETIRED + NST_NR_RETIRED_WAYS - 1,
-	NST_COUNT_REQUEST,
-	NST_COUNT_REFUSED = NST_COUNT_REQUEST + NST_NR_MODES, /* modes that are none */
-	NST_COUNT_NULL,					      /* by mode and reason */
-	NST_NR_COUNTS = NST_COUNT_NULL + NST_NR_MODES * NST_NR_NULLS
-};
-int nst_stats_init(void);
-/* Counters of its own for a CPU; benign without memory. Context: thread. */
-void nst_stats_ensure(unsigned int cpu);
-/* Cache number @id: 0, or -ENOENT if there is none. Context: thread. */
-int nst_stats_cache(u32 id, struct nst_cache_stats *out);
-void nst_count(unsigned int what, u64 n);
-/* The same of what goes on in an idle process, too: nothing to publish. */
-void nst_count_idle(unsigned int what);
-/* Has anything moved since somebody settled? A hint. Context: any. */
-void nst_stats_move(void);
-int nst_stats_moved(void);
-void nst_stats_settle(void);
-/* As nst_stats_read(), but waits for no lock longer than 10 ms: 1, or 0 and gives up. Context: thread. */
-int nst_stats_try(struct nst_stats *out);
-/* The same of at most @nr caches that have slabs or a stock: how many, or -1. All there are: *nr_caches. */
-int nst_stats_try_caches(struct nst_cache_stats *out, u32 nr, u32 *nr_caches);
-/* @mode is valid. */
-static inline void nst_count_null(nst_mode_t mode, enum nst_null_reason why)
-{
-	unsigned int row = nst_lowest_bit(mode & NST_MODE_MASK) * NST_NR_NULLS;
-
-	nst_count(NST_COUNT_NULL + row + why, 1);
-}
-/* A request that is refused for its size before it counts as one. */
-static inline void nst_count_size(nst_mode_t mode)
-{
-	nst_count(NST_COUNT_REQUEST + nst_lowest_bit(mode & NST_MODE_MASK), 1);
-	nst_count_null(mode, NST_NULL_SIZE);
-}
-/* Takes @n from this CPU's no-lock budget: how many of them may be served. Context: any. */
-size_t nst_budget_take(size_t n);
-void nst_budget_refill(void);
 
 #endif

@@ -22,6 +22,9 @@ static inline const struct nst_mode_row *nst_mode_row(nst_mode_t mode)
 	return &nst_mode_rows[nst_lowest_bit(mode & NST_MODE_MASK)];
 }
 
+/* Beside enum nst_scope_bits: this thread holds a ticket of a reserve. */
+#define NST_SCOPE_TICKET (1u << 16)
+
 /* Modes that wait for nothing. */
 #define NST_MODES_NEVER_WAIT ((nst_mode_t)(NST_NOLOCK | NST_FASTTRY))
 
@@ -40,6 +43,8 @@ static inline nst_mode_t nst_mode_in_scope(nst_mode_t mode)
 		mode |= NST_NOIO;
 	if (scopes & NST_SCOPE_NOCLIENT)
 		mode |= NST_NOCLIENT;
+	if (scopes & NST_SCOPE_TICKET && !(mode & NST_NOMEMALLOC))
+		mode |= NST_MEMALLOC;
 	return mode;
 }
 

@@ -10,6 +10,7 @@
  * misuse writes one line). errno: untouched.
  */
 #include "mm.h"
+#include "account.h"
 #include "retired.h"
 
 /* 1 if the request is within the budget. */
@@ -41,7 +42,7 @@ static void *next_class(struct nst_cache **c, nst_mode_t mode, enum nst_null_rea
 	struct nst_cache *next = *c;
 	void *obj;
 
-	if (!(mode & NST_NOLOCK) || !next->is_class || next->size >= NST_CLASS_MAX)
+	if (!(mode & NST_NOLOCK) || !next->is_class || next->charged || next->size >= NST_CLASS_MAX)
 		return NULL;
 	next = nst_size_table[nst_size_index(next->size + 1)];
 	obj = nst_cache_alloc_tries(next, mode, why);
@@ -60,6 +61,7 @@ NST_ALWAYS_INLINE void *alloc_nolock(struct nst_cache *c, nst_mode_t mode, struc
 				     const int by_size)
 {
 	enum nst_null_reason why = NST_NULL_EMPTY;
+	struct nst_account *a = nst_account_of(mode);
 	void *obj;
 
 	if (!started(mode))
@@ -76,43 +78,65 @@ NST_ALWAYS_INLINE void *alloc_nolock(struct nst_cache *c, nst_mode_t mode, struc
 		nst_count_null(mode, NST_NULL_MODE);
 		return NULL;
 	}
+	if (a) {
+		c = nst_cache_charged(c);
+		if (!nst_charge_nolock(a, c->slot, mode))
+			return NULL;
+	}
 	obj = nst_cache_alloc_tries(c, mode, &why);
 	if (!obj && by_size)
 		obj = next_class(&c, mode, &why);
 	if (!obj) {
+		if (a)
+			nst_uncharge(a, c->slot);
 		nst_count_null(mode, why);
 		return NULL;
 	}
+	if (a)
+		nst_owner_set(c, obj, a);
 	return nst_object_start(c, obj, mode, site);
+}
+
+static NST_NOINLINE void *cache_walk(struct nst_cache *c, nst_mode_t mode, struct nst_site site)
+{
+	return alloc_nolock(c, mode, site, 0);
 }
 
 void *nst_cache_alloc_nolock_slow(struct nst_cache *c, nst_mode_t mode, struct nst_site site)
 {
-	return alloc_nolock(c, mode, site, 0);
+	void *obj = nst_unlikely(nst_mm.accounts) ? nst_account_pop(c, mode) : NULL;
+
+	return obj ? obj : cache_walk(c, mode, site);
 }
 
 void *nst_run_alloc_nolock(unsigned int order, nst_mode_t mode, struct nst_site site)
 {
 	enum nst_null_reason why = NST_NULL_EMPTY;
+	u64 bytes = NST_PAGE_BYTES << order;
+	struct nst_account *a = nst_account_of(mode);
 	struct nst_page *p;
 
 	if (!started(mode))
 		return NULL;
 	nst_fork_check();
 	nst_lockdep_allocation(mode, site.address);
-	if (!admitted(mode))
+	if (!admitted(mode) || (a && !nst_charge_nolock(a, bytes, mode)))
 		return NULL;
 	p = nst_page_take_tries(order, mode, &why);
 	if (!p) {
+		if (a)
+			nst_uncharge(a, bytes);
 		nst_count_null(mode, why);
 		return NULL;
 	}
+	if (a)
+		p->owner = a->id;
 	return nst_run_start(p, mode, site);
 }
 
 nst_static_assert(NST_NOLOCK_MAX <= NST_CLASS_MAX, "every no-lock size is one of a class");
 
-void *nst_size_alloc_nolock_slow(size_t size, nst_mode_t mode, struct nst_site site)
+static NST_NOINLINE void *size_walk(size_t size, nst_mode_t mode, struct nst_site site)
 {
 	if (size - 1 >= NST_NOLOCK_MAX) {
 		nst_count_size(mode);
@@ -123,7 +147,16 @@ void *nst_size_alloc_nolock_slow(size_t size, nst_mode_t mode, struct nst_site s
 	return alloc_nolock(nst_size_table[nst_size_index(size)], mode, site, 1);
 }
 
-void nst_free_nolock_slow(struct nst_cache *c, void *obj, struct nst_site site)
+void *nst_size_alloc_nolock_slow(size_t size, nst_mode_t mode, struct nst_site site)
+{
+	void *obj = NULL;
+
+	if (nst_unlikely(nst_mm.accounts) && size - 1 < NST_NOLOCK_MAX)
+		obj = nst_account_pop(nst_size_table[nst_size_index(size)], mode);
+	return obj ? obj : size_walk(size, mode, site);
+}
+
+static NST_NOINLINE void free_walk(struct nst_cache *c, void *obj, struct nst_site site)
 {
 	struct nst_page *p;
 
@@ -140,6 +173,12 @@ void nst_free_nolock_slow(struct nst_cache *c, void *obj, struct nst_site site)
 		nst_page_put_nolock(p);
 	else
 		nst_large_free(p);
+}
+
+void nst_free_nolock_slow(struct nst_cache *c, void *obj, struct nst_site site)
+{
+	if (nst_likely(!nst_mm.accounts) || !nst_account_push(c, obj))
+		free_walk(c, obj, site);
 }
 
 /* ---- the entries ---- */

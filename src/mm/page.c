@@ -50,15 +50,10 @@ void *nst_page_address(const struct nst_page *p)
 	return (void *)(a->base + ((size_t)(p - a->pages) << NST_PAGE_SHIFT));
 }
 
-unsigned int nst_page_node(const struct nst_page *p)
+unsigned int nst_page_node_of_many(const struct nst_page *p)
 {
-	struct nst_arena *a;
-	size_t block;
-
-	if (nst_sys_cpus.nr_nodes == 1)
-		return 0;
-	a = nst_arena_of_page(p);
-	block = (size_t)(p - a->pages) / NST_BLOCK_PAGES;
+	struct nst_arena *a = nst_arena_of_page(p);
+	size_t block = (size_t)(p - a->pages) / NST_BLOCK_PAGES;
 	return a->first_node + (unsigned int)(block / a->blocks_per_node);
 }
 
@@ -72,14 +67,6 @@ static struct nst_page *large_head(struct nst_arena *a, size_t block)
 static int is_split(u8 block_state)
 {
 	return block_state == NST_BLOCK_OPEN || block_state == NST_BLOCK_READY;
-}
-
-/* Where the descriptor of the run of @order around @addr is, if there is one. */
-static struct nst_page *run_at(const struct nst_arena *a, const void *addr, unsigned int order)
-{
-	size_t page = ((uintptr_t)addr - a->base) >> NST_PAGE_SHIFT;
-
-	return &a->pages[page & ~(((size_t)1 << order) - 1)];
 }
 
 struct nst_page *nst_page_of(const void *addr)
@@ -98,19 +85,12 @@ struct nst_page *nst_page_of(const void *addr)
 	if (!is_split(state))
 		return NULL;
 	for (order = 0; order <= NST_BLOCK_ORDER; order++) {
-		struct nst_page *p = run_at(a, addr, order);
+		struct nst_page *p = nst_run_at(a, addr, order);
 
 		if (nst_page_state(p) != NST_PAGE_TAIL)
 			return nst_load_relaxed(&p->order) >= order ? p : NULL; /* as state */
 	}
 	return NULL;
-}
-
-struct nst_page *nst_slab_near(const void *addr, unsigned int order)
-{
-	const struct nst_arena *a = arena_with((uintptr_t)addr);
-
-	return a ? run_at(a, addr, order) : NULL;
 }
 
 struct nst_page *nst_slab_of(const void *addr, unsigned int order)
@@ -120,7 +100,7 @@ struct nst_page *nst_slab_of(const void *addr, unsigned int order)
 
 	if (!a)
 		return NULL;
-	p = run_at(a, addr, order);
+	p = nst_run_at(a, addr, order);
 	/* relaxed: as in nst_page_of() */
 	if (is_split(nst_load_relaxed(&a->block[((uintptr_t)addr - a->base) / NST_BLOCK_BYTES])) &&
 	    nst_page_state(p) == NST_PAGE_SLAB && nst_load_relaxed(&p->order) == order)
@@ -184,7 +164,7 @@ void nst_block_forget(struct nst_arena *a, size_t block, size_t nr)
 
 void nst_map_set(const struct nst_page *head, const struct nst_cache *c)
 {
-	u32 entry = c ? (u32)(c->main.fast - nst_mm.no_stacks) : 0;
+	u32 entry = c ? (u32)(nst_pcs_fast_open(&c->main) - nst_mm.no_stacks) : 0;
 	struct nst_arena *a = nst_arena_of_page(head);
 	size_t page = (size_t)(head - a->pages), i;
 

@@ -4,12 +4,14 @@
  *
  * The walk of one zone: this CPU's list of the wanted mobility, then of the other mobilities, then the
  * buddy lists under the zone's lock, from which a batch is brought along. FASTTRY stops before the
- * lock. Then the next node, unless THISNODE. Modes that may sleep then make memory ready and walk again.
+ * lock. Then the next node, unless THISNODE. Modes that may sleep then make memory ready and walk again. Who holds a
+ * ticket of a reserve has a page of that last.
  *
  * The walk is written once and compiled twice, with tries and with waits, so that the no-lock copy
  * contains no call that could wait: check-nolock sees to it.
  */
 #include "mm.h"
+#include "reclaim.h"
 
 #define LEAN_PART 512u /* (tune) of a zone's pages, in a batch */
 
@@ -43,6 +45,8 @@ static u32 batch_ahead(const struct nst_zone *z, unsigned int order)
 	u64 ready = nst_load_relaxed(&z->ready_pages); /* relaxed: a counter */
 	u32 batch = nst_pcp_batch(order);
 
+	if (nst_unlikely(nst_thread.claimed)) /* it takes what it has earned */
+		return 1;
 	if (!nst_is_lean())
 		return batch;
 	return (u32)nst_min(batch, nst_max(ready / LEAN_PART >> order, 1));
@@ -247,6 +251,8 @@ struct nst_page *nst_run_take_waits(unsigned int node, size_t pages, nst_mode_t 
 	}
 	if (!p || nst_hint(&nst_zones[node].free_pages) < nst_hint(&nst_zones[node].low))
 		nst_worker_kick();
+	if (!p && nst_unlikely(mode & NST_MEMALLOC))
+		p = nst_reserve_take(order, mode);
 	return p;
 }
 
@@ -302,6 +308,8 @@ void nst_run_cut(struct nst_page *p, size_t pages)
 	if (pages == end)
 		return;
 	p->pages = (u16)pages;
+	if (p->reserve) /* what a reserve lacks it has again in one */
+		return;
 	nst_lock_wait(&z->lock);
 	for (at = pages; at < end; at += (size_t)1 << order) {
 		order = (unsigned int)nst_min(nst_lowest_bit(at), nst_log2(end - at));
@@ -316,11 +324,40 @@ int nst_run_extend(struct nst_page *p, size_t pages)
 	size_t have = nst_run_bytes(p) >> NST_PAGE_SHIFT;
 	unsigned int order = nst_log2_up(pages);
 
-	if (order > NST_BLOCK_ORDER || number & (((size_t)1 << order) - 1) ||
+	if (p->reserve || order > NST_BLOCK_ORDER || number & (((size_t)1 << order) - 1) ||
 	    nst_cold_take(&nst_zones[nst_page_node(p)], p + have, pages - have, order))
 		return 0;
 	nst_store_relaxed(&p->order, (u8)order); /* see nst_page_set_state() */
 	p->pages = (u16)(pages == (size_t)1 << order ? 0 : pages);
+	return 1;
+}
+
+#if defined(NST_TEST) && defined(NST_BUSTED) && NST_BUSTED == 28
+/* It goes to this CPU's list as any other. */
+static int is_of_reserve(const struct nst_page *p)
+{
+	(void)p;
+	return 0;
+}
+#else
+static int is_of_reserve(const struct nst_page *p)
+{
+	return p->reserve != 0;
+}
+#endif
+
+/* Past this CPU's list, where anybody would take it. */
+NST_ALWAYS_INLINE int put_reserved(struct nst_zone *z, struct nst_page *p, unsigned int order,
+				   const int wait)
+{
+	p->pages = 0;
+	if (!nst_lock_or_try(&z->lock, wait)) {
+		nst_reserve_push(p);
+		return 1;
+	}
+	nst_reserve_put_locked(z, p);
+	nst_buddy_put_locked(z, p, order);
+	nst_unlock(&z->lock);
 	return 1;
 }
 
@@ -331,8 +368,15 @@ NST_ALWAYS_INLINE int put(struct nst_page *p, const int wait)
 	unsigned int order = p->order;
 
 	nst_page_set_state(p, NST_PAGE_PCP);
+	if (nst_unlikely(is_of_reserve(p)))
+		return put_reserved(z, p, order, wait);
 	if (nst_unlikely(p->pages))
 		return put_cut(z, p, wait);
+	/* relaxed: a hint that somebody works for what is freed now (reclaim.c) */
+	if (nst_unlikely(nst_load_relaxed(&z->claimed)) && put_buddy(z, p, order, wait)) {
+		nst_thread.earned += 1u << order;
+		return 1;
+	}
 	return nst_pcp_put(z, p, order) || put_buddy(z, p, order, wait);
 }
 

@@ -103,9 +103,36 @@ static void print_retired(struct out *o, const struct nst_retired_stats *r)
 	     ull(r->waiting_bytes), ull(r->head_bytes), ull(r->budget_bytes));
 	line(o,
 	     "retired sealed_pages=%llu mixed=%llu brought_pages=%llu dead_bits=%llu runs=%llu heads=%llu calls=%llu "
-	     "foreign=%llu refused=%llu",
+	     "foreign=%llu refused=%llu others=%llu",
 	     ull(r->sealed_pages), ull(r->mixed), ull(r->brought_pages), ull(r->dead_bits),
-	     ull(r->runs), ull(r->heads), ull(r->calls), ull(r->foreign), ull(r->refused));
+	     ull(r->runs), ull(r->heads), ull(r->calls), ull(r->foreign), ull(r->refused),
+	     ull(r->others));
+}
+
+static void print_reclaim(struct out *o, const struct nst_reclaim_stats *r)
+{
+	if (r->rounds || r->background_rounds)
+		line(o, "reclaim rounds=%llu served=%llu background_rounds=%llu shrunk=%llu",
+		     ull(r->rounds), ull(r->served), ull(r->background_rounds), ull(r->shrunk));
+}
+
+static void print_speculate(struct out *o, const struct nst_speculate_stats *s)
+{
+	if (!(s->success | s->abort | s->retry | s->miss)) /* nobody speculates */
+		return;
+	line(o, "speculate success=%llu abort=%llu retry=%llu miss=%llu nulls=%llu paid=%llu",
+	     ull(s->success), ull(s->abort), ull(s->retry), ull(s->miss), ull(s->nulls),
+	     ull(s->paid));
+}
+
+static void print_pools(struct out *o, const struct nst_pool_stats *r)
+{
+	if (r->prefilled)
+		line(o, "prefilled objects=%llu returned=%llu", ull(r->prefilled),
+		     ull(r->prefill_returned));
+	if (r->pool_from_cache || r->pool_from_pool)
+		line(o, "pools from_cache=%llu from_pool=%llu waited=%llu", ull(r->pool_from_cache),
+		     ull(r->pool_from_pool), ull(r->pool_waited));
 }
 
 static void print_locks(struct out *o, const struct nst_stats *s)
@@ -142,6 +169,9 @@ int nst_stats_print(int fd)
 	print_memory(&o, &s);
 	print_caches(&o);
 	print_retired(&o, &s.retired);
+	print_reclaim(&o, &s.reclaim);
+	print_speculate(&o, &s.speculate);
+	print_pools(&o, &s.pools);
 	print_locks(&o, &s);
 	print_contract(&o, &s);
 	return o.err;

@@ -1,38 +1,54 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * retired.h - what was handed over to be freed after a grace period: who retires (free_rcu.c) and who
- * frees (ripe.c).
+ * frees (ripe.c, regain.c).
  *
- *	nst_free_rcu(p) -> ring of p's cache, this CPU's -+			      +-> barn: sheaves to allocate from
+ *	nst_free_rcu(p) -> ring of p's cache, this CPU's -+-> who allocates (regain.c)  +-> barn: sheaves to allocate from
  *		      \--> mixed ring, this CPU's --------+-> a round: one grace -----+-> slabs, zone, kernel
  *		       \-> dead bit of p ------------------+   period for all of it    +-> user's functions, on a
  *	run, mapping ----> chain through its descriptor --+			      |	   thread of their own
  *	head -------------> chain through the head -------+---------------------------+
  *
+ *	nst_free_rcu_in(d, p) -> mixed ring of d, this CPU's -+-> a round of d's own -> slabs, zone, kernel
+ *	run, mapping ----------> chain of d ------------------+
+ *			     \-> dead bit of p --------------------> waits for d's readers as well as ours
+ *
  * F1. What is retired is put in exactly one place, by one commit, after everything the caller did before.
  * F2. A round takes things out of these places first and its cookie after that; it frees when the cookie's
- *     period is over, which it asks again right before.
+ *     period is over, which it asks again right before. Who allocates frees a page whose stamp's period is over.
  * F3. Nothing is written to what is retired until then: readers may be reading it.
  * F4. Retiring needs no memory: dead bits are resident with their block, links lie in descriptors and heads.
  *
- * Lock order: retired.lock is taken in a pass of the worker, before any lock of a cache; who retires tries it.
+ * Lock order: retired.lock is taken in a pass of the worker, before any lock of a cache; who retires tries it, and
+ * who allocates holds it for a page, with no other.
  * Fork: the child has what its parent's rings, bits and chains held, and goes on with what a pass of the parent was in
  * the midst of; the one page, object or run that it had in its hands is leaked, and `abandoned` counts it. Signal: retiring is legal in a handler, at any instruction of this library too.
  */
 #ifndef NST_MM_RETIRED_H
 #define NST_MM_RETIRED_H
 
-#include "../rcu/rcu.h"
 #include "mm.h"
 
 #define NST_RING_SLOTS 256u	 /* (tune) pages of a cache's ring */
 #define NST_RING_SLOTS_MIXED 64u /* (tune) */
 
+#if defined(NST_TEST) && defined(NST_BUSTED) && NST_BUSTED == 19
+/* Our own readers are all there are. */
+#define nst_retired_readers(d) ((void)(d), nst_rcu_own)
+#else
+/* Whose periods count for what is retired to @d. */
+#define nst_retired_readers(d) (d)
+#endif
+
 /* The word that a ring stamps its pages with. Context: any. */
-NST_ALWAYS_INLINE const u64 *nst_gp_stamp_word(void)
+NST_ALWAYS_INLINE const u64 *nst_gp_stamp_word_of(const struct nst_rcu_domain *d)
 {
 	nst_gp_before_stamp();
-	return &nst_rcu_own->started;
+	return &nst_retired_readers(d)->started;
+}
+NST_ALWAYS_INLINE const u64 *nst_gp_stamp_word(void)
+{
+	return nst_gp_stamp_word_of(nst_rcu_own);
 }
 
 /* ---- a channel: rings, and what the worker is to do for them ---- */
@@ -56,8 +72,10 @@ int nst_channel_open(struct nst_cache *c, struct nst_channel *ch);
 void nst_channel_ring_wanted(struct nst_cache *c, struct nst_channel *ch);
 /* The oldest sealed page, without what was freed of it before, *@freed pointers; NULL: none is. */
 struct nst_sheaf *nst_channel_take(struct nst_ring *r, u32 *freed);
-/* After @taken of them: as many ready ones as may be wanted. */
-void nst_channel_make_ready(struct nst_cache *c, struct nst_ring *r, u32 taken);
+/* What was freed of @s before goes, @prefix pointers; the rest moves to the front. */
+void nst_channel_drop(struct nst_sheaf *s, u32 prefix);
+/* After @taken of them: as many ready ones for ring number @i as may be wanted. Context: thread. */
+void nst_channel_make_ready(struct nst_cache *c, struct nst_channel *ch, unsigned int i, u32 taken);
 /* One look: rings that got nothing for some go. No round may be on. */
 void nst_channel_decay(struct nst_cache *c, struct nst_channel *ch);
 /* An empty page, or NULL without memory; and back. */
@@ -74,18 +92,29 @@ void nst_channel_close(struct nst_cache *c);
 
 /** struct nst_retired - the places of no cache of its own */
 struct nst_retired {
+	size_t units; /* of memory, as nst_mm.units: of what is retired by the fast path. 0: nothing is */
 	u32 ready;	      /* nst_rcu_use() has run: retiring is total from then on */
 	u32 failed;	      /* nst_rcu_use() had no memory: passes try again */
 	u32 any_dead;	      /* some block has dead bits */
 	struct nst_lock lock; /* the worker's half of every ring */
 	struct nst_channel mixed, calls;
-	struct nst_page *runs;	    /* CAS push, exchange take */
-	struct nst_rcu_head *heads; /* the same */
+	struct nst_channel others[NST_RCU_DOMAINS]; /* as mixed, of a domain each; ours has none */
+	struct nst_page *runs[NST_RCU_DOMAINS];	    /* CAS push, exchange take */
+	struct nst_rcu_head *heads;		    /* the same */
 	u64 bytes; /* that wait; an object in an open page of a cache's ring does not count yet */
 	u64 head_bytes; /* of those, what users said of heads */
 	u64 budget;	/* constant after start */
 	u64 bits_bytes; /* dead bits that are there */
-	u64 page_bytes; /* of pages that were taken out of rings, and wait */
+	u64 page_bytes; /* of pages that were taken out of rings, and wait; those of functions apart: */
+	u64 call_pages;	     /* they wait until all of theirs have been called */
+	u64 call_pages_most; /* constant after start */
+	/*
+	 * By domain, of objects that went to dead bits: counted before the bit is set, and after. A bit does not say whose
+	 * it is: dead bits wait for each domain of which some may be there (take.c).
+	 */
+	struct {
+		u32 going, set;
+	} dead[NST_RCU_DOMAINS];
 };
 extern struct nst_retired nst_retired NST_HIDDEN;
 
@@ -134,7 +163,10 @@ static inline void nst_retired_freed(u64 bytes)
 {
 	nst_sub_relaxed(&nst_retired.bytes, bytes); /* a count */
 }
-void nst_reuse_pages(struct nst_retired_pages *p);
+/* Of domain @d, which is let go of as often as something of it is freed: of all below. */
+void nst_reuse_pages(struct nst_retired_pages *p, struct nst_rcu_domain *d);
+/* Ours needs no holding. */
+void nst_reuse_let_go(struct nst_rcu_domain *d, u32 n);
 /* @s is of sheaf's size, and all its objects of @c: what it holds can be allocated. */
 void nst_reuse_sheaf(struct nst_cache *c, struct nst_sheaf *s);
 /* A page of mixed objects, and the page. */
@@ -143,33 +175,65 @@ void nst_reuse_mixed(struct nst_sheaf *s);
 void nst_reuse_each(struct nst_sheaf *s, int mixed);
 /* What is freed leaves @w, or @list. */
 void nst_reuse_word(struct nst_dead_word *w);
-void nst_reuse_runs(struct nst_page **list);
+void nst_reuse_runs(struct nst_page **list, struct nst_rcu_domain *d);
+
+/* ---- regain.c ---- */
+
+/*
+ * A full sheaf of @c, ripe, off this CPU's ring, or NULL: of which none is, nor will be at once; or it is somebody's turn.
+ * Context: thread, in a mode that sleeps. Waits: short lock, for no reader. Locks: tries retired, rcu.
+ */
+struct nst_sheaf *nst_regain(struct nst_cache *c);
 
 /* ---- ripe.c, retired.c ---- */
 
 /* Once: 0, or -ENOMEM, and passes try again. Context: thread. Locks: takes caches, the list of arenas, grow. */
 int nst_retired_make_ready(void);
+/* From now on retirers fence: none takes the fast path. Context: thread. */
+void nst_retired_fences(void);
 
 /* The worker's: takes, waits for nobody, frees what is ripe; at a @look rings that are idle go. Did it find work? Context: who has the pass. */
 int nst_retired_pass(int look);
-/* Until all that was retired before is freed, and what has functions is theirs (calls.c). Context: thread. */
-void nst_retired_settle(void);
+/*
+ * Until all that was retired before is freed, and what has functions is theirs (calls.c), if there were pages for it,
+ * which may wait for functions: 0; -EDEADLK or -EAGAIN as nst_gp_wait_in(): but for what waits for a domain that is
+ * refused. Context: thread.
+ */
+int nst_retired_settle(void);
+/* Before it: since when. And after it: was any left of what was retired before that? */
+u64 nst_retired_since(void);
+int nst_retired_has_left(u64 since);
 /* Is there something that a later pass will free? A hint. */
 int nst_retired_is_busy(void);
-/* @lost: a pass of another thread was under way. */
+/* @lost: a pass of another thread was under way. The second, after calls.c: what rounds have, and pages of functions. */
 void nst_retired_after_fork(int lost);
 void nst_ripe_after_fork(int lost);
 /* Bytes that wait; more than the option rcu_budget allows? Hints. Context: any. */
 u64 nst_retired_bytes(void);
 int nst_retired_is_over(void);
 
-/* What the option rcu_budget comes to. Context: thread. */
+/* What the options rcu_budget and rcu_pages come to. Context: thread. */
 u64 nst_retired_budget(void);
+u64 nst_retired_call_pages(void);
 /* What a round notes of what it took. */
 size_t nst_retired_notes_bytes(void);
 
 /* ---- calls.c ---- */
 
+/* Pages with functions wait, as many as may: rings of them get no other ready ones. A hint. Context: any. */
+#if defined(NST_TEST) && defined(NST_BUSTED) && NST_BUSTED == 20 /* nobody has a budget */
+static inline int nst_calls_are_full(const struct nst_channel *ch)
+{
+	(void)ch;
+	return 0;
+}
+#else
+static inline int nst_calls_are_full(const struct nst_channel *ch)
+{
+	return ch == &nst_retired.calls &&
+	       nst_load_relaxed(&nst_retired.call_pages) >= nst_hint(&nst_retired.call_pages_most);
+}
+#endif
 /* Ripe: for the thread that calls. Context: thread. */
 void nst_calls_add_page(struct nst_sheaf *s);
 /* There is one for who has no memory, and NULL while it is out; and back, or any other that was not added. */
@@ -182,6 +246,10 @@ void nst_calls_help(void);
 void nst_calls_settle(void);
 /* Is this thread in such a function? Context: any. */
 int nst_calls_are_mine(void);
+/* Pages on the list from @s on. */
+u64 nst_calls_pages_from(const struct nst_sheaf *s);
+/* Those that it has. In a fork child. */
+u64 nst_calls_pages(void);
 void nst_calls_after_fork(void);
 
 #endif

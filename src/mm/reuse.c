@@ -38,7 +38,7 @@ static void free_objects(struct nst_sheaf *s)
 
 void nst_reuse_sheaf(struct nst_cache *c, struct nst_sheaf *s)
 {
-	if (nst_mm.instrument)
+	if (nst_mm.instrument || c->charged)
 		free_objects(s);
 	if (!s->count || !nst_barn_add_ripe(c, s, RIPE_SHEAVES))
 		nst_sheaf_put_waits(c, s);
@@ -75,9 +75,16 @@ static struct nst_sheaf *pop(struct nst_sheaf **list)
 	return s;
 }
 
-void nst_reuse_pages(struct nst_retired_pages *p)
+void nst_reuse_let_go(struct nst_rcu_domain *d, u32 n)
+{
+	if (d != nst_rcu_own && n)
+		nst_rcu_domain_let_go(d, n);
+}
+
+void nst_reuse_pages(struct nst_retired_pages *p, struct nst_rcu_domain *d)
 {
 	struct nst_sheaf *s;
+	u32 n;
 
 	while ((s = pop(&p->cache)) != NULL) {
 		struct nst_cache *c = nst_cache_number(nst_page_of(s->obj[0])->cache);
@@ -88,10 +95,11 @@ void nst_reuse_pages(struct nst_retired_pages *p)
 	}
 	while ((s = pop(&p->mixed)) != NULL) {
 		page_left(NULL);
+		n = s->count;
 		nst_reuse_mixed(s);
+		nst_reuse_let_go(d, n);
 	}
 	while ((s = pop(&p->calls)) != NULL) {
-		page_left(NULL);
 		nst_calls_add_page(s);
 	}
 }
@@ -108,7 +116,7 @@ void nst_reuse_word(struct nst_dead_word *w)
 	}
 }
 
-void nst_reuse_runs(struct nst_page **list)
+void nst_reuse_runs(struct nst_page **list, struct nst_rcu_domain *d)
 {
 	struct nst_page *p;
 
@@ -120,5 +128,6 @@ void nst_reuse_runs(struct nst_page **list)
 		nst_page_set_state(p, run ? NST_PAGE_RUN : NST_PAGE_LARGE);
 		nst_retired_freed(run ? nst_run_bytes(p) : p->free[NST_PAGE_BYTES_WORD]);
 		free_object(nst_page_address(p));
+		nst_reuse_let_go(d, 1);
 	}
 }

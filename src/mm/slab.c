@@ -13,6 +13,7 @@
  * Locks: *_locked need node->slab.
  */
 #include "mm.h"
+#include "account.h"
 
 #define WORD_BITS 64u
 #define BITS_PER_PAGE 256u
@@ -42,11 +43,10 @@ void nst_slab_make(struct nst_cache *c, struct nst_page *p)
 	u32 i;
 
 	clear_bits(p); /* a run on the side list has had its links there */
-	for (i = 0; i < c->slots; i++) {
-		*word_of(p, i) |= 1ull << (i % WORD_BITS);
-		if (c->ctor)
-			c->ctor(addr + (size_t)i * c->slot);
-	}
+	for (i = 0; i < c->slots; i += WORD_BITS)
+		*word_of(p, i) = ~0ull >> (WORD_BITS - nst_min(c->slots - i, WORD_BITS));
+	for (i = 0; c->ctor && i < c->slots; i++)
+		c->ctor(addr + (size_t)i * c->slot);
 	nst_debug_slab_made(c, addr);
 	p->inuse = 0;
 	p->cache = c->id;
@@ -68,17 +68,9 @@ void nst_slab_unmake(struct nst_page *p)
 
 void nst_slab_discard_waits(struct nst_page *p)
 {
+	nst_owners_drop(p);
 	nst_slab_unmake(p);
 	nst_page_put_waits(p);
-}
-
-int nst_slab_slot(const struct nst_cache *c, const struct nst_page *slab, const void *obj)
-{
-	/* A slab is aligned to its size (M2). */
-	size_t offset = (uintptr_t)obj & ((NST_PAGE_BYTES << slab->order) - 1);
-	u32 slot = (u32)((u64)offset * c->magic >> 32);
-
-	return slot < c->slots && (size_t)slot * c->slot == offset ? (int)slot : -1;
 }
 
 static void move(struct nst_page *slab, struct nst_list *to, struct nst_cache_node *n)
@@ -198,6 +190,14 @@ struct nst_page *nst_slab_put_locked(struct nst_cache *c, struct nst_cache_node 
 		slab->on_full = 0;
 	}
 	return NULL;
+}
+
+void nst_slab_keep_locked(struct nst_cache *c, struct nst_cache_node *n, struct nst_page *slab)
+{
+	nst_list_add(&n->unused, &slab->list);
+	n->nr_unused++;
+	nst_hint_set(&n->nr_slabs, n->nr_slabs + 1);
+	nst_hint_set(&n->free_slots, n->free_slots + c->slots);
 }
 
 struct nst_page *nst_slab_take_unused_locked(struct nst_cache *c, struct nst_cache_node *n)

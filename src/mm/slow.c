@@ -10,15 +10,18 @@
  * Context: thread, until the mode is found to be a no-lock one.
  */
 #include "mm.h"
+#include "account.h"
+#include "reclaim.h"
 #include "retired.h"
+#include "pool.h"
 
-#define NOFAIL_NAP_US 1000
 #define THROTTLE_NAP_US 1000 /* (tune) */
 #define THROTTLE_NAPS 20u    /* (tune) */
 
 /*
  * More waits for grace periods than may: the request gives way, since no retirement does. Who may sleep helps for a
- * while; not for ever, since it may itself be the reader that all wait for. NOFAIL goes on.
+ * while; not for ever, since it may itself be the reader that all wait for. NOFAIL goes on, and after that malloc, whose
+ * callers may know of no budget.
  */
 static int gives_way(nst_mode_t mode)
 {
@@ -33,6 +36,8 @@ static int gives_way(nst_mode_t mode)
 			return 0;
 		nst_sys_futex_wait(&never, 0, THROTTLE_NAP_US);
 	}
+	if (mode & NST_OVERBUDGET && !nst_option(NST_OPT_rcu_budget_malloc))
+		return 0;
 	nst_count_null(mode, NST_NULL_RETIRED);
 	return 1;
 }
@@ -46,6 +51,8 @@ static int enter(nst_mode_t mode, struct nst_site site)
 	}
 	nst_fork_check();
 	nst_lockdep_allocation(mode, site.address);
+	if (nst_unlikely(mode & NST_MEMALLOC) && !nst_thread.reserve)
+		nst_reserve_missing(mode, site);
 	nst_count(NST_COUNT_REQUEST + nst_lowest_bit(mode & NST_MODE_MASK), 1);
 	if (nst_mode_row(mode)->sleeps)
 		nst_side_drain();
@@ -55,52 +62,72 @@ static int enter(nst_mode_t mode, struct nst_site site)
 	return !gives_way(mode);
 }
 
-/* NOFAIL waits for somebody to free. */
-static int again(nst_mode_t mode)
+int nst_zero_is_refused(const struct nst_cache *c, nst_mode_t mode, struct nst_site site)
 {
-	static u32 never;
-
-	if (!(mode & NST_NOFAIL))
+	if (!(mode & NST_ZERO) || !c->ctor)
 		return 0;
-	nst_maintain_pass(NST_PASS_PURGE);
-	nst_sys_futex_wait(&never, 0, NOFAIL_NAP_US);
+	nst_warn("%s: NST_ZERO on cache '%s', which has a constructor; allowed: one of them",
+		 site.function, c->name);
+	nst_count_null(mode, NST_NULL_MODE);
 	return 1;
 }
 
-void *nst_cache_alloc_slow(struct nst_cache *c, nst_mode_t mode, struct nst_site site)
+int nst_slow_enter(struct nst_cache *c, nst_mode_t mode, struct nst_site site)
+{
+	if (!enter(mode, site))
+		return 0;
+	if (nst_unlikely(!nst_cache_is_used(c))) {
+		nst_misuse_destroyed(c, site);
+		return 0;
+	}
+	return !nst_zero_is_refused(c, mode, site);
+}
+
+static NST_NOINLINE void *cache_walk(struct nst_cache *c, nst_mode_t mode, struct nst_site site)
 {
 	enum nst_null_reason why = NST_NULL_NOMEM;
+	struct nst_account *a = nst_account_of(mode);
+	struct nst_reclaim rc = {0};
 	void *obj;
 
 	mode = nst_mode_in_scope(mode);
 	if (mode & NST_MODES_NEVER_WAIT)
 		return nst_cache_alloc_nolock_slow(c, mode, site);
-	if (!enter(mode, site))
+	if (!nst_slow_enter(c, mode, site))
 		return NULL;
-	if (nst_unlikely(!nst_cache_is_used(c))) {
-		nst_misuse_destroyed(c, site);
-		return NULL;
-	}
-	if ((mode & NST_ZERO) && c->ctor) {
-		nst_warn(
-			"%s: NST_ZERO on cache '%s', which has a constructor; allowed: one of them",
-			site.function, c->name);
-		nst_count_null(mode, NST_NULL_MODE);
-		return NULL;
+	if (a) {
+		c = nst_cache_charged(c);
+		if (!nst_charge_waits(a, c->slot, mode, site))
+			return NULL;
 	}
 	do {
 		obj = nst_cache_alloc_waits(c, mode, &why);
-	} while (!obj && again(mode));
-	if (obj)
-		return nst_object_start(c, obj, mode, site);
-	nst_count_null(mode, why);
-	return NULL;
+	} while (!obj && nst_reclaim_again(&rc, mode, c->order));
+	nst_reclaim_end(&rc, obj != NULL);
+	if (!obj) {
+		if (a)
+			nst_uncharge(a, c->slot);
+		nst_count_null(mode, why);
+		return NULL;
+	}
+	if (a)
+		nst_owner_set(c, obj, a);
+	return nst_object_start(c, obj, mode, site);
+}
+
+void *nst_cache_alloc_slow(struct nst_cache *c, nst_mode_t mode, struct nst_site site)
+{
+	void *obj = nst_unlikely(nst_mm.accounts) ? nst_account_pop(c, mode) : NULL;
+
+	return obj ? obj : cache_walk(c, mode, site);
 }
 
 void *nst_run_alloc_slow(size_t pages, nst_mode_t mode, struct nst_site site)
 {
 	enum nst_null_reason why = NST_NULL_NOMEM;
 	unsigned int order = nst_log2_up(pages);
+	struct nst_reclaim rc = {0};
+	struct nst_account *a;
 	struct nst_page *p;
 
 	mode = nst_mode_in_scope(mode);
@@ -108,20 +135,31 @@ void *nst_run_alloc_slow(size_t pages, nst_mode_t mode, struct nst_site site)
 		return nst_run_alloc_nolock(order, mode, site);
 	if (!enter(mode, site))
 		return NULL;
+	a = nst_account_of(mode);
+	if (a && !nst_charge_waits(a, (u64)pages << NST_PAGE_SHIFT, mode, site))
+		return NULL;
 	do {
 		p = nst_run_take_waits(nst_this_node(), pages, mode, &why);
-	} while (!p && again(mode));
+	} while (!p && nst_reclaim_again(&rc, mode, order));
+	nst_reclaim_end(&rc, p != NULL);
 	if (!p) {
+		if (a)
+			nst_uncharge(a, (u64)pages << NST_PAGE_SHIFT);
 		nst_count_null(mode, why);
 		return NULL;
 	}
 	nst_run_cut(p, pages);
+	if (a)
+		p->owner = a->id;
 	return nst_run_start(p, mode, site);
 }
 
 static void *large_slow(size_t size, size_t align, nst_mode_t mode, struct nst_site site)
 {
+	u64 bytes = (u64)nst_pages_of(size) << NST_PAGE_SHIFT;
 	enum nst_null_reason why = NST_NULL_NOMEM;
+	struct nst_reclaim rc = {0};
+	struct nst_account *a = nst_account_of(mode);
 	void *addr;
 
 	if (!enter(mode, site))
@@ -130,12 +168,21 @@ static void *large_slow(size_t size, size_t align, nst_mode_t mode, struct nst_s
 		nst_count_null(mode, NST_NULL_SIZE);
 		return NULL;
 	}
+	if (a && !nst_charge_waits(a, bytes, mode, site))
+		return NULL;
 	do {
 		addr = nst_large_alloc(size, align, mode, &why);
-	} while (!addr && why == NST_NULL_NOMEM && again(mode));
-	if (!addr)
+	} while (!addr && why == NST_NULL_NOMEM && nst_reclaim_again(&rc, mode, 0));
+	nst_reclaim_end(&rc, addr != NULL);
+	if (!addr) {
+		if (a)
+			nst_uncharge(a, bytes);
 		nst_count_null(mode, why);
-	else if (nst_mm.instrument)
+		return NULL;
+	}
+	if (a)
+		nst_owner_set(NULL, addr, a);
+	if (nst_mm.instrument)
 		nst_debug_alloc(NULL, addr, site);
 	return addr;
 }
@@ -153,10 +200,12 @@ static struct nst_cache *class_for(size_t size, size_t align)
 	return NULL;
 }
 
-void *nst_size_alloc_slow(size_t size, size_t align, nst_mode_t mode, struct nst_site site)
+static NST_NOINLINE void *size_walk(size_t size, size_t align, nst_mode_t mode,
+				    struct nst_site site)
 {
 	struct nst_cache *c = NULL;
 	size_t whole = nst_max(size, align);
+	void *obj;
 
 	mode = nst_mode_in_scope(mode);
 	if (mode & NST_MODES_NEVER_WAIT && align <= 16)
@@ -175,8 +224,12 @@ void *nst_size_alloc_slow(size_t size, size_t align, nst_mode_t mode, struct nst
 	}
 	if (whole <= NST_CLASS_MAX && align <= NST_PAGE_BYTES)
 		c = class_for(size, align);
+	obj = c && align > 1 && !(mode & NST_ZERO) ? nst_seq_pop(c->main.fast)
+						   : NULL; /* nobody has tried */
+	if (obj)
+		return obj;
 	if (c)
-		return nst_cache_alloc_slow(c, mode, site);
+		return align > 1 ? nst_cache_alloc_slow(c, mode, site) : cache_walk(c, mode, site);
 	if (whole <= NST_BLOCK_BYTES)
 		return nst_run_alloc_slow(nst_pages_of(whole), mode, site);
 	if (mode & NST_MODES_NEVER_WAIT) {
@@ -186,7 +239,16 @@ void *nst_size_alloc_slow(size_t size, size_t align, nst_mode_t mode, struct nst
 	return large_slow(size, align, mode, site);
 }
 
-void nst_free_slow(struct nst_cache *c, void *obj, struct nst_site site)
+void *nst_size_alloc_slow(size_t size, size_t align, nst_mode_t mode, struct nst_site site)
+{
+	void *obj = NULL;
+
+	if (nst_unlikely(nst_mm.accounts) && align == 1 && size - 1 < NST_CLASS_MAX)
+		obj = nst_account_pop(nst_size_table[nst_size_index(size)], mode);
+	return obj ? obj : size_walk(size, align, mode, site);
+}
+
+static NST_NOINLINE void free_walk(struct nst_cache *c, void *obj, struct nst_site site)
 {
 	struct nst_page *p;
 
@@ -208,4 +270,10 @@ void nst_free_slow(struct nst_cache *c, void *obj, struct nst_site site)
 	else
 		nst_large_free(p);
 	nst_worker_wake();
+}
+
+void nst_free_slow(struct nst_cache *c, void *obj, struct nst_site site)
+{
+	if (nst_likely(!nst_mm.accounts) || !nst_account_push(c, obj))
+		free_walk(c, obj, site);
 }

@@ -7,6 +7,7 @@
  */
 #include "mm.h"
 #include "retired.h"
+#include "speculate.h"
 
 struct counts {
 	u64 n[NST_NR_COUNTS];
@@ -151,6 +152,34 @@ static void read_retired(struct nst_retired_stats *r)
 	r->calls = total(NST_COUNT_RETIRED + NST_RETIRED_CALL);
 	r->foreign = total(NST_COUNT_RETIRED + NST_RETIRED_FOREIGN);
 	r->refused = total(NST_COUNT_RETIRED + NST_RETIRED_REFUSED);
+	r->others = total(NST_COUNT_RETIRED + NST_RETIRED_OTHERS);
+}
+
+static void read_reclaim(struct nst_reclaim_stats *r)
+{
+	r->rounds = total(NST_COUNT_RECLAIM_ROUND);
+	r->served = total(NST_COUNT_RECLAIM_SERVED);
+	r->background_rounds = total(NST_COUNT_RECLAIM_BACKGROUND);
+	r->shrunk = total(NST_COUNT_SHRUNK);
+}
+
+static void read_speculate(struct nst_speculate_stats *out)
+{
+	u64 n[NST_NR_SPECULATE_COUNTS];
+	unsigned int i;
+
+	for (i = 0; i < NST_NR_SPECULATE_COUNTS; i++)
+		n[i] = total(NST_COUNT_SPECULATE + i);
+	nst_speculate_fill(out, n);
+}
+
+static void read_pools(struct nst_pool_stats *r)
+{
+	r->prefilled = total(NST_COUNT_PREFILLED);
+	r->prefill_returned = total(NST_COUNT_PREFILL_RETURNED);
+	r->pool_from_cache = total(NST_COUNT_POOL_CACHE);
+	r->pool_from_pool = total(NST_COUNT_POOL_KEPT);
+	r->pool_waited = total(NST_COUNT_POOL_WAIT);
 }
 
 static void read_locks(struct nst_stats *s)
@@ -231,6 +260,9 @@ static void read_counts(struct nst_stats *s)
 	s->worker_wakeups = total(NST_COUNT_WAKEUP);
 	s->worker_found_work = total(NST_COUNT_FOUND_WORK);
 	read_retired(&s->retired);
+	read_reclaim(&s->reclaim);
+	read_speculate(&s->speculate);
+	read_pools(&s->pools);
 	s->abandoned_after_fork = total(NST_COUNT_ABANDONED);
 }
 
@@ -265,6 +297,7 @@ static void read_rcu(struct nst_stats *s)
 	s->rcu_stalls = n.stalls;
 	s->rcu_oldest_ns = n.oldest_ns;
 	s->rcu_domains = n.domains;
+	s->rcu_blocker = n.blocker;
 	s->misuse += n.misused;
 }
 
@@ -319,7 +352,7 @@ int nst_stats_try(struct nst_stats *out)
  * Objects in the sheaves of stack @i. Exact when the CPU is quiet; else a sheaf may move on while it
  * is read, but its memory is the library's own and stays readable.
  */
-static u64 in_sheaves(const struct nst_pcs_table *t, unsigned int i)
+NST_RACES static u64 in_sheaves(const struct nst_pcs_table *t, unsigned int i)
 {
 	u32 n = nst_pcs_count(t, i), k;
 	u64 objects = 0;

@@ -9,6 +9,7 @@
  * Locks: takes cache->areas; slab and zone while filling.
  */
 #include "mm.h"
+#include "account.h"
 
 #define STOCK_MAX 1048576u
 
@@ -203,6 +204,8 @@ int nst_stock(struct nst_cache *cache, size_t n, int cpus)
 
 	if (err)
 		return err;
+	if (nst_account_of(0) && cache->twin)
+		cache = nst_cache_charged(cache);
 	nst_hint_set(&cache->stock, (u32)n);
 	return stock_cpus(stock_sheaves, cache, n, cpus);
 }

@@ -13,7 +13,9 @@
  * blocked on it.
  */
 #include "mm.h"
+#include "reclaim.h"
 #include "retired.h"
+#include "account.h"
 
 #define NO_THREAD 3u	/* worker.running in a child of _Fork(): nobody starts one */
 #define TOO_EARLY 4u	/* and before constructors run, when libc cannot start threads */
@@ -103,9 +105,12 @@ static int fill_barn(struct nst_cache *c)
 	return (int)found;
 }
 
-static int pass_cache(struct nst_cache *c, int look)
+static int pass_cache(struct nst_cache *c, int look, int drain)
 {
 	int found = nst_stock_keep(c);
+
+	if (drain && !c->keeps && !nst_hint(&c->stock))
+		nst_cache_drain(c);
 
 	if (nst_load_relaxed(&c->stray)) { /* relaxed: a later pass sees it */
 		nst_stray_drain(c);
@@ -117,14 +122,14 @@ static int pass_cache(struct nst_cache *c, int look)
 }
 
 /* Destroying a cache waits until no pass is under way, so one seen here stays. */
-static int pass_caches(int look)
+static int pass_caches(int look, int drain)
 {
 	int found = 0;
 	u32 id;
 
 	for (id = 1; id <= nst_hint(&nst_nr_caches); id++)
 		if (nst_cache_is_used(nst_cache_number(id)))
-			found |= pass_cache(nst_cache_number(id), look);
+			found |= pass_cache(nst_cache_number(id), look, drain);
 	return found;
 }
 
@@ -137,6 +142,8 @@ static int pass_zone(struct nst_zone *z, int look)
 	if (nst_hint(&z->free_pages) < nst_hint(&z->low) || want)
 		while (nst_hint(&z->free_pages) < nst_hint(&z->high) && nst_zone_grow(z, 0) == 0)
 			found = 1;
+	if (nst_hint(&z->free_pages) < nst_hint(&z->low))
+		nst_reclaim_want();
 	if (!want && !nst_hint(&z->stocked))
 		return found;
 	filled = nst_pcp_fill(z, want, 0);
@@ -219,14 +226,16 @@ int nst_maintain_pass(unsigned int what)
 	look = is_due(&worker.looked_at, ns, LOOK_NS, 0);
 	found = nst_is_lean() && !(what & NST_PASS_NOW) ? 0 : nst_fork_make_ready();
 	found |= nst_side_drain() != 0;
+	found |= nst_reserve_pass();
 	found |= nst_retired_pass(look);
 	found |= nst_large_drain() != 0;
 	for (i = 0; i < nst_sys_cpus.nr_nodes; i++)
 		found |= pass_zone(&nst_zones[i], look);
-	found |= pass_caches(look);
+	found |= pass_caches(look, (what & NST_PASS_DRAIN) != 0);
 	found |= purge(is_due(&worker.purged_at, ns, PURGE_NS, now), now);
 	nst_budget_refill();
 	found |= nst_rcu_pass();
+	found |= nst_account_pass();
 	if (found)
 		nst_stats_move();
 	if (what & NST_PASS_PUBLISH)
@@ -281,6 +290,7 @@ int nst_maintain(void)
 		return 0;
 	nst_fork_check();
 	nst_calls_help();
+	nst_reclaim_help();
 	return nst_maintain_pass(NST_PASS_PURGE | NST_PASS_PUBLISH | NST_PASS_NOW);
 }
 

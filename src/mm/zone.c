@@ -5,7 +5,8 @@
  *	free pages	what happens
  *	> high		the worker gives free blocks and runs back, if they were free since its last pass
  *	< low		the worker makes memory ready, up to high
- *	< min		only who may use the reserve takes any: ATOMIC half of it, NOFAIL all
+ *	< min		only who may use the reserve takes any: ATOMIC half of it, NOFAIL all but what is of reserves
+ *			that were made by name (reserve.c): these count on top of all three
  *
  * A block becomes ready in steps of 256 KiB: a step is populated with no lock but grow held, and then
  * enters the buddy lists as one run. No caller gives memory back to the kernel; a refused purge keeps
@@ -25,11 +26,11 @@ u64 nst_resident_pages, nst_resident_peak;
 
 struct nst_lock nst_arenas_lock = {.lock_class = NST_LOCK_META};
 
-static void set_marks(struct nst_zone *z, u64 high)
+void nst_zone_marks_locked(struct nst_zone *z)
 {
-	nst_hint_set(&z->min, high / 4);
-	nst_hint_set(&z->low, high / 2);
-	nst_hint_set(&z->high, high);
+	nst_hint_set(&z->min, z->base / 4 + z->reserved);
+	nst_hint_set(&z->low, z->base / 2 + z->reserved + z->owed);
+	nst_hint_set(&z->high, z->base + z->reserved + z->owed);
 }
 
 void nst_zone_init(struct nst_zone *z, unsigned int node)
@@ -45,7 +46,8 @@ void nst_zone_init(struct nst_zone *z, unsigned int node)
 		for (o = 0; o < NST_NR_ORDERS; o++)
 			nst_list_init(&z->free[m][o]);
 	z->lean = nst_is_lean() && !nst_option_is_given(NST_OPT_high);
-	set_marks(z, z->lean ? LEAN_HIGH : nst_option(NST_OPT_high) >> NST_PAGE_SHIFT);
+	z->base = z->lean ? LEAN_HIGH : nst_option(NST_OPT_high) >> NST_PAGE_SHIFT;
+	nst_zone_marks_locked(z);
 }
 
 void nst_zone_end_lean(struct nst_zone *z)
@@ -59,16 +61,30 @@ void nst_zone_end_lean(struct nst_zone *z)
 	nst_hint_set(&z->high, high);
 	while (nst_hint(&z->free_pages) < high && nst_zone_grow(z, 0) == 0)
 		;
-	set_marks(z, high);
+	nst_lock_wait(&z->lock);
+	z->base = high;
+	nst_zone_marks_locked(z);
+	nst_unlock(&z->lock);
+}
+
+/* Has this thread freed what it wants to take? */
+static int has_earned(void)
+{
+	return nst_unlikely(nst_thread.claimed) && nst_thread.earned >= nst_thread.claimed;
 }
 
 u64 nst_zone_floor(const struct nst_zone *z, nst_mode_t mode)
 {
-	unsigned int reserve = nst_mode_row(mode)->reserve;
+	const struct nst_mode_row *row = nst_mode_row(mode);
+	u64 min = nst_hint(&z->min), reserved = nst_hint(&z->reserved), low = min, claimed;
 
-	if ((mode & NST_NOMEMALLOC) || !reserve)
-		return nst_hint(&z->min);
-	return reserve == 1 ? nst_hint(&z->min) / 2 : 0;
+	/* relaxed: a hint */
+	claimed = row->sleeps ? 0 : nst_load_relaxed(&z->claimed);
+	if (min > reserved)
+		low = reserved + (min - reserved) / 2;
+	if ((mode & NST_NOMEMALLOC) || !row->reserve)
+		return claimed + (row->sleeps && has_earned() ? low : min);
+	return claimed + (row->reserve == 1 ? low : reserved);
 }
 
 void nst_resident_add(u64 pages)

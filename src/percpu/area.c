@@ -36,6 +36,7 @@ static struct {
 } meta = {.lock = {.lock_class = NST_LOCK_META}};
 
 struct nst_pcs nst_pcs_none;
+char *nst_meta_base;
 
 NST_TLS struct nst_thread nst_thread;
 
@@ -161,7 +162,7 @@ void nst_meta_make_ready(void)
 
 static unsigned int table_entries(void)
 {
-	return nst_sys_cpus.nr + 3;
+	return nst_sys_cpus.nr + NST_BESIDE;
 }
 
 static struct nst_pcs **new_table(void)
@@ -173,7 +174,8 @@ static struct nst_pcs **new_table(void)
 		return NULL;
 	for (i = 0; i < table_entries(); i++)
 		t[i] = &nst_pcs_none;
-	t += 3;
+	t += NST_BESIDE;
+	t[NST_NUMBER_BESIDE] = NULL;
 	t[NST_RINGS_BESIDE] = (struct nst_pcs *)(void *)nst_ring_fast_none();
 	return t;
 }
@@ -188,7 +190,7 @@ int nst_percpu_init(size_t arena_bytes)
 	if (!base)
 		return -12;
 	meta.next = base + META_GUARD;
-	meta.start = meta.ready = meta.next;
+	meta.start = meta.ready = nst_meta_base = meta.next;
 	meta.end = meta.next + nst_round_down(bytes, META_STEP);
 	if (nst_ring_init())
 		return -12;
@@ -279,11 +281,15 @@ void nst_pcs_table_exit(struct nst_pcs_table *t)
 	for (i = 0; t->real && i < nst_sys_cpus.nr; i++)
 		free_stack(t->real[i]);
 	if (t->real && t->real != table_of_none)
-		nst_meta_free(t->real - 3, table_entries() * sizeof(*t->real));
+		nst_meta_free(t->real - NST_BESIDE, table_entries() * sizeof(*t->real));
+	if (t->apart)
+		nst_meta_free(t->fast - NST_BESIDE, table_entries() * sizeof(*t->fast));
+	t->apart = 0;
 	free_stripes(t->stripes);
-	t->real = NULL;
-	t->fast = table_of_none;
-	t->stripes = NULL;
+	/* relaxed: who gave the last object back here may still be on his way out, and has read them */
+	nst_store_relaxed(&t->real, (struct nst_pcs **)NULL);
+	nst_store_relaxed(&t->fast, table_of_none);
+	nst_store_relaxed(&t->stripes, (struct nst_stripe *)NULL);
 }
 
 static int ensure_stripes(struct nst_pcs_table *t)
@@ -514,11 +520,33 @@ void nst_pcs_table_after_fork(struct nst_pcs_table *t)
 			t->stripes[i].held = 0;
 }
 
+struct nst_pcs **nst_pcs_fast_open(const struct nst_pcs_table *t)
+{
+	if (t->apart)
+		return t->fast;
+	return !t->instrumented && nst_sys_rseq.usable && !nst_sys_rseq.by_cid ? t->real
+									       : table_of_none;
+}
+
 void nst_pcs_table_instrument(struct nst_pcs_table *t, int on)
 {
 	t->instrumented = (u32)on;
-	if (!on && nst_sys_rseq.usable && !nst_sys_rseq.by_cid)
-		t->fast = t->real;
-	else
-		t->fast = table_of_none;
+	t->fast = nst_pcs_fast_open(t);
+}
+
+void nst_pcs_table_close(struct nst_pcs_table *t, int on)
+{
+	/* relaxed: both are whole, and who still has the other one does what was right a moment ago */
+	nst_store_relaxed(&t->fast, on ? table_of_none : nst_pcs_fast_open(t));
+}
+
+int nst_pcs_table_set_apart(struct nst_pcs_table *t)
+{
+	struct nst_pcs **fast = new_table();
+
+	if (!fast)
+		return -12;
+	t->fast = fast;
+	t->apart = 1;
+	return 0;
 }

@@ -3,8 +3,8 @@
  * percpu.h - FLOOR 4: one copy per CPU. Tables of per-CPU stacks, and the memory they live in.
  *
  *	struct nst_pcs_table
- *	  fast ----> [-3][-2][-1][0][1]...	what the inlined sequences index: == real, or a table of empty
- *	  real ----> [-3][-2][-1][0][1]...	stacks only, so that every call takes the slow path (instrumented)
+ *	  fast -> [-4][-3][-2][-1][0][1]...	what the inlined sequences index: == real, or a table of empty
+ *	  real -> [-4][-3][-2][-1][0][1]...	stacks only, so that every call takes the slow path (instrumented)
  *	  stripes -> [0][1]...		for threads without rseq
  *
  * T1. An entry of real is nst_pcs_none or a stack that only its CPU writes, inside a sequence; a
@@ -12,8 +12,8 @@
  * T2. Takers of one table are serialised by a lock of their caller.
  * T3. The memory of stacks and tables is resident from the moment a table names it.
  *
- * Entry -3 is no stack: it leads to the rings that lie beside the stacks (ring.h), so that who has the one
- * table finds the other.
+ * Entries -3 and -4 are no stacks. -3 leads to the rings that lie beside the stacks (ring.h), so that who has
+ * the one table finds the other; -4 is a number of the owner's, 0 at first and in the table of empty stacks.
  *
  * Fork: the child sees one cut in program order; each sequence has one commit, so stacks are whole.
  * Stripes held by lost threads are let go. Signal: all pops and pushes are legal in a handler.
@@ -72,6 +72,7 @@ extern struct nst_pcs nst_pcs_none NST_HIDDEN;
 /* Start: after options, CPUs and rseq are known; 0 or -errno. @arena_bytes scales the reservation; 0: the least. */
 int nst_percpu_init(size_t arena_bytes);
 /* The library's own memory: zeroed, resident, aligned to 64 bytes; never a user's. Context: thread. */
+extern char *nst_meta_base NST_HIDDEN; /* it is never below */
 void *nst_meta_alloc(size_t bytes);
 void nst_meta_free(void *p, size_t bytes);
 u64 nst_meta_bytes(void);
@@ -81,6 +82,8 @@ void nst_meta_cut(void);
 void nst_meta_make_ready(void);
 
 #define NST_RINGS_BESIDE (-3)
+#define NST_NUMBER_BESIDE (-4)
+#define NST_BESIDE 4 /* entries before that of CPU 0 */
 
 /* A fast table whose stacks have and take nothing, for every CPU. */
 struct nst_pcs **nst_pcs_fast_none(void);
@@ -125,6 +128,12 @@ u32 nst_pcs_cap(const struct nst_pcs_table *t, unsigned int i);
 void nst_pcs_table_after_fork(struct nst_pcs_table *t);
 /* Send every inlined sequence to the slow path, or back. */
 void nst_pcs_table_instrument(struct nst_pcs_table *t, int on);
+/* The same for a while, whatever it was sent to. What nst_pcs_fast_open() says stays. */
+void nst_pcs_table_close(struct nst_pcs_table *t, int on);
+/* For good, to entries of its own, so that who has the fast table knows whose it is: 0 or -errno. */
+int nst_pcs_table_set_apart(struct nst_pcs_table *t);
+/* The fast table of a table that is not closed: what a slab's pages lead to. */
+struct nst_pcs **nst_pcs_fast_open(const struct nst_pcs_table *t);
 struct nst_lock *nst_meta_lock(void);
 
 #endif

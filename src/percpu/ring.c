@@ -10,6 +10,7 @@
 #include "ring.h"
 
 #define PUSH_TRIES 4 /* rounds of retire and advance: others filled each page that was opened */
+#define FETCHED 320u /* (tune) bytes of a page: what is longer is read on in a row */
 
 /* Its open page has no room, and the slot after it is empty. */
 static struct nst_sheaf full_page;
@@ -105,13 +106,45 @@ enum nst_advance nst_ring_advance(struct nst_ring_table *t)
 	return stripes_advance(t);
 }
 
-enum nst_push nst_ring_push(struct nst_ring_table *t, const u64 *started, void *o)
+/* Position of the open page. */
+static u32 sealed_until(const struct nst_ring *r)
+{
+	/* Pairs with: the commit of nst_seq_advance_by(), nst_store_release() in nst_ring_turn(). */
+	return nst_load_acquire(&r->open);
+}
+
+static struct nst_sheaf **slot_at(struct nst_ring *r, u32 at)
+{
+	return &r->page[at & r->mask];
+}
+
+/* The page after the one just opened: another CPU made it ready, and it comes while this one fills the open one. */
+static void fetch_next(const struct nst_ring_table *t)
+{
+	struct nst_ring *r = nst_ring_number(t, nst_ring_here());
+	u32 next = r ? (sealed_until(r) + 1) & (t->slots - 1) : 0;
+	/* relaxed: a hint. The ring may just go, and be other metadata: of its own words none is followed. */
+	char *page = r ? (char *)nst_load_relaxed(&r->page[next]) : NULL;
+	size_t at;
+
+	for (at = 0; page && at < FETCHED; at += NST_LINE)
+		__builtin_prefetch(page + at, 1);
+}
+
+enum nst_push nst_ring_push(struct nst_ring_table *t, const u64 *started, void *o, u32 *sealed)
 {
 	unsigned int tries = PUSH_TRIES;
+	enum nst_advance r;
 
-	while (nst_ring_retire(t, started, o) != NST_PUSH_OK)
-		if (!--tries || nst_ring_advance(t) == NST_ADVANCE_NOTHING_READY)
+	*sealed = 0;
+	while (nst_ring_retire(t, started, o) != NST_PUSH_OK) {
+		r = --tries ? nst_ring_advance(t) : NST_ADVANCE_NOTHING_READY;
+		if (r == NST_ADVANCE_NOTHING_READY)
 			return NST_PUSH_FULL;
+		*sealed += r == NST_ADVANCE_OK;
+	}
+	if (*sealed)
+		fetch_next(t);
 	return NST_PUSH_OK;
 }
 
@@ -282,18 +315,6 @@ void nst_ring_table_instrument(struct nst_ring_table *t, int on)
 
 /* ---- the worker ---- */
 
-/* Position of the open page. */
-static u32 sealed_until(const struct nst_ring *r)
-{
-	/* Pairs with: the commit of nst_seq_advance_by(), nst_store_release() in nst_ring_turn(). */
-	return nst_load_acquire(&r->open);
-}
-
-static struct nst_sheaf **slot_at(struct nst_ring *r, u32 at)
-{
-	return &r->page[at & r->mask];
-}
-
 /* How many pointers at the beginning of the page at @at have been claimed. */
 static u32 *prefix_at(struct nst_ring *r, u32 at)
 {
@@ -351,11 +372,47 @@ int nst_ring_add_ready(struct nst_ring *r, struct nst_sheaf *page)
 		return -28;
 	nst_store_relaxed(&page->count, 0u); /* the release publishes it */
 	*prefix_at(r, r->head) = 0;
-	/* Pairs with: nst_seq_advance_by(), nst_ring_slot(): they find the page empty, and older slots as they are. */
+	/* Pairs with: nst_seq_advance_by(), nst_ring_slot(), nst_ring_look(): the page is empty, older slots are as they are. */
 	nst_store_release(slot_at(r, r->head), page);
 	nst_barrier();
 	r->head++;
 	return 0;
+}
+
+u64 nst_ring_oldest(struct nst_ring *r)
+{
+	if (r->tail == sealed_until(r))
+		return UINT64_MAX;
+	nst_store_relaxed(&r->oldest,
+			  (*slot_at(r, r->tail))->stamp); /* for who looks without the lock */
+	return r->oldest;
+}
+
+NST_RACES u64 nst_ring_oldest_hint(const struct nst_ring *r)
+{
+	u32 open = nst_load_relaxed(&r->open);
+
+	/* relaxed: a hint */
+	return nst_load_relaxed(&r->tail) == open ? UINT64_MAX : nst_load_relaxed(&r->oldest);
+}
+
+/* relaxed: a hint, and open is a count to compare with */
+NST_RACES int nst_ring_is_pressed(const struct nst_ring *r, u32 pages)
+{
+	u32 open = nst_load_relaxed(&r->open), sealed = open - nst_load_relaxed(&r->tail);
+
+	return sealed >= pages || (sealed && nst_load_relaxed(&r->head) - open <= 1);
+}
+
+u32 nst_ring_press(struct nst_ring *r, u32 pages, u64 *newest)
+{
+	u32 open = sealed_until(r), sealed = open - r->tail;
+
+	if (!nst_ring_is_pressed(r, pages) || 2 * (open - r->pressed) < nst_min(sealed, pages / 2))
+		return 0;
+	r->pressed = open;
+	*newest = (*slot_at(r, open - 1))->stamp;
+	return sealed;
 }
 
 u32 nst_ring_sealed(const struct nst_ring *r)
@@ -371,7 +428,8 @@ u32 nst_ring_ready(const struct nst_ring *r)
 struct nst_ring_cut nst_ring_look(struct nst_ring *r)
 {
 	u32 at = sealed_until(r);
-	struct nst_sheaf *page = *slot_at(r, at);
+	/* Pairs with: nst_store_release() in nst_ring_add_ready(). */
+	struct nst_sheaf *page = nst_load_acquire(slot_at(r, at));
 	/* Pairs with: the commits of nst_seq_retire() and its kin, of nst_ring_append() and nst_ring_fill(). */
 	u32 count = nst_load_acquire(&page->count);
 

@@ -72,12 +72,13 @@ size_t nst_ring_retiren(struct nst_ring_table *t, const u64 *started, void *cons
  */
 enum nst_advance nst_ring_advance(struct nst_ring_table *t);
 /*
- * Retire, and advance where that helps: a few times at most, since others may fill what was opened.
+ * Retire, and advance where that helps: a few times at most, since others may fill what was opened. *@sealed: how many
+ * pages were sealed.
  *
  * Context: any.  Waits: never.  Syscalls: none.  Locks: none.
  * Return: NST_PUSH_OK or NST_PUSH_FULL, and nothing has changed but perhaps the open page.
  */
-enum nst_push nst_ring_push(struct nst_ring_table *t, const u64 *started, void *o);
+enum nst_push nst_ring_push(struct nst_ring_table *t, const u64 *started, void *o, u32 *sealed);
 /* All @n, as far as ready pages go; how many. */
 size_t nst_ring_pushn(struct nst_ring_table *t, const u64 *started, void *const *in, size_t n);
 /* The ring this thread would use just now, for nst_ring_make(). Context: any. */
@@ -121,6 +122,17 @@ struct nst_ring_cut {
  * claimed before and are not to be freed again.
  */
 struct nst_sheaf *nst_ring_take_sealed(struct nst_ring *r, u32 *prefix);
+/* Stamp of the oldest sealed page, UINT64_MAX if none is. */
+u64 nst_ring_oldest(struct nst_ring *r);
+/* The same, or that of one before it. Without the lock, of a ring that may just go: none of its words is followed. */
+u64 nst_ring_oldest_hint(const struct nst_ring *r);
+/*
+ * Are @pages sealed, or some and none is ready? How many are, and *@newest is the stamp of the last; else 0. A ring that has
+ * just been asked says 0 until it has sealed half as many again, or @pages / 4: whoever is in the way may stay.
+ */
+u32 nst_ring_press(struct nst_ring *r, u32 pages, u64 *newest);
+/* The first part of it. Without the lock: a hint, as above. */
+int nst_ring_is_pressed(const struct nst_ring *r, u32 pages);
 /* @page is emptied, and is the last of the ready. 0; -ENOSPC: no slot is free, it is the caller's still. */
 int nst_ring_add_ready(struct nst_ring *r, struct nst_sheaf *page);
 u32 nst_ring_sealed(const struct nst_ring *r);

@@ -110,6 +110,48 @@ enum nst_push nst_pcs_push(struct nst_pcs_table *t, void *o)
 	return nst_seq_push_by(nst_pcs_real(t), nst_sys_rseq.index, o);
 }
 
+/* ---- numbers ---- */
+
+static int stripes_debit(struct nst_pcs_table *t, u32 n)
+{
+	struct nst_stripe *s;
+	unsigned int i = 0;
+	int done = 0;
+
+	while (!done && (s = next_stripe(t, &i)) != NULL) {
+		done = nst_stack_debit(s->pcs, n);
+		nst_stripe_put(s);
+	}
+	return done;
+}
+
+static int stripes_credit(struct nst_pcs_table *t, u32 n)
+{
+	struct nst_stripe *s;
+	unsigned int i = 0;
+	int done = 0;
+
+	while (!done && (s = next_stripe(t, &i)) != NULL) {
+		done = nst_stack_credit(s->pcs, n);
+		nst_stripe_put(s);
+	}
+	return done;
+}
+
+int nst_pcs_debit(struct nst_pcs_table *t, u32 n)
+{
+	return has_sequences() ? nst_seq_debit_by(nst_pcs_real(t), nst_sys_rseq.index, n)
+			       : stripes_debit(t, n);
+}
+
+int nst_pcs_credit(struct nst_pcs_table *t, u32 n)
+{
+	if (n > INT32_MAX)
+		return 0;
+	return has_sequences() ? nst_seq_credit_by(nst_pcs_real(t), nst_sys_rseq.index, n)
+			       : stripes_credit(t, n);
+}
+
 int nst_pcs_has_stack(const struct nst_pcs_table *t)
 {
 	uintptr_t tp = nst_thread_pointer();

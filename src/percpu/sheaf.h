@@ -25,6 +25,7 @@ struct nst_pcs_table {
 	u32 cap;  /* what a new stack may hold, in pointers; */
 	u32 room; /* and what it has memory for: the takers may let it hold more */
 	u32 instrumented;
+	u32 apart; /* fast is a table of its own, of empty stacks */
 };
 
 /* Context: any.  Waits: never.  Syscalls: none.  Locks: none. */
@@ -33,5 +34,12 @@ enum nst_push nst_pcs_push(struct nst_pcs_table *t, void *o);
 /* Up to @n from the top, in the order they lie in: the top is last; one commit. */
 size_t nst_pcs_popn(struct nst_pcs_table *t, void **out, size_t n);
 size_t nst_pcs_pushn(struct nst_pcs_table *t, void *const *in, size_t n);
+
+/*
+ * A table of numbers: its stacks have no slots, and count is what this CPU has, at most cap (2^31 - 1). Take, or put,
+ * @n of this CPU's by one commit: 1; or 0, and nothing has changed.
+ */
+int nst_pcs_debit(struct nst_pcs_table *t, u32 n);
+int nst_pcs_credit(struct nst_pcs_table *t, u32 n);
 
 #endif

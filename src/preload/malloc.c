@@ -43,6 +43,9 @@ static size_t at_least_1(size_t size)
 	return size + !size;
 }
 
+/* Its callers may know of no budget for what is retired: option rcu_budget_malloc. */
+#define MODE (NST_NORMAL | NST_OVERBUDGET)
+
 static void *or_errno(void *p)
 {
 	return likely(p != NULL) ? p : no_memory();
@@ -50,7 +53,7 @@ static void *or_errno(void *p)
 
 EXPORT void *malloc(size_t size)
 {
-	return or_errno(nst_alloc_checked(at_least_1(size), NST_NORMAL));
+	return or_errno(nst_alloc_checked(at_least_1(size), MODE));
 }
 
 EXPORT void free(void *ptr)
@@ -64,7 +67,7 @@ EXPORT void *calloc(size_t nr, size_t size)
 
 	if (__builtin_mul_overflow(nr, size, &bytes))
 		return no_memory();
-	return or_errno(nst_alloc(at_least_1(bytes), NST_NORMAL | NST_ZERO));
+	return or_errno(nst_alloc(at_least_1(bytes), MODE | NST_ZERO));
 }
 
 EXPORT void *realloc(void *ptr, size_t size)
@@ -73,7 +76,7 @@ EXPORT void *realloc(void *ptr, size_t size)
 		nst_free(ptr);
 		return NULL;
 	}
-	return or_errno(nst_realloc(ptr, at_least_1(size), NST_NORMAL));
+	return or_errno(nst_realloc(ptr, at_least_1(size), MODE));
 }
 
 EXPORT void *reallocarray(void *ptr, size_t nr, size_t size)
@@ -99,7 +102,7 @@ static void *aligned(size_t align, size_t size)
 {
 	if (align > ALIGN_MAX)
 		return no_memory();
-	return or_errno(nst_alloc_aligned(at_least_1(size), align, NST_NORMAL));
+	return or_errno(nst_alloc_aligned(at_least_1(size), align, MODE));
 }
 
 EXPORT void *memalign(size_t align, size_t size)
@@ -123,7 +126,7 @@ EXPORT int posix_memalign(void **out, size_t align, size_t size)
 
 	if (align % sizeof(void *) || align & (align - 1) || !align)
 		return EINVAL;
-	p = align > ALIGN_MAX ? NULL : nst_alloc_aligned(at_least_1(size), align, NST_NORMAL);
+	p = align > ALIGN_MAX ? NULL : nst_alloc_aligned(at_least_1(size), align, MODE);
 	if (!p)
 		return ENOMEM;
 	*out = p;

@@ -39,9 +39,10 @@ int nst_rcu_domain_hold(struct nst_rcu_domain *d)
 	return 1;
 }
 
-void nst_rcu_domain_let_go(struct nst_rcu_domain *d)
+void nst_rcu_domain_let_go(struct nst_rcu_domain *d, u32 n)
 {
-	nst_sub_relaxed(&d->holders, 1u);
+	/* Pairs with: nst_rcu_domain_is_held(). */
+	nst_sub_release(&d->holders, n);
 }
 
 /* ---- its thread ---- */
@@ -60,10 +61,10 @@ static int begin(struct nst_rcu_domain *d)
 	nst_lock_wait(&nst_rcu_lock);
 	if (d->state == NST_GP_IDLE)
 		nst_gp_begin_locked(d);
-	d->state = NST_GP_BEGUN;
+	nst_store_relaxed(&d->state, (u32)NST_GP_BEGUN); /* with the lock; nst_gp_nudge() looks */
 	err = nst_gp_fence_locked();
 	if (!err)
-		d->state = NST_GP_CALLED;
+		nst_store_relaxed(&d->state, (u32)NST_GP_CALLED); /* as above */
 	nst_unlock(&nst_rcu_lock);
 	return err;
 }
@@ -115,23 +116,12 @@ static int ensure_thread(struct nst_rcu_domain *d)
 int nst_gp_nudge(struct nst_rcu_domain *d)
 {
 	/* relaxed: it looks itself */
-	int wanted = nst_gp_is_wanted(d), called = d->state == NST_GP_CALLED;
+	int wanted = nst_gp_is_wanted(d), called = nst_load_relaxed(&d->state) == NST_GP_CALLED;
 
 	if (ensure_thread(d) == 0 && wanted && !called)
 		ring(d);
 	nst_gp_watch(d);
 	return wanted || called;
-}
-
-/* How long the period under way has been, ns. */
-static u64 age(const struct nst_rcu_domain *d)
-{
-	u64 begun = nst_load_relaxed(&d->begun_ns), now; /* at some moment */
-
-	if (!begun)
-		return 0;
-	now = nst_sys_now_ns();
-	return now > begun ? now - begun : 0;
 }
 
 int nst_gp_refusal(struct nst_rcu_domain *d)
@@ -141,43 +131,10 @@ int nst_gp_refusal(struct nst_rcu_domain *d)
 	if (err)
 		return err;
 	/* relaxed: at some moment */
-	if (nst_load_relaxed(&d->forked) && age(d) >= nst_option(NST_OPT_rcu_stall_ms) * MS)
+	if (nst_load_relaxed(&d->forked) &&
+	    nst_gp_age_ns(d) >= nst_option(NST_OPT_rcu_stall_ms) * MS)
 		return -35;
 	return 0;
-}
-
-/* ---- stalls ---- */
-
-static void report(const struct nst_rcu_domain *d, u64 ns)
-{
-	u64 open[2], p;
-
-	for (p = 0; p < 2; p++)
-		open[p] = nst_rcu_sum_in(p) - nst_rcu_sum_out(p);
-	if (d == nst_rcu_own)
-		nst_warn("grace period stalled: domain=own age_ms=%zu periods_waiting=%u "
-			 "threads_waiting=%u sections_open=%zu of_this_thread=%zu",
-			 (size_t)(ns / MS), 1 + nst_load_relaxed(&d->wanted),
-			 nst_load_relaxed(&d->waiters), (size_t)(open[0] + open[1]),
-			 (size_t)nst_rcu_open_here());
-	else
-		nst_warn("grace period stalled: domain=%s age_ms=%zu periods_waiting=%u "
-			 "threads_waiting=%u sections_open=unknown forked=%u",
-			 d->name, (size_t)(ns / MS), 1 + nst_load_relaxed(&d->wanted),
-			 nst_load_relaxed(&d->waiters), nst_load_relaxed(&d->forked));
-}
-
-void nst_gp_watch(struct nst_rcu_domain *d)
-{
-	u64 ns;
-
-	if (nst_load_relaxed(&d->stall_told)) /* relaxed: the swap decides */
-		return;
-	ns = age(d);
-	if (ns < nst_option(NST_OPT_rcu_stall_ms) * MS || !nst_cas_relaxed(&d->stall_told, 0u, 1u))
-		return;
-	nst_add_relaxed(&d->stalls, (u64)1);
-	report(d, ns);
 }
 
 /* ---- made and destroyed ---- */
@@ -261,7 +218,7 @@ static int stop_thread(struct nst_rcu_domain *d)
 	while (nst_load_acquire(&d->thread) != GONE) {
 		/* relaxed: at some moment */
 		if (nst_load_relaxed(&d->forked) &&
-		    age(d) >= nst_option(NST_OPT_rcu_stall_ms) * MS) {
+		    nst_gp_age_ns(d) >= nst_option(NST_OPT_rcu_stall_ms) * MS) {
 			nst_cas_relaxed(&d->thread, (u32)STOPPING, (u32)HAS_THREAD);
 			return -35;
 		}

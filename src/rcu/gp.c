@@ -52,6 +52,7 @@ u32 nst_rcu_stamp_fences = 1;
 static struct {
 	void (*on_want)(void);
 	void (*fork_check)(void);
+	void (*on_fences)(void);
 	u64 settled_ns; /* when all CPUs have seen that they must fence */
 	u64 periods;
 } gp;
@@ -118,6 +119,10 @@ static void let_all_fence(void)
 	nst_store_release(&nst_rcu_readers.phase, phase | NST_RCU_FENCED);
 	/* Pairs with: nst_gp_before_stamp(). */
 	nst_store_release(&nst_rcu_stamp_fences, 1u);
+	/* Pairs with: nst_fence_full() in open_fast_path(). */
+	nst_fence_full();
+	if (gp.on_fences)
+		gp.on_fences();
 	nst_warn(
 		"the kernel refuses membarrier from now on: read sections cost a full barrier each");
 }
@@ -150,6 +155,7 @@ int nst_gp_fence_locked(void)
 void nst_gp_begin_locked(struct nst_rcu_domain *d)
 {
 	nst_store_relaxed(&d->stall_told, 0u);
+	nst_store_relaxed(&d->blocker, (u64)0);		   /* a statistic */
 	nst_store_relaxed(&d->begun_ns, nst_sys_now_ns()); /* a statistic */
 	if (d->started !=
 	    d->done) /* begun anew in a fork child: what was wished meanwhile is for the next */
@@ -162,9 +168,10 @@ void nst_gp_begin_locked(struct nst_rcu_domain *d)
 void nst_gp_end_locked(struct nst_rcu_domain *d, u32 self)
 {
 	nst_tsan_acquire(&nst_rcu_readers);
-	d->state = NST_GP_IDLE;
-	d->forked = 0;
-	nst_store_relaxed(&d->begun_ns, (u64)0); /* a statistic */
+	nst_store_relaxed(&d->state, (u32)NST_GP_IDLE); /* with the lock; others look */
+	nst_store_relaxed(&d->forked, 0u);		/* as above */
+	nst_store_relaxed(&d->begun_ns, (u64)0);	/* statistics */
+	nst_store_relaxed(&d->blocker, (u64)0);
 	nst_add_relaxed(&gp.periods, (u64)1);
 	/* Pairs with: nst_gp_is_done(). */
 	nst_store_release(&d->done, d->started);
@@ -236,6 +243,21 @@ static int step_own(u32 self)
 	if (more)
 		nst_gp_watch(nst_rcu_own);
 	return more;
+}
+
+int nst_gp_press(nst_cookie_t cookie)
+{
+	struct nst_rcu_domain *d = nst_rcu_own;
+	unsigned int i;
+
+	/* The period under way, and the one after it. */
+	for (i = 0; i < 2 && !nst_gp_is_done(d, cookie) && nst_trylock(&nst_rcu_lock); i++) {
+		if (d->started <= cookie)
+			nst_store_relaxed(&d->wanted, 1u); /* G3: with the lock */
+		step_locked(d, 0);
+		nst_unlock(&nst_rcu_lock);
+	}
+	return nst_gp_is_done(d, cookie);
 }
 
 int nst_gp_step(struct nst_rcu_domain *d)
@@ -327,6 +349,28 @@ static int stand_aside(struct nst_rcu_domain *d, int *online)
 	return o->read_ongoing(o->ctx) ? -35 : 0;
 }
 
+/* A fork child counts none of those it lost; the thread itself may be inside, in a handler. */
+static void leave(struct nst_rcu_domain *d)
+{
+	u32 n = nst_load_relaxed(&d->waiters);
+
+	while (n && !nst_cas_relaxed(&d->waiters, n, n - 1))
+		n = nst_load_relaxed(&d->waiters);
+}
+
+int nst_gp_wait_begin(struct nst_rcu_domain *d, int *online)
+{
+	nst_add_relaxed(&d->waiters, 1u);
+	return stand_aside(d, online);
+}
+
+void nst_gp_wait_end(struct nst_rcu_domain *d, int online)
+{
+	leave(d);
+	if (online)
+		d->ops.online(d->ops.ctx);
+}
+
 int nst_gp_wait_in(struct nst_rcu_domain *d, nst_cookie_t cookie)
 {
 	int online, err = nst_gp_done_in(d, cookie);
@@ -336,13 +380,10 @@ int nst_gp_wait_in(struct nst_rcu_domain *d, nst_cookie_t cookie)
 	if (gp.fork_check)
 		gp.fork_check();
 	nst_lockdep_wait(NST_LOCKDEP_WAIT_LOCK);
-	err = stand_aside(d, &online);
-	nst_add_relaxed(&d->waiters, 1u);
+	err = nst_gp_wait_begin(d, &online);
 	if (!err)
 		err = d == nst_rcu_own ? wait_own(cookie) : wait_other(d, cookie);
-	nst_gp_leave(d);
-	if (online)
-		d->ops.online(d->ops.ctx);
+	nst_gp_wait_end(d, online);
 	return err;
 }
 
@@ -361,15 +402,6 @@ int nst_gp_wait(nst_cookie_t cookie)
 int nst_synchronize_rcu(void)
 {
 	return nst_synchronize_rcu_in(nst_rcu_own);
-}
-
-/* A fork child counts none of those it lost; the thread itself may be inside, in a handler. */
-void nst_gp_leave(struct nst_rcu_domain *d)
-{
-	u32 n = nst_load_relaxed(&d->waiters);
-
-	while (n && !nst_cas_relaxed(&d->waiters, n, n - 1))
-		n = nst_load_relaxed(&d->waiters);
 }
 
 /* ---- start, statistics ---- */
@@ -402,6 +434,11 @@ void nst_rcu_on_want(void (*fn)(void), void (*fork_check)(void))
 	gp.fork_check = fork_check;
 }
 
+void nst_rcu_on_fences(void (*fn)(void))
+{
+	gp.on_fences = fn;
+}
+
 void nst_rcu_numbers(struct nst_rcu_numbers *out)
 {
 	u64 now = nst_sys_now_ns();
@@ -414,6 +451,8 @@ void nst_rcu_numbers(struct nst_rcu_numbers *out)
 
 		out->stalls += nst_load_relaxed(&d->stalls);
 		out->domains += nst_load_relaxed(&d->used);
+		if (!out->blocker)
+			out->blocker = nst_load_relaxed(&d->blocker);
 		if (begun && now > begun)
 			out->oldest_ns = nst_max(out->oldest_ns, now - begun);
 	}

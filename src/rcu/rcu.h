@@ -43,6 +43,7 @@ struct nst_rcu_domain {
 	u32 stall_told;		      /* the period under way was reported */
 	u64 begun_ns;		      /* when it began; 0: none is under way */
 	u64 stalls;		      /* reported */
+	u64 blocker; /* a thread that holds the reported one up; 0: none is known */
 	struct nst_rcu_domain_ops ops;
 	char name[NST_RCU_DOMAIN_NAME];
 } NST_LINE_ALIGNED;
@@ -100,12 +101,33 @@ void nst_gp_want(struct nst_rcu_domain *d);
 int nst_gp_step(struct nst_rcu_domain *d);
 /* The same for all domains. */
 int nst_rcu_pass(void);
+/*
+ * For who is busy with other things: of our domain, what can be done at once towards the end of the period that @cookie
+ * waits for, at most two from beginning to end. Wakes no worker, reports nothing. Is it over?
+ * Context: thread.  Waits: never.  Syscalls: membarrier, clock_gettime, futex.  Locks: tries rcu.
+ */
+int nst_gp_press(nst_cookie_t cookie);
 
 /* ---- for floor 6: who holds a domain against nst_rcu_domain_destroy() ---- */
 
-/* 1 and held, or 0: there is no such domain. Context: any.  Waits: never. */
+/* 1 and held once, or 0: there is no such domain. Context: any.  Waits: never. */
 int nst_rcu_domain_hold(struct nst_rcu_domain *d);
-void nst_rcu_domain_let_go(struct nst_rcu_domain *d);
+/* @n times less. */
+void nst_rcu_domain_let_go(struct nst_rcu_domain *d, u32 n);
+/* Does anything of it wait? Ours is held always. Context: any.  Waits: never. */
+static inline int nst_rcu_domain_is_held(const struct nst_rcu_domain *d)
+{
+	/* Pairs with: nst_rcu_domain_let_go(): what was freed is. */
+	return d == nst_rcu_own || nst_load_acquire(&d->holders);
+}
+/*
+ * The calling thread is to wait for @d's readers. One that is a reader by being online (qsbr) stands aside; *@online is for
+ * nst_gp_wait_end(), which comes in any case. 0, or -EDEADLK: it is inside a section. Context: thread.
+ */
+int nst_gp_wait_begin(struct nst_rcu_domain *d, int *online);
+void nst_gp_wait_end(struct nst_rcu_domain *d, int online);
+/* Why a wait for @d, which is not ours, would never end, -errno; or 0. Context: thread. */
+int nst_gp_refusal(struct nst_rcu_domain *d);
 
 /* ---- start, fork, statistics ---- */
 
@@ -113,6 +135,10 @@ void nst_rcu_domain_let_go(struct nst_rcu_domain *d);
 void nst_rcu_init(void);
 /* @fn is called, in any context, when a period is wanted; it may set flags. @fork_check: a child is noticed. */
 void nst_rcu_on_want(void (*fn)(void), void (*fork_check)(void));
+/* @fn is called, with the lock held, when retirers must fence from then on: nst_rcu_stamp_fences. */
+void nst_rcu_on_fences(void (*fn)(void));
+/* @fn says how many bytes wait for periods: for reports. */
+void nst_rcu_on_stall(u64 (*fn)(void));
 /* In a child, once: one thread runs. */
 void nst_rcu_after_fork(void);
 /* And it is one of fork(): threads can be made. */
@@ -122,6 +148,7 @@ extern struct nst_lock nst_rcu_lock NST_HIDDEN;
 struct nst_rcu_numbers {
 	u64 periods;   /* over, of all domains */
 	u64 stalls;    /* reported */
+	u64 blocker;   /* a thread that holds up a period that was reported; 0: none is known */
 	u64 oldest_ns; /* how long the oldest period under way has been; 0: none is */
 	u64 misused;   /* tokens that were none */
 	u32 domains;
@@ -138,6 +165,7 @@ struct nst_rcu_readers {
 	int phase; /* of sections that begin now, 0 or 1; and NST_RCU_FENCED */
 	struct nst_read_line
 		*lines; /* one for each CPU; NULL while phase is negative from the start */
+	u32 noted;	/* who begins a section is, for reports: none goes by sequence */
 } NST_LINE_ALIGNED;
 extern struct nst_rcu_readers nst_rcu_readers NST_HIDDEN;
 
@@ -146,6 +174,8 @@ u64 nst_rcu_sum_in(u64 phase);
 u64 nst_rcu_sum_out(u64 phase);
 /* Sections that this thread has begun and not ended. */
 u64 nst_rcu_open_here(void);
+/* May @t be the block of a thread that has had sections? */
+int nst_rcu_is_reader(const struct nst_thread *t);
 u64 nst_rcu_misused(void);
 /* They count by sequence from now on, in @lines. Locks: needs nst_rcu_lock. */
 void nst_rcu_readers_start_locked(struct nst_read_line *lines);
@@ -156,8 +186,6 @@ void nst_gp_begin_locked(struct nst_rcu_domain *d);
 /* A barrier for every reader and retirer, 0; or -EAGAIN: they are given time to fence, try again. */
 int nst_gp_fence_locked(void);
 void nst_gp_end_locked(struct nst_rcu_domain *d, u32 self);
-/* This thread waits no longer. */
-void nst_gp_leave(struct nst_rcu_domain *d);
 
 /* A period is wanted, or is under way (in a fork child: was cut off). */
 static inline int nst_gp_is_wanted(const struct nst_rcu_domain *d)
@@ -170,9 +198,9 @@ static inline int nst_gp_is_wanted(const struct nst_rcu_domain *d)
 int nst_rcu_is_domain(const struct nst_rcu_domain *d);
 /* Wake the thread of another's domain, if there is work; 1: a period is wanted or under way. */
 int nst_gp_nudge(struct nst_rcu_domain *d);
-/* Why a wait would never end, -errno; or 0. */
-int nst_gp_refusal(struct nst_rcu_domain *d);
-/* One line, if the period under way has taken too long. */
+/* stall.c. One line, if the period under way has taken too long. Context: thread, nst_rcu_lock not held. */
 void nst_gp_watch(struct nst_rcu_domain *d);
+/* How long the period under way has been, ns; 0: none is. */
+u64 nst_gp_age_ns(const struct nst_rcu_domain *d);
 
 #endif

@@ -16,6 +16,8 @@
  * R2. A thread's rcu_fast is set only after it has seen phase >= 0: then lines are there, and nst_rseq_offset is
  *     that of its rseq area.
  *
+ * The slow way notes who began a thread's first section, for reports of stalls; from debug:1 on all take it.
+ *
  * Fork: a child has the sections that the forking thread itself began; each thread counts its own (rcu_open), for
  * that. A section that another thread ended stays in that count: it is at most what the domain had open in all,
  * so the child may wait for a section too many, never for one too few. A token of a lost thread ends nothing.
@@ -58,20 +60,24 @@ static u64 own_tag(struct nst_thread *t)
 	return t->rcu_tag;
 }
 
-static nst_rcu_token_t begin_slow(struct nst_thread *t) __attribute__((noinline));
-static nst_rcu_token_t begin_slow(struct nst_thread *t)
+static nst_rcu_token_t begin_slow(struct nst_thread *t, const void *caller)
+	__attribute__((noinline));
+static nst_rcu_token_t begin_slow(struct nst_thread *t, const void *caller)
 {
 	/* Pairs with: nst_rcu_readers_start_locked() and let_all_fence(): lines and the rseq area (R2). */
 	int phase = nst_load_acquire(&nst_rcu_readers.phase);
 	u64 tag = own_tag(t), p = (u64)phase & 1;
 
-	if (phase >= 0)
+	if (phase >= 0 && !nst_rcu_readers.noted)
 		nst_store_relaxed(&t->rcu_fast, tag | TOKEN_PHASE); /* this thread's own */
 	nst_test_delay_here(NST_SEQ_IN, 1);
 	nst_add_relaxed(&own_stripe()->in[p], (u64)1);
 	/* Pairs with: nst_gp_fence_locked() in drained(): it sees the count, or this section what was unlinked before. */
 	nst_fence_full();
 	t->rcu_open[p]++;
+	nst_barrier(); /* a handler that began one before this has written, and ended it */
+	if (nst_rcu_open_here() == 1)
+		t->rcu_from = t->rcu_fast ? NULL : caller; /* by sequence nobody writes it */
 	return tag | p * TOKEN_PHASE;
 }
 
@@ -89,7 +95,7 @@ nst_rcu_token_t nst_rcu_read_begin(void)
 			return fast - TOKEN_PHASE + (u64)p * TOKEN_PHASE;
 		}
 	}
-	return begin_slow(t);
+	return begin_slow(t, __builtin_return_address(0));
 }
 
 /* ---- end ---- */
@@ -184,6 +190,13 @@ u64 nst_rcu_open_here(void)
 	return (u64)nst_thread.rcu_open[0] + nst_thread.rcu_open[1];
 }
 
+int nst_rcu_is_reader(const struct nst_thread *t)
+{
+	/* relaxed: a tag is handed out before it is used */
+	return t->rcu_tag >= TAG_STEP && (t->rcu_tag & (TAG_STEP - 1)) == TOKEN_ONE &&
+	       t->rcu_tag < nst_load_relaxed(&tags.next_tag);
+}
+
 u64 nst_rcu_misused(void)
 {
 	return nst_load_relaxed(&tags.misused);
@@ -194,6 +207,7 @@ void nst_rcu_readers_start_locked(struct nst_read_line *lines)
 	int phase = nst_load_relaxed(&nst_rcu_readers.phase); /* it changes with the lock */
 
 	nst_rcu_readers.lines = lines;
+	nst_rcu_readers.noted = nst_option(NST_OPT_debug) != 0;
 	/* Pairs with: nst_load_acquire() in begin_slow(). */
 	nst_store_release(&nst_rcu_readers.phase, phase & 1);
 }

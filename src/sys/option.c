@@ -114,18 +114,21 @@ static int parse_choice(struct word w, const char *choices, u64 *out)
 	return 0;
 }
 
+/* Else it is one of some words. */
+static int is_number(const struct option *o)
+{
+	return o->kind[0] == 'b' || (o->kind[0] == 'n' && o->kind[1] == 'u');
+}
+
 static int parse_value(const struct option *o, struct word w, u64 *out)
 {
 	int ok;
 
 	if (word_is(w, "") && w.len == 0)
 		return 0;
-	if (o->kind[0] == 'n' && o->kind[1] == 'u')
-		ok = parse_bytes(w, 0, out);
-	else if (o->kind[0] == 'b')
-		ok = parse_bytes(w, 1, out);
-	else
+	if (!is_number(o))
 		return parse_choice(w, o->kind, out);
+	ok = parse_bytes(w, o->kind[0] == 'b', out);
 	return ok && *out >= o->least && *out <= o->most;
 }
 
@@ -333,8 +336,26 @@ void nst_option_init(void)
 	}
 }
 
+/* As one would write it. */
+static const char *value_text(const struct option *o, char *buf, size_t len)
+{
+	struct word w = {o->kind, 0};
+	u64 skip = o->value;
+
+	if (is_number(o)) {
+		nst_format(buf, len, "%llu", (unsigned long long)o->value);
+		return buf;
+	}
+	while (skip)
+		skip -= *w.s++ == '|';
+	while (w.s[w.len] && w.s[w.len] != '|')
+		w.len++;
+	return word_text(w, buf, len);
+}
+
 size_t nst_option_text(char *buf, size_t len)
 {
+	char value[32];
 	size_t n = 0;
 	unsigned int i;
 
@@ -342,8 +363,8 @@ size_t nst_option_text(char *buf, size_t len)
 		buf[0] = 0;
 	for (i = 0; i < NST_NR_OPTIONS; i++)
 		if (options[i].value != options[i].def)
-			n += nst_format(n < len ? buf + n : NULL, n < len ? len - n : 0,
-					"%s%s:%llu", n ? "," : "", options[i].name,
-					(unsigned long long)options[i].value);
+			n += nst_format(n < len ? buf + n : NULL, n < len ? len - n : 0, "%s%s:%s",
+					n ? "," : "", options[i].name,
+					value_text(&options[i], value, sizeof(value)));
 	return n;
 }

@@ -31,6 +31,11 @@ NST_OPTION(fork_ready, "off|on", 0, 0, 1,
 NST_OPTION(
 	rcu_budget, "bytes", 0, 0, 1ull << 46,
 	"retired memory that may wait before requests are slowed down, then refused; 0: a quarter of RAM")
+NST_OPTION(rcu_budget_malloc, "off|on", 0, 0, 1,
+	   "above rcu_budget malloc of libnostall-malloc.so gives NULL; off: it is slowed down")
+NST_OPTION(
+	rcu_pages, "number", 0, 0, 1u << 30,
+	"pages of 4096 bytes that foreign pointers may wait in, beside those in rings; 0: 1/1024 of RAM")
 NST_OPTION(publish, "off|on", 1, 0, 1,
 	   "a page of statistics that other processes of the same user may read")
 NST_OPTION(rcu_stall_ms, "number", 1000, 1, 1u << 30,

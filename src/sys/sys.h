@@ -210,6 +210,13 @@ int nst_sys_shared_is_there(const struct nst_sys_shared *s);
 /* Closes the descriptor if it is; the mapping stays. */
 void nst_sys_shared_close(const struct nst_sys_shared *s);
 
+/* ---- eventfd.c: telling who polls ---- */
+
+/* One that is never waited for, or -errno. */
+int nst_sys_eventfd(void);
+void nst_sys_eventfd_add(int fd);
+void nst_sys_eventfd_close(int fd);
+
 /* ---- thread.c, console.c ---- */
 
 /* One background thread with all signals blocked; 0 or -errno. */
@@ -229,6 +236,16 @@ int nst_sys_is_setuid(void);
 size_t nst_sys_page_bytes(void);
 u64 nst_sys_random(void);
 void nst_sys_trap_fork(void (*prepare)(void), void (*parent)(void), void (*child)(void));
+
+/* ---- task.c: the threads of this process, for reports ---- */
+
+struct nst_sys_task {
+	u32 tid;
+	char name[16];		 /* as the kernel has it; "" if that is not known */
+	struct nst_thread block; /* a copy, while it goes on */
+};
+/* @fn gets each thread whose block can be found; of what libc did not start it may be anything. */
+void nst_sys_for_each_task(void (*fn)(struct nst_sys_task *t, void *arg), void *arg);
 
 /* ---- inline: no system call ---- */
 

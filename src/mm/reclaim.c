@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * reclaim.c - a request that found nothing reclaims and looks again; below the low watermark a thread does it before.
+ *
+ *	round	a pass (what is ripe, idle, in side lists; in the last round all that lies in lists of ordinary
+ *		caches); shrinkers, who are asked for more in each round:  count / 16, / 8 .. all
+ *
+ *	NORETRY	one round, of count / 4
+ *	NORMAL	until it is served, or a round of all made no progress, or there were 16
+ *	NOFAIL	until it is served, with naps
+ *
+ * *Who reclaims gets what it reclaimed*: meanwhile it has a claim on its zone for as many pages as it wants. Claims raise
+ * the floor of modes that may not sleep, and what is freed goes past CPUs' lists; who has freed as many as it claims goes
+ * as low as ATOMIC, for so many. Claims are short: they end with the request. So a thread that takes without waiting
+ * cannot live on what another one works for.
+ *
+ * The thread is there from the first time on that the worker cannot fill a zone and there is a shrinker: shrinkers may
+ * take their time, and the worker must not.
+ *
+ * Context: thread, no lock held. Not for who holds a ticket (reserve.c) nor in a scope without reclaim, as a shrinker's
+ * own requests are: so it does not recurse.
+ */
+#define NST_NO_MACROS
+#include "reclaim.h"
+
+#define FIRST_PRIORITY 4u /* (tune) */
+#define LIGHT_PRIORITY 2u /* (tune) */
+#define MOST_ROUNDS 16u	  /* (tune) */
+#define NAP_US 1000u
+#define BUSY_NAP_US 200u
+#define IDLE_US 1000000u
+
+static struct {
+	u32 bell;    /* the futex the thread sleeps on */
+	u32 running; /* 1: there is one */
+	u32 wanted;
+} background;
+
+/* ---- rounds ---- */
+
+/* 1: some progress was made, here or by somebody else. */
+static int do_round(nst_mode_t mode, unsigned int priority)
+{
+	int busy, found = nst_maintain_pass(priority ? 0 : NST_PASS_DRAIN);
+	u64 freed = nst_shrink(mode, priority, &busy);
+	u32 never = 0;
+
+	busy |= !found && nst_worker_passes(); /* somebody else has the pass */
+	if (busy)
+		nst_sys_futex_wait(&never, 0, BUSY_NAP_US);
+	if (freed) /* it lies in lists, or waits for readers */
+		nst_maintain_pass(priority > LIGHT_PRIORITY ? 0 : NST_PASS_DRAIN);
+	return found || busy || freed;
+}
+
+/* ---- of a request ---- */
+
+/* One a thread: reclaim does not recurse. */
+static void claim(unsigned int order)
+{
+	if (nst_thread.claimed)
+		return;
+	nst_thread.claimed = 1u << order;
+	nst_thread.earned = 0;
+	nst_thread.claimed_node = nst_this_node();
+	nst_add_relaxed(&nst_zones[nst_thread.claimed_node].claimed,
+			(u64)1 << order); /* a hint to who takes */
+}
+
+void nst_reclaim_end(struct nst_reclaim *rc, int served)
+{
+	if (nst_likely(!rc->rounds))
+		return;
+	nst_sub_relaxed(&nst_zones[nst_thread.claimed_node].claimed, (u64)nst_thread.claimed);
+	nst_thread.claimed = 0;
+	if (served)
+		nst_count(NST_COUNT_RECLAIM_SERVED, 1);
+}
+
+/* More rounds than one do not help where nobody is asked for more in the next. */
+static unsigned int priority_of(const struct nst_reclaim *rc, int light)
+{
+	if (light)
+		return LIGHT_PRIORITY;
+	return nst_shrink_are_some() && rc->rounds < FIRST_PRIORITY ? FIRST_PRIORITY - rc->rounds
+								    : 0;
+}
+
+int nst_reclaim_again(struct nst_reclaim *rc, nst_mode_t mode, unsigned int order)
+{
+	unsigned int reclaims = nst_mode_row(mode)->reclaims, priority;
+	u32 never = 0;
+	int progress;
+
+	if (!reclaims || (reclaims != 3 && (mode & NST_MEMALLOC || rc->last)))
+		return 0;
+	claim(order);
+	priority = priority_of(rc, reclaims == 1);
+	progress = mode & NST_MEMALLOC ? nst_maintain_pass(0) : do_round(mode, priority);
+	nst_count(NST_COUNT_RECLAIM_ROUND, 1);
+	rc->rounds++;
+	rc->last = reclaims == 1 || rc->rounds == MOST_ROUNDS || (!priority && !progress);
+	if (reclaims == 3 && !progress)
+		nst_sys_futex_wait(&never, 0, NAP_US);
+	return 1;
+}
+
+/* ---- in the background ---- */
+
+static int is_short(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < nst_sys_cpus.nr_nodes; i++)
+		if (nst_hint(&nst_zones[i].free_pages) < nst_hint(&nst_zones[i].low))
+			return 1;
+	return 0;
+}
+
+static void relieve(void)
+{
+	unsigned int round;
+
+	for (round = 0; round < MOST_ROUNDS && is_short(); round++) {
+		unsigned int priority = round < FIRST_PRIORITY ? FIRST_PRIORITY - round : 0;
+
+		nst_count(NST_COUNT_RECLAIM_BACKGROUND, 1);
+		if (!do_round(NST_NORMAL, priority) && !priority)
+			return;
+	}
+}
+
+static void *run(void *nothing)
+{
+	(void)nothing;
+	for (;;) {
+		u32 bell = nst_load_relaxed(
+			&background.bell); /* before the look: a later ring differs */
+
+		if (nst_exchange_relaxed(&background.wanted, 0u)) /* a hint */
+			relieve();
+		else
+			nst_sys_futex_wait(&background.bell, bell, IDLE_US);
+	}
+	return NULL;
+}
+
+void nst_reclaim_want(void)
+{
+	if (!nst_shrink_are_some() || nst_hint(&background.wanted))
+		return;
+	nst_hint_set(&background.wanted, 1u);
+	if (nst_worker_may_start() && nst_cas_relaxed(&background.running, 0u, 1u) &&
+	    nst_sys_thread_start(run, NULL))
+		nst_store_relaxed(&background.running, 0u); /* a state; the next one tries again */
+	nst_add_relaxed(&background.bell, 1u);		    /* the wake-up orders it */
+	nst_sys_futex_wake(&background.bell);
+}
+
+void nst_reclaim_help(void)
+{
+	if (nst_load_relaxed(&background.running) != 1 && /* a state */
+	    nst_exchange_relaxed(&background.wanted, 0u)) /* a hint */
+		relieve();
+}
+
+void nst_reclaim_after_fork(void)
+{
+	unsigned int i;
+
+	background.running = background.wanted = 0;
+	for (i = 0; i < nst_sys_cpus.nr_nodes; i++)
+		nst_zones[i].claimed =
+			0; /* a claim of this thread is taken back as it ends: reclaim is not forked from */
+	nst_shrink_after_fork();
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * reclaim.h - within the folder: what is done where memory is short.
+ *
+ *	reclaim.c	a request that found nothing reclaims, in rounds; a thread does it before
+ *	shrink.c	who can give memory back
+ *	reserve.c	pages below the watermarks, for who holds a ticket
+ */
+#ifndef NST_MM_RECLAIM_H
+#define NST_MM_RECLAIM_H
+
+#include "mm.h"
+#include <nostall/reclaim.h>
+
+/* ---- reclaim.c ---- */
+
+/** struct nst_reclaim - of one request, zeroed; it is on the stack of who makes it */
+struct nst_reclaim {
+	u32 rounds, last;
+};
+/* A walk found nothing: 1, and memory was reclaimed as @mode has it: walk again; 0: it is NULL. Context: thread. */
+int nst_reclaim_again(struct nst_reclaim *rc, nst_mode_t mode, unsigned int order);
+/* The request is over. */
+void nst_reclaim_end(struct nst_reclaim *rc, int served);
+/* A zone cannot be filled. Context: thread. */
+void nst_reclaim_want(void);
+/* Where there is no thread for it. Context: thread. */
+void nst_reclaim_help(void);
+void nst_reclaim_after_fork(void);
+
+/* ---- shrink.c ---- */
+
+int nst_shrink_are_some(void);
+/* All are asked, those that @mode does not exclude: what they freed. *busy: another thread is at one. */
+u64 nst_shrink(nst_mode_t mode, unsigned int priority, int *busy);
+void nst_shrink_after_fork(void);
+
+/* ---- reserve.c ---- */
+
+/* A run from the reserve whose ticket this thread holds, or NULL. Locks: takes its zone. Context: thread. */
+struct nst_page *nst_reserve_take(unsigned int order, nst_mode_t mode);
+/* @p, from a reserve, is about to be free: it has as many pages again. Locks: needs z->lock. Context: any. */
+void nst_reserve_put_locked(struct nst_zone *z, struct nst_page *p);
+/* The same where the lock is busy: its next ticket holder finds it, or the worker. Context: any. */
+void nst_reserve_push(struct nst_page *p);
+/* What was pushed: 1 if there was any. Context: thread. */
+int nst_reserve_pass(void);
+/* More than the watermark is free: reserves that lack pages have them again. Locks: needs z->lock. Context: any. */
+void nst_reserve_refill_locked(struct nst_zone *z);
+/* In a fork child: @z has lost its lists; then, once: tickets of other threads are back. */
+void nst_reserve_zone_lost(struct nst_zone *z);
+void nst_reserve_after_fork(void);
+/* NST_MEMALLOC without a ticket: one line, once. */
+void nst_reserve_missing(nst_mode_t mode, struct nst_site site);
+
+#endif
