@@ -12,6 +12,8 @@
 #include <unistd.h>
 #include "check.h"
 
+#define PATIENCE 20 /* seconds; TEST_PATIENCE */
+
 static struct {
 	pthread_mutex_t lock;
 	int failed;
@@ -96,6 +98,20 @@ void check_deadline(unsigned int seconds, const char *name)
 	checks.deadline = name;
 	signal(SIGALRM, deadline_passed);
 	alarm(seconds);
+}
+
+int check_patience(uint64_t *since)
+{
+	struct timespec now, ms = {0, 1000000};
+	uint64_t ns;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+	*since = *since ? *since : ns;
+	if (ns - *since > (uint64_t)env_long("TEST_PATIENCE", PATIENCE) * 1000000000u)
+		return 0;
+	nanosleep(&ms, NULL);
+	return 1;
 }
 
 uint64_t seed_of(int argc, char **argv)

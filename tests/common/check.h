@@ -29,6 +29,12 @@ void check_skip(const char *why, ...) __attribute__((format(printf, 1, 2), noret
 void check_broken(const char *what) __attribute__((noreturn));
 /* Fail as @name unless called again within @seconds; 0 ends it. The handler is SIGALRM's. */
 void check_deadline(unsigned int seconds, const char *name);
+/*
+ * For what comes by itself, or by a pass: while (!state && check_patience(&since)), @since 0 at first. A millisecond
+ * later 1; 0 when 20 seconds have gone since the first call. Never so many tries instead: on a loaded machine they are
+ * over before another thread has had a CPU, and nst_maintain() does nothing while the worker has the pass.
+ */
+int check_patience(uint64_t *since);
 
 /* ---- random numbers: repeatable, each thread its own ---- */
 

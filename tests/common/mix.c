@@ -5,7 +5,6 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <stdio.h>
-#include <nostall/rcu.h>
 #include "mix.h"
 #include "owner.h"
 #include "pattern.h"
@@ -17,14 +16,23 @@ static void construct(void *object)
 	memcpy(object, &word, sizeof(word));
 }
 
+static void no_readers(void *ctx)
+{
+	(void)ctx;
+}
+
 void mix_caches_make(struct mix_caches *caches, uint32_t flags)
 {
+	static const struct nst_rcu_domain_ops ops = {.synchronize = no_readers};
+
 	caches->small = nst_cache_create("mix small", MIX_SMALL_BYTES, 0, flags, NULL);
 	caches->middle = nst_cache_create("mix middle", MIX_MIDDLE_BYTES, 64,
 					  flags | NST_CACHE_RECLAIMABLE, NULL);
 	caches->ctor = nst_cache_create("mix ctor", MIX_CTOR_BYTES, 8, flags, construct);
 	if (!caches->small || !caches->middle || !caches->ctor)
 		check_broken("nst_cache_create");
+	if (nst_rcu_domain_create("mix", &ops, &caches->domain))
+		check_broken("nst_rcu_domain_create");
 }
 
 int mix_caches_stock(const struct mix_caches *caches, size_t n)
@@ -420,11 +428,14 @@ int mix_retires = 1;
 static void retire(struct mix *mix, void *ptr)
 {
 	nst_rcu_token_t token = nst_rcu_read_begin();
+	uint32_t way = rng_below(&mix->rng, 8);
 
-	if (rng_below(&mix->rng, 4))
-		nst_free_rcu(ptr);
-	else
+	if (way == 0)
+		nst_free_rcu_in(mix->caches->domain, ptr);
+	else if (way < 3)
 		nst_free_rcu_bulk(1, &ptr);
+	else
+		nst_free_rcu(ptr);
 	nst_rcu_read_end(token);
 }
 
@@ -507,6 +518,15 @@ static void get(struct mix *mix, struct mix_object *object)
 	object->ptr = ptr;
 }
 
+/* TEST_ACCOUNT=1, or "charged" as the only argument: all that mixes take is charged. */
+static struct nst_account *mix_account;
+
+__attribute__((constructor(200))) static void be_charged(int argc, char **argv)
+{
+	if (env_long("TEST_ACCOUNT", 0) || (argc == 2 && !strcmp(argv[1], "charged")))
+		mix_account = nst_account_create("mix", NULL, NST_NO_LIMIT, NST_NO_LIMIT);
+}
+
 void mix_init(struct mix *mix, const struct mix_caches *caches, enum mix_who who, uint64_t seed,
 	      unsigned int owner)
 {
@@ -517,6 +537,8 @@ void mix_init(struct mix *mix, const struct mix_caches *caches, enum mix_who who
 	mix->owner = owner;
 	mix->slots = MIX_SLOTS;
 	mix->size_max = (uint32_t)NST_NOLOCK_MAX;
+	if (mix_account)
+		nst_account_enter(mix_account);
 }
 
 void mix_step(struct mix *mix)

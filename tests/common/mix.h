@@ -12,6 +12,7 @@
 #define TEST_MIX_H
 
 #include <nostall/nostall.h>
+#include <nostall/rcu.h>
 #include "check.h"
 
 #define MIX_SLOTS 256u
@@ -23,6 +24,7 @@ extern int mix_retires;
 /* The caches that all mixes of a program share. */
 struct mix_caches {
 	struct nst_cache *small, *middle, *ctor;
+	struct nst_rcu_domain *domain; /* that nobody reads in */
 };
 
 #define MIX_SMALL_BYTES 64u

@@ -145,6 +145,15 @@ const char *child_status(int status)
 	return text;
 }
 
+void check_child(pid_t pid, unsigned int seconds, int wanted, const char *name)
+{
+	int status = -1;
+	int waited = pid > 0 ? child_wait(pid, seconds, &status) : -1;
+
+	check(waited == 0 && WIFEXITED(status) && WEXITSTATUS(status) == wanted, name, "%s%s",
+	      waited ? "killed after its time was up: " : "", child_status(status));
+}
+
 /* A test that needs no options defines none. */
 #pragma weak test_conf
 

@@ -32,6 +32,8 @@ void *shared_memory_of(size_t bytes, int fd_number);
 pid_t child_exec(const char *arg1, const char *arg2);
 /* Waits until it ends or until @seconds are over, then kills it: 0 and *status, or -1. */
 int child_wait(pid_t pid, unsigned int seconds, int *status);
+/* A check: within @seconds it ends by itself with exit status @wanted. */
+void check_child(pid_t pid, unsigned int seconds, int wanted, const char *name);
 /* As child_wait(), but returns 1 as soon as *@done is not 0, the child still running. */
 int child_wait_done(pid_t pid, unsigned int seconds, const int *done, int *status);
 /* A status in words, in a static buffer. */

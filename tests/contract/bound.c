@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#include "base/testhook.h"
 #include "common/check.h"
 #include "common/trap.h"
 #include <nostall/nostall.h>
@@ -20,10 +21,22 @@
 #define STRIPES 8u	  /* rings of threads without sequences */
 #define MOST_ROWS 16
 
-enum row { TABLES, RINGS, RING_PAGES, WAITING_PAGES, DEAD_BITS, NOTES, BUDGETED, EXCESS, NR_ROWS };
+enum row {
+	TABLES,
+	RINGS,
+	RING_PAGES,
+	WAITING_PAGES,
+	DEAD_BITS,
+	NOTES,
+	BUDGETED,
+	FOREIGN_PAGES,
+	EXCESS,
+	NR_ROWS
+};
 
-static const char *const names[NR_ROWS] = {"tables",	"rings", "ring_pages", "waiting_pages",
-					   "dead_bits", "notes", "budget",     "excess"};
+static const char *const names[NR_ROWS] = {"tables",	    "rings",	     "ring_pages",
+					   "waiting_pages", "dead_bits",     "notes",
+					   "budget",	    "foreign_pages", "excess"};
 
 struct bounds {
 	struct nst_bound row[MOST_ROWS];
@@ -214,7 +227,9 @@ int main(int argc, char **argv)
 {
 	(void)argc;
 	conf_apply(argv);
-	check_deadline(60, "C21 in time");
+	check_deadline(110, "C21 in time");
+	nst_test_now_ns =
+		1000000000; /* nothing is found to be idle, however slow the machine: lists stay full */
 	run_on_cpu(0, cpu_nth(0));		 /* one CPU's rings */
 	nst_free_rcu(nst_alloc(64, NST_NORMAL)); /* rings that are everybody's */
 	nst_rcu_barrier();

@@ -226,12 +226,12 @@ static void holder_run(struct holder *holder)
 /* 1 once it stands in its region; 0 when it does not get there. */
 static int holder_stands(struct holder *holder)
 {
-	for (int ms = 0; ms < 10000; ms++) {
-		if (__atomic_load_n(&holder->stopped, __ATOMIC_ACQUIRE))
-			return 1;
-		nap(1000);
-	}
-	return 0;
+	uint64_t since = 0;
+
+	while (!__atomic_load_n(&holder->stopped, __ATOMIC_ACQUIRE))
+		if (!check_patience(&since))
+			return 0;
+	return 1;
 }
 
 static void holder_end(struct holder *holder)
@@ -270,7 +270,7 @@ static void requests(const char *name)
 {
 	uint64_t tries = mix_tries(&t.battery);
 
-	check_deadline(20, name);
+	check_deadline(60, name);
 	unpark();
 	steps(&t.battery, STEPS);
 	in_handler = &t.handler;
@@ -304,18 +304,19 @@ static void check_one(int lock_class)
 static void check_own(int lock_class)
 {
 	struct holder *holder = calloc(1, sizeof(*holder));
+	uint64_t since = 0;
 	char name[80];
 
 	snprintf(name, sizeof(name), "C3 returns when the caller itself holds a lock of class %s",
 		 class_names[lock_class]);
-	check_deadline(20, name);
+	check_deadline(60, name);
 	t.own_done = 0;
 	holder_start(holder, lock_class, t.caches.small);
 	holder->own = 1;
 	holder_run(holder);
 	holder_stands(holder);
-	for (int ms = 0; ms < 10000 && !__atomic_load_n(&t.own_done, __ATOMIC_ACQUIRE); ms++)
-		nap(1000);
+	while (!__atomic_load_n(&t.own_done, __ATOMIC_ACQUIRE) && check_patience(&since))
+		;
 	check(t.own_done, name, "the region was never reached");
 	holder_end(holder);
 	check_deadline(120, "C3 the rest of the test");
@@ -462,13 +463,13 @@ int main(int argc, char **argv)
 	for (unsigned int i = 0; i < 4; i++)
 		mix_init(mixes[i], &t.caches, MIX_NOLOCK, t.seed + i, i + 1);
 	mix_caches_stock(&t.caches, 16);
-	nst_test_held = held;
+	nst_store_relaxed(&nst_test_held, held); /* threads of the library run */
 	for (int i = 0; i < NST_NR_LOCKS; i++)
 		check_one(i);
 	for (int i = 0; i < NST_NR_LOCKS; i++)
 		check_own(i);
 	check_all();
-	nst_test_held = NULL;
+	nst_store_relaxed(&nst_test_held, (void (*)(int))NULL); /* as above */
 	for (unsigned int i = 0; i < 4; i++) {
 		mix_empty(mixes[i]);
 		mix_check(mixes[i], "C3 every byte as written, errno untouched");

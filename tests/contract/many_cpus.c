@@ -254,6 +254,46 @@ const char *test_conf(int argc, char **argv)
 	return "worker:off,nodes:1,cpus:384,publish:off";
 }
 
+/* ---- what is retired ---- */
+
+#define RETIRED 64u /* objects, at a time */
+
+static u64 slab_objects(const struct nst_cache *c)
+{
+	struct nst_cache_stats s;
+
+	nst_stats_cache(c->id, &s);
+	return s.objects;
+}
+
+/* Allocated on one CPU, retired on another, and again what has become of them. */
+static void retired_elsewhere(void)
+{
+	struct nst_cache *c = nst_cache_create("retired", OBJECT, 0, 0, NULL);
+	u64 early = 0, late;
+
+	begin("retired");
+	if (!c || nst_rcu_use())
+		check_broken("nst_rcu_use");
+	for (unsigned int i = 0; i < 2000; i++) {
+		on_cpu(i % 2 ? 200 : 201);
+		for (unsigned int k = 0; k < RETIRED; k++)
+			if (!(sim.object[k] = nst_cache_alloc(c, NST_NORMAL)))
+				check_broken("memory");
+		on_cpu(i % 2 ? 2 : 3);
+		for (unsigned int k = 0; k < RETIRED; k++)
+			nst_free_rcu(sim.object[k]);
+		nst_maintain_pass(0);
+		if (i == 200)
+			early = slab_objects(c);
+	}
+	late = slab_objects(c);
+	check(late <= early, "C16 what CPUs retire comes to those that allocate",
+	      "%llu objects in slabs, then %llu", (unsigned long long)early,
+	      (unsigned long long)late);
+	check(nst_cache_destroy(c) == 0, "C16 and none is lost", "some are alive");
+}
+
 int main(int argc, char **argv)
 {
 	conf_apply(argv);
@@ -267,5 +307,6 @@ int main(int argc, char **argv)
 	pinned(1024, 60);
 	wander();
 	peak();
+	retired_elsewhere();
 	return check_status();
 }

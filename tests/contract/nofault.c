@@ -10,7 +10,8 @@
  *			first touch to us, with the number of the thread that did it
  *
  * While other threads make the zone grow and shrink. After fork() every page is copy-on-write: the
- * promise holds again, in the child and in the parent, from the next nst_maintain().
+ * promise holds again, in the child and in the parent, from the next nst_maintain(), or at once with
+ * fork_ready:on (nofault at_once: that alone).
  * The library's own writable data is not made resident by this test: it must be so by itself.
  */
 #define _GNU_SOURCE
@@ -44,6 +45,7 @@ static struct {
 	pid_t tid;
 	uint64_t trapped_mine, trapped_others;
 	uintptr_t first_mine;
+	int at_once;
 } t;
 
 static uint64_t faults(void)
@@ -215,7 +217,6 @@ static void check_counted(void)
 	int trapped = trap_open();
 
 	t.stop = 0;
-	t.mix = calloc(1, sizeof(*t.mix));
 	mix_init(t.mix, &t.caches, MIX_NOLOCK, t.seed, 0);
 	if (trapped) {
 		keeper = start_resident(monitor);
@@ -264,6 +265,8 @@ static void count_after_fork(const char *name)
 {
 	struct mix *mix = t.mix;
 
+	if (!t.at_once)
+		nst_maintain();
 	mix_init(mix, &t.caches, MIX_NOLOCK, t.seed ^ 77, 0);
 	own_memory_ready();
 	uint64_t before = faults();
@@ -294,12 +297,10 @@ static void check_fork(void)
 		close(go[1]);
 		if (read(go[0], &byte, 1) != 1)
 			_exit(97);
-		nst_maintain();
-		count_after_fork("C2 fork: the child after nst_maintain()");
+		count_after_fork("C2 fork: the child");
 		_exit(check_status());
 	}
-	nst_maintain();
-	count_after_fork("C2 fork: the parent after nst_maintain()");
+	count_after_fork("C2 fork: the parent");
 	if (write(go[1], &byte, 1) != 1)
 		check_broken("pipe");
 	rc = child_wait(pid, 60, &status);
@@ -307,22 +308,34 @@ static void check_fork(void)
 	      rc ? "did not end" : child_status(status));
 }
 
-TEST_CONF("worker:off")
+static int at_once(int argc, char **argv)
+{
+	return argc > 1 && !strcmp(argv[1], "at_once");
+}
+
+const char *test_conf(int argc, char **argv)
+{
+	return at_once(argc, argv) ? "worker:off,fork_ready:on" : "worker:off";
+}
 
 int main(int argc, char **argv)
 {
 	conf_apply(argv);
 	check_deadline(180, "C2 in time");
-	t.seed = seed_of(argc, argv);
+	t.at_once = at_once(argc, argv);
+	t.seed = seed_of(t.at_once ? 1 : argc, argv);
+	t.mix = calloc(1, sizeof(*t.mix));
 	t.ops = (uint64_t)env_long("TEST_OPS", 1000000);
 	mix_retires = 0;
 	mix_caches_make(&t.caches, 0);
 	if (mix_caches_stock(&t.caches, STOCK))
 		check_broken("nst_stock");
-	check_resident();
-	check_counted();
-	if (mix_caches_stock(&t.caches, STOCK))
-		check_broken("nst_stock");
+	if (!t.at_once) {
+		check_resident();
+		check_counted();
+		if (mix_caches_stock(&t.caches, STOCK))
+			check_broken("nst_stock");
+	}
 	check_fork();
 	size_t alive = mix_caches_destroy(&t.caches);
 	check(alive == 0, "C2 nothing lost", "%zu objects alive", alive);

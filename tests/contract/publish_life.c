@@ -156,7 +156,7 @@ static int one_interrupted(pid_t parent)
 		_exit(pid_of_page() == getpid() ? 0 : 1);
 	}
 	forked_here = 0;
-	if (child_wait(grandchild, 10, &status) || status)
+	if (child_wait(grandchild, 40, &status) || status)
 		return 3;
 	return pid_of_page() == parent ? 0 : 4;
 }
@@ -346,7 +346,7 @@ static int life_exit_in_handler(void)
 				churn(3000);
 			}
 		}
-		if (child_wait(pid, 10, &status) || status)
+		if (child_wait(pid, 40, &status) || status)
 			return 1;
 	}
 	return 0;
@@ -414,7 +414,7 @@ static int life_dir(void)
 	snprintf(conf, sizeof(conf), "%s,publish_dir:%s", before ? before : "", dir);
 	setenv("NOSTALL_CONF", conf, 1);
 	pid = child_exec("--inside", dir);
-	rc = child_wait(pid, 20, &status);
+	rc = child_wait(pid, 40, &status);
 	rc = rc || status ? 2 : judge_dir(dir);
 	rmdir(dir);
 	return rc;

@@ -220,7 +220,7 @@ static void in_child(void (*life)(void), const char *name)
 		fflush(stdout);
 		_exit(check_status());
 	}
-	rc = child_wait(pid, 20, &status);
+	rc = child_wait(pid, 40, &status);
 	check(rc == 0 && status == 0, name, "%s", rc ? "hung" : child_status(status));
 }
 
@@ -284,21 +284,39 @@ static uint64_t passes(void)
 	return stats.worker_wakeups;
 }
 
-/* Nobody calls anything more: some passes of the worker, counted from the next one. */
+static uint64_t waiting(void)
+{
+	struct nst_stats stats;
+
+	nst_stats_read(&stats, sizeof(stats));
+	return stats.retired.waiting_bytes;
+}
+
+/*
+ * Nobody calls anything more: some passes of the worker, counted from the next one, while it still waits. Functions have
+ * a thread of their own, which comes to run when it does.
+ */
 static void idle(void)
 {
-	uint64_t begin;
+	uint64_t begin, now, needed = 0, since = 0;
 
 	nst_free(nst_alloc((size_t)1 << 20, NST_NORMAL));
+	call(nst_alloc(64, NST_NORMAL)); /* the thread of functions is there */
+	nst_rcu_barrier();
 	usleep(150000); /* until the worker sleeps long */
 	begin = passes();
 	defer(nst_alloc(64, NST_NORMAL));
 	call(nst_alloc(64, NST_NORMAL));
-	while (__atomic_load_n(&ran, __ATOMIC_RELAXED) < accepted && passes() - begin < 100)
-		usleep(200);
-	printf("# idle: passes=%llu\n", (unsigned long long)(passes() - begin));
-	check(ran == accepted && passes() - begin <= 5, "retired by an idle process", "%llu passes",
-	      (unsigned long long)(passes() - begin));
+	nst_free_rcu(nst_alloc(64, NST_NORMAL));
+	for (now = begin; waiting() && check_patience(&since); now = passes())
+		needed = now - begin;
+	printf("# idle: passes=%llu\n", (unsigned long long)needed);
+	check(!waiting() && needed <= 5, "retired by an idle process", "%llu passes",
+	      (unsigned long long)needed);
+	while (__atomic_load_n(&ran, __ATOMIC_RELAXED) < accepted && check_patience(&since))
+		;
+	check(ran == accepted, "and its functions are called", "%llu of %llu",
+	      (unsigned long long)ran, (unsigned long long)accepted);
 }
 
 static void (*const cases[])(void) = {
@@ -326,7 +344,7 @@ int main(int argc, char **argv)
 
 		fflush(stdout);
 		snprintf(number, sizeof(number), "%u", i);
-		rc = child_wait(child_exec("--case", number), 40, &status);
+		rc = child_wait(child_exec("--case", number), 60, &status);
 		check_quiet(rc == 0 && status == 0, "C19", "case %u: %s", i,
 			    rc ? "hung" : child_status(status));
 		good += rc == 0 && status == 0;

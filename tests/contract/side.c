@@ -113,11 +113,10 @@ static void drain_by_ordinary(void)
 
 static void drain_by_waiting(void)
 {
-	unsigned int ms;
+	uint64_t since = 0;
 
-	for (ms = 0; ms < 5000 && !(drained() && stats()->large_mappings == 0); ms++)
-		usleep(1000);
-	printf("# drained after %u ms\n", ms);
+	while (!(drained() && stats()->large_mappings == 0) && check_patience(&since))
+		;
 }
 
 static void check_ctor_state(void)

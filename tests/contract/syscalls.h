@@ -13,7 +13,7 @@
 /* No kernel has it: answered with ENOSYS, seen by the tracer. Its argument is a name, or NULL. */
 #define MARK_NR 0x4e5354
 
-#define MAX_NAMES 64
+#define MAX_NAMES 128
 #define NAME_BYTES 40
 
 /* A set of names, in the order they came. */
@@ -61,10 +61,26 @@ void path_domain_wait(void);
 void path_period(void);
 void path_period_visit(void);
 void path_period_wait(void);
+void path_period_stalled(void);
+void path_regain(void);
 void path_retire(void);
 void path_settle(void);
 void path_settle_wait(void);
 void path_use_rcu(void);
+
+/* ---- syscalls_short.c ---- */
+
+void path_account(void);
+void path_account_end(void);
+void path_account_fd(void);
+void path_limit(void);
+void path_pool_wait(void);
+void path_pool_wake(void);
+void path_reclaim(void);
+void path_shrinker_busy(void);
+void path_tell(void);
+void path_ticket(void);
+void path_ticket_back(void);
 
 /* ---- syscalls_trace.c ---- */
 

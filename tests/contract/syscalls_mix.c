@@ -219,11 +219,111 @@ static void read_and_wait(void)
 	MARKED(nst_gp_done_in, nst_gp_done_in(d, c));
 	MARKED(nst_gp_wait_in, nst_gp_wait_in(d, c));
 	MARKED(nst_synchronize_rcu_in, nst_synchronize_rcu_in(d));
+	two[0] = nst_alloc(64, NST_NORMAL);
+	MARKED(nst_free_rcu_in, nst_free_rcu_in(d, two[0]));
+	MARKED(nst_rcu_barrier, nst_rcu_barrier());
 	MARKED(nst_rcu_domain_destroy, nst_rcu_domain_destroy(d));
+}
+
+static size_t none(void *ctx)
+{
+	(void)ctx;
+	return 0;
+}
+
+static size_t nothing(void *ctx, size_t nr)
+{
+	(void)ctx;
+	(void)nr;
+	return NST_SHRINK_STOP;
+}
+
+static void speculate(void)
+{
+	static struct nst_speculate_site site;
+	struct nst_speculate_stats stats;
+	struct nst_speculation s;
+	unsigned int order = rng_below(&mix.rng, 4), how = rng_below(&mix.rng, 4);
+	size_t size = rng_size(&mix.rng, 1, NST_NOLOCK_MAX);
+	void *p = NULL, *q = NULL;
+	int next;
+
+	site.policy = rng_below(&mix.rng, NST_NR_SPECULATE_POLICIES);
+	nst_speculate_init(&s, &site);
+	MARKED(nst_speculate_begin, nst_speculate_begin(&s));
+	MARKED(nst_speculate_alloc, p = nst_speculate_alloc(&s, size));
+	MARKED(nst_speculate_pages, q = nst_speculate_pages(&s, order));
+	MARKED(nst_speculate_end, nst_speculate_end(&s, how));
+	MARKED(nst_speculate_again, next = nst_speculate_again(&s));
+	MARKED(nst_speculate_locked, next |= nst_speculate_locked(&s));
+	MARKED(nst_speculate_finish, nst_speculate_finish(&s));
+	MARKED(nst_speculate_read, nst_speculate_read(&site, &stats));
+	(void)next;
+	nst_free(p);
+	nst_free(q);
+}
+
+/* A limit that is met, and one that is not. */
+static void charge(void)
+{
+	struct nst_account_stats stats;
+	nst_account_token_t t;
+	struct nst_account *a;
+	void *p, *q;
+
+	MARKED(nst_account_create, a = nst_account_create("mix", NULL, 50000, 60000));
+	if (!a)
+		exit(97);
+	MARKED(nst_account_fd, nst_account_fd(a));
+	MARKED(nst_account_enter, t = nst_account_enter(a));
+	MARKED(nst_alloc, p = nst_alloc(55000, NST_NORMAL));
+	MARKED(nst_alloc, q = nst_alloc(20000, NST_NORMAL));
+	if (!p || q)
+		exit(97);
+	MARKED(nst_maintain, nst_maintain());
+	MARKED(nst_account_limit, nst_account_limit(a, NST_NO_LIMIT, NST_NO_LIMIT));
+	MARKED(nst_cache_alloc, q = nst_cache_alloc(mix.cache, NST_NORMAL));
+	MARKED(nst_free, nst_free(q));
+	MARKED(nst_account_exit, nst_account_exit(t));
+	MARKED(nst_account_use, t = nst_account_use(a));
+	MARKED(nst_alloc, q = nst_alloc(20000, NST_NORMAL | NST_ACCOUNT));
+	MARKED(nst_account_exit, nst_account_exit(t));
+	MARKED(nst_account_read, nst_account_read(a, &stats, sizeof(stats)));
+	MARKED(nst_free, nst_free(p));
+	MARKED(nst_free, nst_free(q));
+	MARKED(nst_account_destroy, nst_account_destroy(a));
+}
+
+static void reserve(void)
+{
+	struct nst_prefilled *sheaf = NULL;
+	struct nst_pool *pool;
+	void *p;
+
+	MARKED(nst_sheaf_prefill,
+	       nst_sheaf_prefill(mix.cache, 1 + rng_below(&mix.rng, 90), NST_NORMAL, &sheaf));
+	if (!sheaf)
+		exit(95);
+	MARKED(nst_sheaf_alloc, p = nst_sheaf_alloc(sheaf));
+	MARKED(nst_sheaf_refill, nst_sheaf_refill(sheaf, 1, NST_NORMAL));
+	nst_free(p);
+	MARKED(nst_sheaf_return, nst_sheaf_return(sheaf));
+	MARKED(nst_pool_create, pool = nst_pool_create(mix.cache, 8, 2, 2));
+	if (!pool)
+		exit(94);
+	MARKED(nst_pool_alloc, p = nst_pool_alloc(pool, NST_NORMAL));
+	MARKED(nst_pool_free, nst_pool_free(pool, p));
+	MARKED(nst_pool_alloc_nolock, p = nst_pool_alloc_nolock(pool));
+	MARKED(nst_pool_free_nolock, nst_pool_free_nolock(pool, p));
+	MARKED(nst_pool_resize, nst_pool_resize(pool, 4 + rng_below(&mix.rng, 90)));
+	MARKED(nst_pool_destroy, nst_pool_destroy(pool));
 }
 
 static void make_and_destroy(void)
 {
+	struct nst_reserve_stats s;
+	struct nst_shrinker *h;
+	struct nst_reserve *r;
 	struct nst_cache *c;
 
 	MARKED(nst_cache_create, c = nst_cache_create("short", 40, 0, NST_CACHE_NOLOCK, NULL));
@@ -234,6 +334,15 @@ static void make_and_destroy(void)
 	MARKED(nst_maintain, nst_maintain());
 	MARKED(nst_span_fit, nst_span_fit());
 	MARKED(nst_cache_destroy, nst_cache_destroy(c));
+	MARKED(nst_shrinker_register, h = nst_shrinker_register(none, nothing, NULL, 2, 0));
+	MARKED(nst_shrinker_unregister, nst_shrinker_unregister(h));
+	MARKED(nst_reserve_create, r = nst_reserve_create(64 << 10, 2));
+	if (!r)
+		exit(97);
+	MARKED(nst_reserve_enter, nst_reserve_enter(r, NST_NORMAL));
+	MARKED(nst_reserve_read, nst_reserve_read(r, &s, sizeof(s)));
+	MARKED(nst_reserve_exit, nst_reserve_exit(r));
+	MARKED(nst_reserve_destroy, nst_reserve_destroy(r));
 }
 
 void paths_mix(unsigned long long seed)
@@ -252,11 +361,17 @@ void paths_mix(unsigned long long seed)
 		free_any(rng_below(&mix.rng, 6));
 		if (i % 8 == 0)
 			resize();
+		if (i % 64 == 1)
+			speculate();
 		if (i % 500 == 0)
 			ask();
 		if (i % 500 == 1)
 			make_and_destroy();
 		if (i % 500 == 2)
 			read_and_wait();
+		if (i % 500 == 3)
+			charge();
+		if (i % 500 == 4)
+			reserve();
 	}
 }

@@ -45,25 +45,57 @@ static void do_nothing_pointer(void *ptr)
 	(void)ptr;
 }
 
+static void long_synchronize(void *ctx)
+{
+	(void)ctx;
+	nap_ms(30);
+}
+
+static const struct nst_rcu_domain_ops long_ops = {.synchronize = long_synchronize};
+
 /* Into rings, beyond what is ready, into mixed pages, by bits; of every kind. */
 void path_retire(void)
 {
 	static struct nst_rcu_head heads[2];
+	struct nst_rcu_domain *d;
 	void *run;
 	int i;
 
 	nst_rcu_use();
+	must(nst_rcu_domain_create("long", &long_ops, &d) == 0);
 	for (i = 0; i < NR; i++)
 		kept[i] = nst_alloc(64, NST_NORMAL);
 	run = nst_alloc(60000, NST_NORMAL);
 	begin("retire");
 	for (i = 0; i < NR / 2; i++)
 		nst_free_rcu(kept[i]);
-	nst_free_rcu_bulk(NR - NR / 2, kept + NR / 2);
+	for (; i < NR / 4 * 3; i++)
+		nst_free_rcu_in(d, kept[i]);
+	nst_free_rcu_bulk((size_t)(NR - i), kept + i);
 	nst_free_rcu(run);
 	nst_free_rcu_head(&heads[0], do_nothing_head, 8);
 	nst_call_rcu(&heads[1], do_nothing_head, 8);
 	nst_free_rcu_foreign(heads, do_nothing_pointer);
+	end();
+}
+
+#define BY_TURNS 20000
+
+static void by_turns(void)
+{
+	for (int i = 0; i < BY_TURNS; i++)
+		nst_free_rcu(nst_alloc(64, NST_NORMAL));
+}
+
+/* Who allocates and retires by turns lives on what he retires. */
+void path_regain(void)
+{
+	nst_rcu_use();
+	nst_free_rcu(nst_alloc(64, NST_NORMAL));
+	nst_maintain();
+	by_turns();
+	begin("regain");
+	by_turns();
 	end();
 }
 
@@ -121,24 +153,26 @@ void path_settle_wait(void)
 	pthread_join(t, NULL);
 }
 
-void path_period_wait(void)
+static void wait_for_period(const char *step)
 {
 	nst_rcu_token_t token;
 	pthread_t t = in_the_way(&token);
 
-	begin("period-wait");
+	begin(step);
 	must(nst_synchronize_rcu() == 0);
 	end();
 	pthread_join(t, NULL);
 }
 
-static void long_synchronize(void *ctx)
+void path_period_wait(void)
 {
-	(void)ctx;
-	nap_ms(30);
+	wait_for_period("period-wait");
 }
 
-static const struct nst_rcu_domain_ops long_ops = {.synchronize = long_synchronize};
+void path_period_stalled(void)
+{
+	wait_for_period("stall");
+}
 
 void path_domain(void)
 {

@@ -22,13 +22,13 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "common/check.h"
 #include "common/trap.h"
 #include "asked.h"
 #include "rounds.h"
 
 #define NR(a) (sizeof(a) / sizeof((a)[0]))
 #define ROOM (48 * ASK_MIB)
-#define SETTLE_TRIES 1000 /* 1 ms apart */
 
 /* ---- the rest of the family, and of the program ---- */
 
@@ -75,7 +75,7 @@ static void in_child(void)
 		ask_resize();
 		_exit(rounds_is_wrong());
 	}
-	WANT(pid < 0 || (child_wait(pid, 20, &status) == 0 && status == 0));
+	WANT(pid < 0 || (child_wait(pid, 40, &status) == 0 && status == 0));
 }
 
 /* Every try of a lock may fail here, for ever. */
@@ -153,10 +153,16 @@ static uint64_t runs_used(void)
 	return runs;
 }
 
+/* While no pass is under way: what a worker has in its hands is neither here nor there. */
 static struct balance balance(void)
 {
-	nst_maintain();
-	return (struct balance){objects_used(), runs_used(), nst_large_count};
+	struct balance b;
+
+	rounds_maintain();
+	nst_maintain_pause();
+	b = (struct balance){objects_used(), runs_used(), nst_large_count};
+	nst_maintain_resume();
+	return b;
 }
 
 static struct balance before;
@@ -185,16 +191,15 @@ static void start_balance(void)
 static void end_balance(void)
 {
 	struct balance now = {0};
+	uint64_t since = 0;
 	char text[100];
-	int i;
 
-	/* The worker may have some in its hands. */
-	for (i = 0; i < SETTLE_TRIES; i++) {
+	/* What was freed before some of it may have to be idle for a while. */
+	do {
 		now = balance();
 		if (!memcmp(&now, &before, sizeof(now)))
 			return;
-		usleep(1000);
-	}
+	} while (check_patience(&since));
 	snprintf(text, sizeof(text), "objects %ld, runs %ld, mappings %ld more than before",
 		 (long)(now.objects - before.objects), (long)(now.runs - before.runs),
 		 (long)(now.mappings - before.mappings));
@@ -276,11 +281,11 @@ static void unmap_foreign(void)
 /* But for one: what is free for small objects, and what describes them, may lie elsewhere than before. */
 static void end_capacity(void)
 {
-	unsigned int n = 0;
+	uint64_t since = 0;
+	unsigned int n;
 	char text[80];
-	int i;
 
-	for (i = 0; i < 20 && (n = capacity() + 1) < capacity_before; i++)
+	while ((n = capacity() + 1) < capacity_before && check_patience(&since))
 		idle();
 	snprintf(text, sizeof(text), "%u mappings where %u were possible", n - 1, capacity_before);
 	if (n < capacity_before)

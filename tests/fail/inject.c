@@ -110,9 +110,8 @@ static void large_and_small(void)
 		nst_pages_free(block[i]);
 	for (int i = 0; i < 4; i++)
 		grow_mapping(mapping[i], (size_t)(3 + i) << 20);
-	/* The worker may be in the middle of a pass: this call does nothing then. */
 	for (int i = 0; i < 50 && nst_large_count; i++) {
-		nst_maintain();
+		rounds_maintain();
 		usleep(1000);
 	}
 }
@@ -146,14 +145,16 @@ static void in_child(void)
 		fflush(stdout);
 		_exit(rounds_is_wrong());
 	}
-	WANT(child_wait(pid, 20, &status) == 0 && status == 0);
+	WANT(child_wait(pid, 40, &status) == 0 && status == 0);
 }
 
 /* What failed may have been nst_rcu_use(), before main(): the worker makes good for it. */
 static void wait_until_ready(void)
 {
-	for (int i = 0; i < 5000 && nst_mm.started && !nst_retired.ready; i++)
-		usleep(1000);
+	uint64_t since = 0;
+
+	while (nst_mm.started && !nst_retired.ready && check_patience(&since))
+		;
 	WANT(!nst_mm.started || nst_retired.ready);
 }
 
@@ -193,16 +194,15 @@ static void all_is_well(void)
 {
 	static struct nst_stats stats;
 	static void *p[NR_AFTER];
+	uint64_t since = 0;
 
 	if (!nst_mm.started) {
 		all_is_null();
 		return;
 	}
 	drop_caches();
-	for (int i = 0; i < 1000 && (nst_large_count || nst_side_pending()); i++) {
+	while ((nst_large_count || nst_side_pending()) && check_patience(&since))
 		nst_maintain();
-		usleep(1000);
-	}
 	for (int i = 0; i < NR_AFTER; i++) {
 		p[i] = nst_alloc(1u << (3 + i % 16), NST_NORMAL);
 		WANT(p[i]);

@@ -15,7 +15,7 @@
 #define REPORT_FD 201
 #define SAID_FD 202
 #define ALWAYS (-1L)
-#define ROUND_SECONDS 30
+#define ROUND_SECONDS 60
 
 static struct report {
 	int reached;  /* the failure happened */
@@ -77,6 +77,13 @@ __attribute__((constructor(101))) static void begin(void)
 	dup2(SAID_FD, STDERR_FILENO);
 	if (!number_of("TEST_FAIL_LATE"))
 		rounds_arm();
+}
+
+void rounds_maintain(void)
+{
+	nst_maintain_pause(); /* and then it naps */
+	nst_maintain_resume();
+	nst_maintain();
 }
 
 int rounds_fails(enum nst_fail kind)
@@ -154,11 +161,11 @@ static int round_of(const struct rounds_way *way, enum nst_fail kind, long n, in
 static unsigned int rounds_of_way(const struct rounds_way *way, enum nst_fail kind, int and_on,
 				  unsigned int *bad)
 {
-	unsigned int made = 0;
-	long n;
-
 	/* One by one at first, where each is another call; then in growing steps. */
-	for (n = 1; *bad < 3; n += and_on ? 1 + n / 4 : n < 40 ? 1 : n / 8) {
+	long n, each = env_long("TEST_FAIL_EACH", 40);
+	unsigned int made = 0;
+
+	for (n = 1; *bad < 3; n += n < each && !and_on ? 1 : 1 + n / 4) {
 		*bad += (unsigned int)round_of(way, kind, n, and_on);
 		if (!report->reached)
 			break;

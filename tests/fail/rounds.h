@@ -35,6 +35,8 @@ int rounds_main(const struct rounds *rounds, int argc, char **argv);
 void rounds_arm(void);
 /* No longer; later calls of rounds_arm() do nothing. */
 void rounds_disarm(void);
+/* A pass of our own: nst_maintain() does nothing while the worker has it, however long it waits for a CPU. */
+void rounds_maintain(void);
 /* Is it this kind that fails here? */
 int rounds_fails(enum nst_fail kind);
 /* Something is not as it should be: the first is told. */

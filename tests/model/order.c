@@ -82,11 +82,13 @@ static void pass_on(struct rng *rng, struct object **held)
 /* Its first word is what the stamp may not be below. */
 static void retire(struct object *o)
 {
+	u32 sealed;
+
 	if (nst_load_acquire(&o->retired)) /* with: come_out() */
 		return;
 	write_to(o, nst_load_relaxed(&t.started));
 	nst_store_relaxed(&o->retired, 1u);
-	if (nst_ring_push(&t.rings, &t.started, o) != NST_PUSH_OK)
+	if (nst_ring_push(&t.rings, &t.started, o, &sealed) != NST_PUSH_OK)
 		nst_store_relaxed(&o->retired, 0u);
 }
 

@@ -25,7 +25,7 @@
 #define NR_FORKERS 4u
 #define FORKS_EACH 20u
 #define SHORT_LIVES 920u
-#define WAIT_SECONDS 20
+#define WAIT_SECONDS 40
 
 extern char **environ;
 
@@ -280,7 +280,7 @@ int main(int argc, char **argv)
 {
 	demand_preload();
 	seed = seed_of(argc, argv);
-	check_deadline(200, "children end");
+	check_deadline(360, "children end");
 	handlers();
 	short_lives();
 	storm();

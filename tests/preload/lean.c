@@ -114,11 +114,12 @@ static int is_usual(void)
 	return has_marks(USUAL_PAGES) && zone()->pages_free >= USUAL_PAGES / 2;
 }
 
-/* Within half a minute: the harness's patience. */
 static int worker_sees_it(void)
 {
-	for (int i = 0; i < 3000 && !is_usual(); i++)
-		usleep(10000);
+	uint64_t since = 0;
+
+	while (!is_usual() && check_patience(&since))
+		;
 	return is_usual();
 }
 
@@ -126,7 +127,7 @@ static int worker_sees_it(void)
 static void ends_with(const char *name, void (*sign)(void))
 {
 	pid_t pid = fork();
-	int status;
+	int status = 0, rc;
 
 	if (pid == 0) {
 		free(malloc(3 << 20)); /* on a slow path: that starts the worker of a child */
@@ -138,8 +139,8 @@ static void ends_with(const char *name, void (*sign)(void))
 		      (unsigned long long)zone()->pages_free);
 		_exit(check_status());
 	}
-	check(child_wait(pid, 50, &status) == 0 && status == 0, "in a child", "%s",
-	      child_status(status));
+	rc = child_wait(pid, 50, &status);
+	check(rc == 0 && status == 0, "in a child", "%s", rc ? "hung" : child_status(status));
 }
 
 static void signs(void)

@@ -27,7 +27,6 @@
 #define LEAST (64 * MIB)
 #define SMALL (24 * MIB)
 #define TOO_LITTLE (8 * MIB)
-#define TRIES 500 /* 10 ms apart */
 
 /* Number @which of /proc/self/statm, in bytes. */
 static size_t statm(int which)
@@ -71,9 +70,10 @@ static int below(void)
 {
 	static const size_t sizes[] = {100, 3000, 40000, MIB, 20 * MIB};
 	size_t least = least_of_limit();
+	uint64_t since = 0;
 	pthread_t t;
 	unsigned int i;
-	int err;
+	int err, no_thread;
 
 	for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
 		size_t bytes = use_up(sizes[i], 2 * LIMIT, &err);
@@ -89,9 +89,9 @@ static int below(void)
 	}
 	check(!malloc(2 * LIMIT) && errno == ENOMEM, "nor does one object get more", "it does");
 	/* What was freed is the kernel's again when the worker has seen it. */
-	for (i = 0; i < TRIES && pthread_create(&t, NULL, thread, &err); i++)
-		usleep(10000);
-	check(i < TRIES && pthread_join(t, NULL) == 0, "threads can be made", "they cannot");
+	while ((no_thread = pthread_create(&t, NULL, thread, &err)) && check_patience(&since))
+		;
+	check(!no_thread && pthread_join(t, NULL) == 0, "threads can be made", "they cannot");
 	return check_status();
 }
 
@@ -151,7 +151,7 @@ static void too_little(char **argv)
 		"nostall: no memory to start (error 12): every request gets NULL; ";
 	struct rlimit limit = {TOO_LITTLE, TOO_LITTLE};
 	char said[400] = "";
-	int end[2], status = 0;
+	int end[2];
 	ssize_t n;
 	pid_t pid;
 
@@ -166,9 +166,8 @@ static void too_little(char **argv)
 		_exit(98);
 	}
 	close(end[1]);
-	check(child_wait(pid, 30, &status) == 0 && status == 7 << 8,
-	      "too little to start: NULL and ENOMEM, and the program's exit status", "%s",
-	      child_status(status));
+	check_child(pid, 30, 7,
+		    "too little to start: NULL and ENOMEM, and the program's exit status");
 	n = read(end[0], said, sizeof(said) - 1);
 	check(n > 0 && !strncmp(said, line, sizeof(line) - 1) && strchr(said, '\n') == &said[n - 1],
 	      "and one line says so", "'%s'", said);
@@ -231,22 +230,22 @@ static size_t map_up(size_t size)
 /* What was freed goes back by itself, a little later. */
 static size_t map_up_soon(size_t size, size_t wanted)
 {
+	uint64_t since = 0;
 	size_t bytes;
-	int i;
 
-	for (i = 0; (bytes = map_up(size)) < wanted && i < 500; i++)
-		usleep(10000);
+	while ((bytes = map_up(size)) < wanted && check_patience(&since))
+		;
 	return bytes;
 }
 
 /* The same of what malloc() gets: what the worker has in its hands is neither used nor free. */
 static size_t use_up_soon(size_t size, size_t wanted, int *err)
 {
+	uint64_t since = 0;
 	size_t bytes;
-	int i;
 
-	for (i = 0; (bytes = use_up(size, 4 * OVER, err)) < wanted && i < TRIES; i++)
-		usleep(10000);
+	while ((bytes = use_up(size, 4 * OVER, err)) < wanted && check_patience(&since))
+		;
 	return bytes;
 }
 
@@ -389,7 +388,7 @@ static int among_threads(void)
 	pid = fork();
 	if (!pid)
 		_exit(set_limit(0, 3000 * MIB) || !goes_on());
-	if (child_wait(pid, 20, &status) || status)
+	if (child_wait(pid, 40, &status) || status)
 		return 4;
 	__atomic_store_n(&stop, 1, __ATOMIC_RELEASE);
 	for (i = 0; i < 3; i++) {

@@ -164,7 +164,7 @@ static void trapped(void)
 			usleep(1000);
 		_exit(0);
 	}
-	got = child_wait(pid, 20, &status);
+	got = child_wait(pid, 40, &status);
 	check(got == 0 && status == 0, "in the scope no call enters the kernel", "%s",
 	      child_status(status));
 	check(f->unpacked == Z_OK && f->wrong == 0, "zlib unpacks there", "%d, %u wrong",

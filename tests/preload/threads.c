@@ -96,7 +96,7 @@ static int thread_in_child(int *status)
 		pthread_mutex_unlock(&asleep);
 		_exit(pthread_create(&t, NULL, sleeper, NULL) || pthread_join(t, NULL));
 	}
-	return child_wait(pid, 20, status) == 0 && !*status;
+	return child_wait(pid, 40, status) == 0 && !*status;
 }
 
 static void many_and_a_child(void)
@@ -195,7 +195,7 @@ static void leaves(void)
 		int status = 0, good = 0, want = strcmp(ways[i], "abort") ? 7 << 8 : SIGABRT;
 
 		for (k = 0; k < NR_LEAVES; k++)
-			good += child_wait(child_exec("leave", ways[i]), 20, &status) == 0 &&
+			good += child_wait(child_exec("leave", ways[i]), 40, &status) == 0 &&
 				status == want;
 		check(good == NR_LEAVES, ways[i], "%d of %d ended as they should, the last: %s",
 		      good, NR_LEAVES, child_status(status));

@@ -31,7 +31,7 @@
 #include <unistd.h>
 
 #define EXPORT __attribute__((visibility("default")))
-#define PAGE_TRIES 200 /* a pass of the worker may be under way; each tries for a millisecond */
+#define PAGE_SECONDS 20
 
 extern char **environ;
 
@@ -181,18 +181,27 @@ static int page_read(char *name, size_t room, struct nst_stats_page *out)
 	return ok;
 }
 
+static time_t seconds_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec;
+}
+
 /* Published anew, until it has all that was counted before. */
 static int page_now(char *name, size_t room, struct nst_stats_page *out)
 {
 	uint64_t least = requests_now();
-	int i;
+	time_t begin = seconds_now();
 
-	for (i = 0; i < PAGE_TRIES; i++) {
+	/* A pass of the worker may be under way, and wait for a CPU. */
+	do {
 		w.maintain();
 		if (page_read(name, room, out) && requests(&out->stats) >= least)
 			return 1;
 		usleep(1000);
-	}
+	} while (seconds_now() - begin <= PAGE_SECONDS);
 	return 0;
 }
 

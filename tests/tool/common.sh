@@ -26,6 +26,14 @@ has() {
 value() {
 	printf '%s\n' "$1" | tr ' ' '\n' | sed -n "s/^$2=//p" | head -n 1
 }
+# soon COMMAND...: again and again until it succeeds, half a minute at most: never a sleep instead
+soon() {
+	soon_ends=$(($(date +%s) + 30))
+	until "$@"; do
+		[ "$(date +%s)" -lt $soon_ends ] || return 1
+		sleep 0.02
+	done
+}
 # at_least NAME NUMBER LEAST
 at_least() {
 	if [ "${2:-0}" -ge "$3" ] 2>/dev/null; then ok "$1"; else not_ok "$1" "$2, wanted $3 or more"; fi

@@ -2,7 +2,7 @@
 /*
  * watched.c - a program of the library for `nostall stat` to look at.
  *
- *	watched <what> [milliseconds]
+ *	watched <what> [milliseconds]			less when SIGUSR1 comes
  *
  * what: busy, idle, closes (all its descriptors, then busy), execs (/bin/sleep after the time), other
  * (bears a page of another version), garbage (bears one that is none).
@@ -11,6 +11,7 @@
 #include "foreign_page.h"
 #include <nostall/nostall.h>
 #include <nostall/rcu.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,9 +42,17 @@ static void work(void)
 	nst_free_rcu(nst_alloc(100000, NST_NORMAL));
 }
 
+static volatile sig_atomic_t told;
+
+static void end(int sig)
+{
+	(void)sig;
+	told = 1;
+}
+
 static void busy(long ms)
 {
-	for (long done = 0; done < ms; done += 20) {
+	for (long done = 0; done < ms && !told; done += 20) {
 		work();
 		nap(20);
 	}
@@ -58,8 +67,10 @@ static void bear(uint64_t magic, uint32_t version)
 int main(int argc, char **argv)
 {
 	const char *what = argc > 1 ? argv[1] : "busy";
+	struct sigaction sa = {.sa_handler = end, .sa_flags = SA_RESTART};
 	long ms = argc > 2 ? atol(argv[2]) : 1000;
 
+	sigaction(SIGUSR1, &sa, NULL);
 	if (!strcmp(what, "closes"))
 		for (int fd = 3; fd < 256; fd++)
 			close(fd);

@@ -119,7 +119,7 @@ static int child_life(int generation)
 		pid_t pid = fork();
 		if (pid == 0)
 			_exit(child_life(generation + 1));
-		if (child_wait(pid, 15, &status) || status)
+		if (child_wait(pid, 40, &status) || status)
 			return 60;
 	}
 	return owner_errors() == before ? 0 : 30;
@@ -205,7 +205,7 @@ static int reap(pid_t pid, const char *name)
 	int status, rc;
 
 	__atomic_store_n(&t.child_lives, 1, __ATOMIC_RELAXED);
-	rc = child_wait(pid, 20, &status);
+	rc = child_wait(pid, 40, &status);
 	__atomic_store_n(&t.child_lives, 0, __ATOMIC_RELAXED);
 	check_quiet(rc == 0 && status == 0, name, "child %llu: %s",
 		    (unsigned long long)(t.forks + t.handler_forks),

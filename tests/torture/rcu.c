@@ -316,7 +316,7 @@ static void fork_one(int reading)
 		_exit(child(token));
 	if (token)
 		nst_rcu_read_end(token);
-	if (pid < 0 || child_wait(pid, 20, &status))
+	if (pid < 0 || child_wait(pid, 40, &status))
 		check_quiet(0, "Q8 a child's periods end", "%s", pid < 0 ? "no child" : "it hung");
 	else
 		check_quiet(status == 0, "Q8 a child's periods", "%s", child_status(status));

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 #include <nostall/nostall.h>
+#include "mm/mm.h"
 #include "base/testhook.h"
 #include "common/owner.h"
 #include "common/pattern.h"
@@ -313,11 +314,15 @@ static void check_side(void)
 
 void rig_settle(struct mix_caches *caches)
 {
+	uint64_t since = 0;
+
+	check_quiet(nst_rcu_barrier() == 0, "what is retired is freed", "a barrier is refused");
 	/* The worker and nst_maintain() take turns: until one of them has been through. */
-	for (int i = 0; i < 50; i++) {
+	do
 		nst_maintain();
-		rig_nap_us(200);
-	}
+	while (nst_side_pending() && check_patience(&since));
+	nst_maintain_pause(); /* what the worker had in its hands has its place */
+	nst_maintain_resume();
 	owner_report();
 	check(owner_errors() == 0, "nothing was handed out twice", "%llu errors in the owner map",
 	      (unsigned long long)owner_errors());

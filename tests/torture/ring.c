@@ -9,7 +9,7 @@
  *
  * A mark knows its party, its number there and what the word was before its retire began. A page that was
  * taken is poisoned, and looked at again before it is used again: nobody may have written to it.
- * NST_SECONDS (10); TEST_PERIOD_US (20) between signals, TEST_DELAY (3,000 loops at most): more of both
+ * NST_SECONDS (3); TEST_PERIOD_US (20) between signals, TEST_DELAY (3,000 loops at most): more of both
  * where all is slow. Ends early once something is wrong.
  */
 #define _GNU_SOURCE
@@ -106,6 +106,8 @@ static struct mark *new_mark(struct party *p, u64 number)
 
 static size_t retire_some(struct party *p, void **in, size_t n)
 {
+	u32 sealed;
+
 	switch (rng_below(&p->rng, 5)) {
 	case 0:
 		nst_tsan_release(in[0]);
@@ -113,7 +115,7 @@ static size_t retire_some(struct party *p, void **in, size_t n)
 	case 1:
 		return nst_ring_retire(&t.table, &t.started, in[0]) == NST_PUSH_OK;
 	case 2:
-		return nst_ring_push(&t.table, &t.started, in[0]) == NST_PUSH_OK;
+		return nst_ring_push(&t.table, &t.started, in[0], &sealed) == NST_PUSH_OK;
 	case 3:
 		return nst_ring_retiren(&t.table, &t.started, in, n);
 	default:
@@ -454,7 +456,7 @@ TEST_CONF("worker:off")
 int main(int argc, char **argv)
 {
 	struct sigaction sa = {.sa_handler = handler, .sa_flags = SA_RESTART};
-	long seconds = env_long("NST_SECONDS", 10);
+	long seconds = env_long("NST_SECONDS", 3);
 	u64 seed = seed_of(argc, argv);
 	struct rng worker_rng = {seed + 2000};
 	pthread_t worker;

@@ -173,6 +173,49 @@ static void objects(void)
 	check(nst_cache_destroy(c) == 0, "with nothing left in it", "something is");
 }
 
+/* ---- what lies ready is taken at once ---- */
+
+/* Requests that came to the slow path, but for those of debug levels. */
+static u64 slow_requests(void)
+{
+	struct nst_stats s;
+
+	if (nst_stats_read(&s, sizeof(s)))
+		check_broken("nst_stats_read");
+	return s.requests[NST_MODE_INDEX_NORMAL];
+}
+
+static void at_once(void)
+{
+	static const size_t sizes[] = {40, 100, 90, 1000, 24, 500};
+	unsigned char *p = get(40, NST_NORMAL), *q;
+	size_t i, have = 40;
+	u64 before;
+
+	for (i = 0; i < NST_ARRAY_SIZE(sizes); i++)
+		nst_free(get(sizes[i], NST_NORMAL));
+	nst_free(get(64, NST_NORMAL));
+	before = slow_requests();
+	for (i = 0; i < NST_ARRAY_SIZE(sizes); i++) {
+		fill(p, have);
+		p = nst_realloc(p, sizes[i], i % 2 ? NST_NORMAL : NST_NOLOCK);
+		check_quiet(p && filled(p, nst_min(have, sizes[i])) == nst_min(have, sizes[i]),
+			    "moved with its contents", "from %zu to %zu", have, sizes[i]);
+		have = sizes[i];
+		check_quiet(nst_usable_size(p) == nst_cache_of_size(have)->size,
+			    "what may be used is the class's", "%zu", nst_usable_size(p));
+	}
+	nst_free(p);
+	nst_free(nst_realloc(NULL, 40, NST_NORMAL));
+	q = nst_alloc_aligned(40, 64, NST_NORMAL);
+	check((uintptr_t)q % 64 == 0, "aligned", "%p", (void *)q);
+	nst_free(q);
+	/* Which stripe a thread without sequences finds is not said. */
+	check(slow_requests() == before || nst_mm.instrument || !nst_sys_rseq.usable,
+	      "realloc(), of NULL as well, and aligned requests take what lies ready",
+	      "%llu came to the slow path", (unsigned long long)(slow_requests() - before));
+}
+
 /* ---- zeroes ---- */
 
 /* All that is behind @from. */
@@ -241,7 +284,7 @@ static void lost_lock(void)
 		p = nst_realloc(p, MORE, NST_NORMAL);
 		_exit(!p);
 	}
-	got = child_wait(pid, 20, &status);
+	got = child_wait(pid, 40, &status);
 	nst_store_release(&go, 1); /* Pairs with: the load in hold(). */
 	pthread_join(t, NULL);
 	check(got == 0 && !status, "a child whose first call it is does not wait for who is lost",
@@ -266,6 +309,7 @@ int main(int argc, char **argv)
 	by_mode();
 	by_scope();
 	objects();
+	at_once();
 	zeroes();
 	lost_lock();
 	return check_status();

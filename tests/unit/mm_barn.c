@@ -9,6 +9,7 @@
 #include <string.h>
 #include "mm/mm.h"
 #include "common/check.h"
+#include "common/said.h"
 #include "common/trap.h"
 
 #define BARN_MAX 10u /* as barn.c has it */
@@ -100,7 +101,7 @@ static unsigned int found(const struct nst_sheaf *s)
 static void drop(struct nst_sheaf *s)
 {
 	nst_sheaf_flush(cache, s);
-	nst_sheaf_delete(cache, s);
+	nst_sheaf_delete(s);
 }
 
 static void new_and_delete(void)
@@ -115,13 +116,13 @@ static void new_and_delete(void)
 	check(a && b && a != b && a->count == 0 && a->cap == cache->batch && a->cap > 0,
 	      "a new sheaf is empty and has room for a batch", "%u of %u", a ? a->count : 0,
 	      a ? a->cap : 0);
-	nst_sheaf_delete(cache, a);
-	nst_sheaf_delete(cache, b);
+	nst_sheaf_delete(a);
+	nst_sheaf_delete(b);
 	bytes = nst_meta_bytes();
 	for (int i = 0; i < 2000; i++) {
 		a = nst_sheaf_new(cache);
 		again &= a && a->count == 0 && !a->next;
-		nst_sheaf_delete(cache, a);
+		nst_sheaf_delete(a);
 	}
 	check(again && nst_meta_bytes() == bytes, "2000 in turn use the same memory",
 	      "%llu bytes more", (unsigned long long)(nst_meta_bytes() - bytes));
@@ -339,7 +340,7 @@ static void larger_class(void)
 	      "objects of a larger class go to their own slabs", "%llu, %llu are left",
 	      (unsigned long long)(used(small) - small_used),
 	      (unsigned long long)(used(large) - large_used));
-	nst_sheaf_delete(small, s);
+	nst_sheaf_delete(s);
 }
 
 /* Slabs that become unused by a flush are pages again, but for two. */
@@ -386,16 +387,8 @@ static void home(void)
 			    "node %u: %llu", i, (unsigned long long)used_of(cache, cache->node[i]));
 	check(s->count == 0 && lost() == 0, "a flush brings objects home", "%llu are lost",
 	      (unsigned long long)lost());
-	nst_sheaf_delete(cache, s);
+	nst_sheaf_delete(s);
 	end();
-}
-
-static char said[512];
-
-static void listen(const char *line, size_t len, int fatal)
-{
-	(void)fatal;
-	memcpy(said, line, len < sizeof(said) ? len : sizeof(said) - 1);
 }
 
 static void stranger(void)
@@ -418,7 +411,7 @@ static void stranger(void)
 	      (unsigned long long)lost(), said);
 	nst_to_slab_waits(other, strange);
 	check(nst_cache_destroy(other) == 0, "and is still its own cache's", "it is not");
-	nst_sheaf_delete(cache, s);
+	nst_sheaf_delete(s);
 	end();
 }
 

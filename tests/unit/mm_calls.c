@@ -2,7 +2,8 @@
 /*
  * mm_calls.c - functions are called once, after their period, on one thread, and a slow one holds up only others.
  *
- * With the worker they have a thread of their own; without it they are called by who maintains or waits.
+ * With the worker they have a thread of their own; without it they are called by who maintains or waits. Foreign
+ * pointers wait in pages, of which there is a budget, and one where no other can be had.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -20,8 +21,10 @@ static int words[NR];
 
 static void note(unsigned int i)
 {
-	many += __atomic_add_fetch(&called[i], 1, __ATOMIC_RELAXED) > 1;
-	caller = pthread_self();
+	/* Who finds no room calls it at once, beside the thread. */
+	__atomic_add_fetch(&many, __atomic_add_fetch(&called[i], 1, __ATOMIC_RELAXED) > 1,
+			   __ATOMIC_RELAXED);
+	__atomic_store_n(&caller, pthread_self(), __ATOMIC_RELAXED);
 	__atomic_add_fetch(&total, 1, __ATOMIC_RELEASE);
 }
 
@@ -80,18 +83,22 @@ static unsigned int rounds;
 
 static void fn_again(struct nst_rcu_head *h)
 {
-	if (++rounds < 5)
+	if (__atomic_add_fetch(&rounds, 1, __ATOMIC_RELAXED) < 5)
 		nst_call_rcu(h, fn_again, 0);
 }
 
 static void again(void)
 {
+	unsigned int n;
+
 	rounds = 0;
 	nst_call_rcu(&head[0], fn_again, 0);
 	for (unsigned int i = 1; i <= 5; i++) {
 		nst_rcu_barrier();
-		check_quiet(rounds >= i, "a function may hand over its head again",
-			    "%u after %u barriers", rounds, i);
+		/* The next round may be on already. */
+		n = __atomic_load_n(&rounds, __ATOMIC_RELAXED);
+		check_quiet(n >= i, "a function may hand over its head again",
+			    "%u after %u barriers", n, i);
 	}
 	check(rounds == 5, "a function may hand over its head again", "%u of 5", rounds);
 }
@@ -106,9 +113,12 @@ static void fn_barrier(struct nst_rcu_head *h)
 
 static void barrier_inside(void)
 {
+	int err;
+
 	nst_call_rcu(&head[0], fn_barrier, 0);
-	check(nst_rcu_barrier() == 0 && refused == -EDEADLK,
-	      "a function that would wait for itself is refused", "%d", refused);
+	err = nst_rcu_barrier(); /* it writes refused */
+	check(err == 0 && refused == -EDEADLK, "a function that would wait for itself is refused",
+	      "%d", refused);
 }
 
 static struct nst_cache *dying;
@@ -197,6 +207,7 @@ static void hand_over(void (*fn)(void *ptr), void *ptr)
 	memcpy(&s->obj[0], &fn, sizeof(fn));
 	s->obj[1] = ptr;
 	s->count = 2;
+	nst_add_relaxed(&nst_retired.call_pages, (u64)1); /* as who takes one out of a ring */
 	nst_calls_add_page(s);
 }
 
@@ -299,6 +310,117 @@ static void from_before(void)
 	      "what was handed over before nst_rcu_use() is called too", "%u", so_far());
 }
 
+/* ---- pages of functions: a budget, and one that is kept ---- */
+
+#define BUDGET_PAGES 4u
+#define PAGE_PAIRS (NST_PAGE_POINTERS / 2)
+
+static void fn_count(void *ptr)
+{
+	(void)ptr;
+	__atomic_add_fetch(&total, 1, __ATOMIC_RELEASE);
+}
+
+/* In rings and behind them. */
+static u64 call_pages(void)
+{
+	struct nst_bound b[16];
+	size_t i, n = nst_bounds(0, b, 16, sizeof(b[0]));
+
+	for (i = 0; i < n; i++)
+		if (!strcmp(b[i].what, "foreign_pages"))
+			return b[i].now_bytes / NST_PAGE_BYTES;
+	check_broken("the bound of foreign pages");
+	return 0;
+}
+
+/* As many foreign pointers as are taken, with a pass between any two refusals. */
+static unsigned int fill_pages(unsigned int most)
+{
+	unsigned int taken = 0, refusals = 0;
+
+	while (taken < most && refusals < 50) {
+		if (nst_free_rcu_foreign(words, fn_count) == 0) {
+			taken++;
+			continue;
+		}
+		refusals++;
+		pass();
+	}
+	return taken;
+}
+
+static void page_budget(void)
+{
+	unsigned int most = (BUDGET_PAGES + NST_RING_SLOTS_MIXED - 1) * PAGE_PAIRS, taken;
+	u64 before = nst_retired.call_pages_most, pages;
+	nst_rcu_token_t t = nst_rcu_read_begin();
+
+	begin();
+	nst_hint_set(&nst_retired.call_pages_most, (u64)BUDGET_PAGES);
+	taken = fill_pages(2 * most);
+	pages = call_pages();
+	check(taken >= BUDGET_PAGES * PAGE_PAIRS && taken <= most,
+	      "foreign pointers wait in so many pages, more are refused", "%u of %u", taken, most);
+	check(pages >= BUDGET_PAGES && pages <= BUDGET_PAGES + NST_RING_SLOTS_MIXED - 1,
+	      "the bound has them", "%llu pages", (unsigned long long)pages);
+	nst_rcu_read_end(t);
+	check(nst_rcu_barrier() == 0 && so_far() == taken && nst_retired.call_pages == 0,
+	      "all are called", "%u of %u", so_far(), taken);
+	check(fill_pages(1) == 1 && nst_rcu_barrier() == 0 && so_far() == taken + 1,
+	      "then others are taken", "%u of %u", so_far(), taken + 1);
+	nst_hint_set(&nst_retired.call_pages_most, before);
+}
+
+/* From here on nobody gets a page: what the zone has is taken, and the kernel gives no more. */
+static void *take_pages(void)
+{
+	void **list = NULL, **p;
+
+	nst_test_fail[NST_FAIL_COMMIT] = nst_test_fail[NST_FAIL_POPULATE] = -1;
+	nst_test_fail[NST_FAIL_RESERVE] = -1;
+	while ((p = nst_pages_alloc(0, NST_NORETRY | NST_NOWARN)) != NULL) {
+		*p = list;
+		list = p;
+	}
+	return list;
+}
+
+static void put_pages(void **list)
+{
+	void **next;
+
+	for (; list; list = next) {
+		next = *list;
+		nst_pages_free(list);
+	}
+	nst_test_fail[NST_FAIL_COMMIT] = nst_test_fail[NST_FAIL_POPULATE] = 0;
+	nst_test_fail[NST_FAIL_RESERVE] = 0;
+}
+
+static void kept_page(void)
+{
+	struct nst_sheaf *kept;
+	void *list;
+
+	begin();
+	fill_pages(1);
+	list = take_pages();
+	for (unsigned int i = 0; i < 100 && !so_far(); i++)
+		nst_maintain();
+	check(so_far() == 1, "without memory for a page functions are called",
+	      "%u after 100 passes", so_far());
+	check(fill_pages(1) == 1, "a page that was opened before has room", "it has none");
+	kept = nst_calls_kept_page();
+	nst_retired_settle();
+	nst_maintain();
+	check(kept && so_far() == 1, "while the one that is kept is out they stay", "%u", so_far());
+	nst_add_relaxed(&nst_retired.call_pages, (u64)1); /* the same */
+	nst_calls_put_page(kept);
+	check(nst_rcu_barrier() == 0 && so_far() == 2, "and are called after it", "%u", so_far());
+	put_pages(list);
+}
+
 const char *test_conf(int argc, char **argv)
 {
 	(void)argv;
@@ -308,7 +430,7 @@ const char *test_conf(int argc, char **argv)
 int main(int argc, char **argv)
 {
 	conf_apply(argv);
-	check_deadline(20, "in time");
+	check_deadline(55, "in time");
 	self = pthread_self();
 	nst_test_fail[NST_FAIL_THREAD] = -1;
 	from_before();
@@ -321,6 +443,8 @@ int main(int argc, char **argv)
 		by_maintain();
 		each_once(0);
 		between();
+		page_budget();
+		kept_page();
 	}
 	again();
 	barrier_inside();

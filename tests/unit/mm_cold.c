@@ -432,7 +432,6 @@ static void refused(void)
 static void forked(void)
 {
 	struct nst_page *p = fresh();
-	int status;
 	pid_t pid;
 
 	pid = fork();
@@ -442,8 +441,7 @@ static void forked(void)
 	check(resident(p, 304) == 304 && resident(p + 304, 208) == 0,
 	      "what is made ready again after a fork is what was ready", "%zu and %zu pages",
 	      resident(p, 304), resident(p + 304, 208));
-	check(child_wait(pid, 30, &status) == 0 && status == 0, "in the child as well", "%s",
-	      child_status(status));
+	check_child(pid, 30, 0, "in the child as well");
 	put(p);
 }
 

@@ -170,15 +170,13 @@ static void without_memory(void)
 /* In a child of fork(), as in its parent, some blocks have bits to be and no memory for them. */
 static void child_without_memory(void)
 {
-	int status = 0;
 	pid_t pid = fork();
 
 	if (pid == 0) {
 		nst_maintain(); /* its pages are made ready */
 		_exit(nst_retired.ready ? 0 : 1);
 	}
-	check(pid > 0 && child_wait(pid, 10, &status) == 0 && status == 0,
-	      "a child makes good for it", "%s", child_status(status));
+	check_child(pid, 10, 0, "a child makes good for it");
 }
 
 /* Passes try again, a few times a second; then all has bits, counted once. */

@@ -15,6 +15,7 @@
 #include "retire.h"
 
 #define NR_HEADS 4u
+#define NR_TAKEN 24 /* pages and cuts that a pass comes by here */
 #define RUN_BYTES ((size_t)40000)
 
 static struct nst_cache *cache;
@@ -73,11 +74,19 @@ static void all_is_over(const char *name, u64 lost)
 		    "of what is retired now %lld in use, %u functions not called once",
 		    (long long)(in_use(cache) - left), calls_not_one());
 	check_quiet(nst_cache_destroy(cache) == left, name, "not destroyed");
+	check_quiet(nst_retired.call_pages == 0, name, "%lld pages of functions wait",
+		    (long long)nst_retired.call_pages);
+}
+
+static void reap(pid_t pid, const char *name)
+{
+	int status = -1, rc = child_wait(pid, 40, &status);
+
+	check(rc == 0 && status == 0, name, "the child: %s", rc ? "hung" : child_status(status));
 }
 
 static void both_sides(const char *name, pid_t (*fork_by)(void), nst_rcu_token_t token, u64 lost)
 {
-	int status = -1;
 	pid_t pid;
 
 	fflush(stdout);
@@ -91,8 +100,7 @@ static void both_sides(const char *name, pid_t (*fork_by)(void), nst_rcu_token_t
 		fflush(stdout);
 		_exit(check_status());
 	}
-	check(child_wait(pid, 10, &status) == 0 && status == 0, name, "the child: %s",
-	      child_status(status));
+	reap(pid, name);
 }
 
 /* @prepare returns a section to end on each side, or 0. */
@@ -147,11 +155,13 @@ static nst_rcu_token_t functions_are_ripe(void)
 /* ---- another thread has the pass, or calls a function ---- */
 
 static sem_t entered, let_go;
-static int stop_in = -1;
+static int stop_in = -1, passed_by;
 
 static void held(int lock_class)
 {
 	if (lock_class != __atomic_load_n(&stop_in, __ATOMIC_ACQUIRE) || !nst_worker_passes())
+		return;
+	if (passed_by && passed_by--)
 		return;
 	__atomic_store_n(&stop_in, -1, __ATOMIC_RELEASE);
 	sem_post(&entered);
@@ -165,13 +175,14 @@ static void *pass_elsewhere(void *arg)
 	return NULL;
 }
 
-/* Stopped inside: with what a round took in its hands, or while it takes. */
-static void midst_of_pass(const char *name, pid_t (*fork_by)(void), int lock_class)
+/* Stopped inside, the @nth time: with what a round took in its hands, or while it takes. */
+static void midst_of_pass(const char *name, pid_t (*fork_by)(void), int lock_class, int nth)
 {
 	pthread_t thread;
 
 	cache = cache_of("forked", 96);
 	retire_all_ways();
+	passed_by = nth;
 	__atomic_store_n(&stop_in, lock_class, __ATOMIC_RELEASE);
 	if (pthread_create(&thread, NULL, pass_elsewhere, NULL))
 		check_broken("a thread");
@@ -192,7 +203,6 @@ static void fn_stops(struct nst_rcu_head *h)
 /* On the thread that calls: it is in the parent alone. What is queued behind it the child calls. */
 static void midst_of_function(const char *name, pid_t (*fork_by)(void))
 {
-	int status = -1;
 	pid_t pid;
 
 	cache = cache_of("forked", 96);
@@ -212,13 +222,49 @@ static void midst_of_function(const char *name, pid_t (*fork_by)(void))
 		fflush(stdout);
 		_exit(check_status());
 	}
-	check(child_wait(pid, 10, &status) == 0 && status == 0, name, "the child: %s",
-	      child_status(status));
+	reap(pid, name);
 	sem_post(&let_go);
 	nst_rcu_barrier();
 	check_quiet(called[0] == 1 && called[1] == 1, name, "%u, %u calls in the parent", called[0],
 		    called[1]);
 	nst_cache_destroy(cache);
+}
+
+/* ---- who has retired nothing ---- */
+
+static void *holds_the_pass(void *arg)
+{
+	nst_maintain_pause();
+	sem_post(&entered);
+	sem_wait(&let_go);
+	nst_maintain_resume();
+	return arg;
+}
+
+/* No period begins in the child, which would be the sign of somebody who may not wait: mm/lean.c. */
+static int is_as_its_parent(void)
+{
+	nst_fork_check();
+	return nst_is_lean() && !nst_worker_passes() && !nst_gp_is_wanted(nst_rcu_own);
+}
+
+static void nothing_retired(const char *name, pid_t (*fork_by)(void))
+{
+	pthread_t thread;
+	pid_t pid;
+
+	if (nst_retired.ready || pthread_create(&thread, NULL, holds_the_pass, NULL))
+		check_broken("a pass elsewhere");
+	sem_wait(&entered);
+	nst_hint_set(&nst_lean, 1u);
+	fflush(stdout);
+	pid = fork_by();
+	if (pid == 0)
+		_exit(is_as_its_parent() ? 0 : 1);
+	nst_hint_set(&nst_lean, 0u);
+	sem_post(&let_go);
+	pthread_join(thread, NULL);
+	reap(pid, name);
 }
 
 static void each_state(pid_t (*fork_by)(void), int worker)
@@ -231,9 +277,11 @@ static void each_state(pid_t (*fork_by)(void), int worker)
 	round_of("a round is on", fork_by, round_is_on);
 	round_of("a period is on", fork_by, behind_a_period);
 	round_of("functions are ripe", fork_by, functions_are_ripe);
-	midst_of_pass("a page is taken", fork_by, NST_LOCK_RETIRED);
+	/* Under a tool, and where each object is freed alone, some of them. */
+	for (int i = 0; i < NR_TAKEN; i += nst_mm.instrument ? 6 : 1)
+		midst_of_pass("a page is taken", fork_by, NST_LOCK_RETIRED, i);
 	if (!nst_mm.instrument) /* else each object is freed alone, and no pass comes to a barn */
-		midst_of_pass("a sheaf goes to the barn", fork_by, NST_LOCK_BARN);
+		midst_of_pass("a sheaf goes to the barn", fork_by, NST_LOCK_BARN, 0);
 }
 
 const char *test_conf(int argc, char **argv)
@@ -250,8 +298,13 @@ int main(int argc, char **argv)
 	sem_init(&let_go, 0, 0);
 	nst_test_held = held;
 	run_on_cpu(0, cpu_nth(0));
-	each_state(fork, argc > 1);
 	*(void **)&raw_fork = dlsym(RTLD_DEFAULT, "_Fork");
+	nothing_retired("who has retired nothing: a pass is lost", fork);
+	if (raw_fork)
+		nothing_retired("the same by _Fork", raw_fork);
+	if (nst_rcu_use())
+		check_broken("nst_rcu_use");
+	each_state(fork, argc > 1);
 	if (raw_fork)
 		each_state(raw_fork, argc > 1);
 	return check_status();

@@ -366,6 +366,24 @@ static void reader_sees_all(void)
 
 TEST_CONF("worker:off,nodes:1,warn:off")
 
+/* The last: from then on every retirer fences, which the fast path does not. */
+static void fenced(void)
+{
+	check(nst_retired.units == nst_mm.units && !nst_rcu_stamp_fences,
+	      "while nobody must fence there is a fast path", "%zu", nst_retired.units);
+	nst_test_fail[NST_FAIL_BARRIER] = -1;
+	nst_gp_start();
+	nst_gp_step(nst_rcu_own);
+	check(nst_retired.units == 0 && nst_rcu_stamp_fences, "then there is none", "%zu",
+	      nst_retired.units);
+	for (unsigned int i = 0; i < 1000; i++)
+		nst_free_rcu(object_of(cache));
+	nst_test_now_ns += 2000000000;
+	check(nst_rcu_barrier() == 0 && in_use(cache) == 0, "and all that is retired is freed",
+	      "%llu in use", (unsigned long long)in_use(cache));
+	nst_test_fail[NST_FAIL_BARRIER] = 0;
+}
+
 int main(int argc, char **argv)
 {
 	(void)argc;
@@ -385,6 +403,7 @@ int main(int argc, char **argv)
 	bulk();
 	long_bulk();
 	reader_sees_all();
+	fenced();
 	check(nst_cache_destroy(cache) == 0 && nst_cache_destroy(other) == 0,
 	      "and the caches can go", "they cannot");
 	return check_status();

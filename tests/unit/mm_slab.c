@@ -9,6 +9,7 @@
 #include <string.h>
 #include "mm/mm.h"
 #include "common/check.h"
+#include "common/said.h"
 #include "common/trap.h"
 
 #define KEEP_UNUSED 2u	  /* as slab.c has it */
@@ -408,14 +409,6 @@ static void order(struct rng *rng)
 }
 
 /* ---- put twice, and lost in a fork ---- */
-
-static char said[512];
-
-static void listen(const char *line, size_t len, int fatal)
-{
-	(void)fatal;
-	memcpy(said, line, len < sizeof(said) ? len : sizeof(said) - 1);
-}
 
 static u64 misuses(void)
 {

@@ -73,6 +73,7 @@ static void no_ring(void)
 {
 	static struct nst_ring_table t = {.fast = NST_RING_BOOT_FAST};
 	void *o = fresh();
+	u32 sealed;
 
 	/* As before the start: this thread's number is 0 there, or there is no area at all. */
 	if (nst_sys_cpus.nr == 1 || !nst_sys_rseq.usable || !nst_ring_here())
@@ -82,7 +83,7 @@ static void no_ring(void)
 		check_broken("a table");
 	check(nst_seq_retire(t.fast, &started, o) == NST_PUSH_FULL &&
 		      nst_ring_retire(&t, &started, o) == NST_PUSH_FULL &&
-		      nst_ring_push(&t, &started, o) == NST_PUSH_FULL &&
+		      nst_ring_push(&t, &started, o, &sealed) == NST_PUSH_FULL &&
 		      !nst_ring_retiren(&t, &started, &o, 1) &&
 		      nst_ring_advance(&t) == NST_ADVANCE_NOTHING_READY,
 	      "a table without rings is full", "something was taken");
@@ -130,6 +131,7 @@ static void many_at_once(void)
 	static struct nst_ring_table t;
 	struct nst_ring *r = make(&t);
 	void *in[3 * CAP];
+	u32 sealed;
 	size_t k;
 
 	for (unsigned int i = 0; i < 3 * CAP; i++)
@@ -140,7 +142,8 @@ static void many_at_once(void)
 	check(k == 2 * CAP && nst_ring_sealed(r) == 1, "as many as pages are ready for", "%zu", k);
 	if (nst_ring_add_ready(r, new_page(CAP)))
 		check_broken("add");
-	check(nst_ring_push(&t, &started, in[k]) == NST_PUSH_OK && nst_ring_sealed(r) == 2,
+	check(nst_ring_push(&t, &started, in[k], &sealed) == NST_PUSH_OK && sealed == 1 &&
+		      nst_ring_sealed(r) == 2,
 	      "one more opens a page", "sealed %u", nst_ring_sealed(r));
 	unmake(&t);
 }
@@ -341,6 +344,39 @@ static void prefix_of_a_page(void)
 	unmake(&t);
 }
 
+/* Three pages, one after the other, each with a stamp of its own. */
+static void pressed(void)
+{
+	static struct nst_ring_table t;
+	struct nst_ring *r = make(&t);
+	u64 newest = 0, first = started;
+
+	fill(&t, CAP);
+	check(nst_ring_oldest(r) == UINT64_MAX && !nst_ring_is_pressed(r, 1) &&
+		      nst_ring_press(r, 1, &newest) == 0,
+	      "an open page is not sealed, however full", "it is");
+	for (unsigned int i = 1; i < PAGES; i++) {
+		if (nst_ring_add_ready(r, new_page(CAP)))
+			check_broken("add");
+	}
+	nst_ring_advance(&t);
+	started++;
+	fill(&t, CAP);
+	check(nst_ring_oldest(r) == first && !nst_ring_is_pressed(r, 2) &&
+		      nst_ring_is_pressed(r, 1),
+	      "pressed is who has many sealed", "stamp %llu",
+	      (unsigned long long)nst_ring_oldest(r));
+	nst_ring_advance(&t);
+	started++;
+	check(nst_ring_oldest(r) == first && nst_ring_is_pressed(r, 9), "or some, and none ready",
+	      "he is not");
+	check(nst_ring_press(r, 9, &newest) == 2 && newest == first + 1,
+	      "the newest that is sealed makes all ripe", "%llu", (unsigned long long)newest);
+	check(nst_ring_press(r, 9, &newest) == 0 && nst_ring_is_pressed(r, 9),
+	      "and is not asked again before more are sealed", "it is");
+	unmake(&t);
+}
+
 /* What a child may find of a worker that it does not have. */
 static void half_a_step(void)
 {
@@ -451,6 +487,7 @@ int main(int argc, char **argv)
 	many_at_once();
 	at_random(&rng);
 	prefix_of_a_page();
+	pressed();
 	half_a_step();
 	if (!nst_sys_rseq.usable)
 		held_stripes();

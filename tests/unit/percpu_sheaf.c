@@ -71,6 +71,39 @@ static void push_many(struct nst_pcs_table *t, size_t n)
 		model[depth++] = in[i];
 }
 
+/* A number is what a model says it is; without sequences the stripes have it in parts. */
+static void numbers(struct rng *rng)
+{
+	static struct nst_pcs_table t;
+	u32 have = 0, taken = 0, n, i;
+	int round, done;
+
+	nst_pcs_table_init_lazy(&t, 1000, 0);
+	check(!nst_pcs_debit(&t, 1) && !nst_pcs_credit(&t, 1), "no number yet", "served");
+	if (nst_pcs_ensure(&t, nst_this_cpu()))
+		check_broken("a number");
+	for (round = 0; round < 20000; round++) {
+		n = 1 + rng_below(rng, 400);
+		if (rng_below(rng, 2)) {
+			done = nst_pcs_debit(&t, n);
+			check_quiet(nst_pcs_by_sequence() ? done == (have >= n)
+							  : !done || have >= n,
+				    "debit", "%u of %u: %d", n, have, done);
+			have -= done ? n : 0;
+		} else {
+			done = nst_pcs_credit(&t, n);
+			check_quiet(!nst_pcs_by_sequence() || done == (have + n <= 1000), "credit",
+				    "%u to %u: %d", n, have, done);
+			have += done ? n : 0;
+		}
+	}
+	check(!nst_pcs_credit(&t, UINT32_MAX) && !nst_pcs_credit(&t, 1001), "too many", "served");
+	for (i = 0; i < nst_pcs_nr_stacks(&t); i++)
+		taken += nst_pcs_count(&t, i);
+	check(taken == have, "nothing is lost of a number", "%u, not %u", taken, have);
+	nst_pcs_table_exit(&t);
+}
+
 /* Many stripes hide a single stack's limits: the none form is compared as a whole by torture. */
 static void sequence_form(struct rng *rng)
 {
@@ -139,5 +172,6 @@ int main(int argc, char **argv)
 		sequence_form(&rng);
 	else
 		stripe_form(&rng);
+	numbers(&rng);
 	return check_status();
 }

@@ -16,17 +16,14 @@
 #include <unistd.h>
 #include "mm/mm.h"
 #include "common/check.h"
+#include "common/said.h"
 #include "common/trap.h"
+#include "fake.h"
 
+#define STALL_MS 200
 TEST_CONF("worker:off,rcu_stall_ms:200")
 
-/* Readers that a test sets: synchronize returns once there is none. */
-struct fake {
-	int readers, calls, inside;
-	int online, offline, ongoing; /* counts, and what read_ongoing says */
-	sigset_t blocked;
-};
-
+/* Returns once there is no reader. */
 static void fake_synchronize(void *ctx)
 {
 	struct fake *f = ctx;
@@ -38,23 +35,6 @@ static void fake_synchronize(void *ctx)
 		usleep(100);
 	__atomic_fetch_add(&f->calls, 1, __ATOMIC_RELEASE);
 	__atomic_store_n(&f->inside, 0, __ATOMIC_RELEASE);
-}
-
-static int fake_ongoing(void *ctx)
-{
-	return ((struct fake *)ctx)->ongoing;
-}
-
-static void fake_online(void *ctx)
-{
-	((struct fake *)ctx)->online++;
-	((struct fake *)ctx)->ongoing = 1;
-}
-
-static void fake_offline(void *ctx)
-{
-	((struct fake *)ctx)->offline++;
-	((struct fake *)ctx)->ongoing = 0;
 }
 
 static void fake_nothing(void *ctx)
@@ -133,6 +113,7 @@ static void check_periods(void)
 	static struct fake f, g;
 	struct nst_rcu_domain *d = make("first", &f), *e = make("second", &g);
 	nst_cookie_t a, b;
+	uint64_t since = 0;
 	int calls;
 	long barriers;
 
@@ -161,14 +142,14 @@ static void check_periods(void)
 	      "Q7 but no other domain", "it does");
 	check(nst_rcu_domain_hold(d) == 1 && nst_rcu_domain_destroy(d) == -EBUSY,
 	      "Q7 held against destroying: -EBUSY", "it was destroyed");
-	nst_rcu_domain_let_go(d);
+	nst_rcu_domain_let_go(d, 1);
 	__atomic_store_n(&f.readers, 0, __ATOMIC_RELEASE);
 	check(nst_gp_wait_in(d, b) == 0 && nst_gp_done_in(d, a) == 1, "Q7 until it leaves", "%d",
 	      nst_gp_done_in(d, b));
 	/* Nobody steps, nobody waits, no worker: its thread looks for itself. */
 	a = nst_gp_start_in(d);
-	for (int i = 0; i < 1000 && !nst_gp_done_in(d, a); i++)
-		usleep(1000);
+	while (!nst_gp_done_in(d, a) && check_patience(&since))
+		;
 	check(nst_gp_done_in(d, a) == 1, "Q7 a wish is enough", "it is not");
 	check(nst_rcu_domain_destroy(d) == 0 && nst_rcu_domain_destroy(e) == 0, "Q7 destroyed",
 	      "not all");
@@ -208,16 +189,6 @@ static void check_readers_wait(void)
 
 /* ---- reports ---- */
 
-static char said[512];
-static int lines;
-
-static void listen(const char *line, size_t len, int fatal)
-{
-	(void)fatal;
-	snprintf(said, sizeof(said), "%.*s", (int)len, line);
-	__atomic_fetch_add(&lines, 1, __ATOMIC_RELEASE);
-}
-
 static void *leave(void *arg)
 {
 	while (!__atomic_load_n(&lines, __ATOMIC_ACQUIRE))
@@ -228,6 +199,7 @@ static void *leave(void *arg)
 
 static void check_stall(void)
 {
+	static const char line[] = "nostall: grace period stalled: domain=slow age_ms=";
 	static struct fake f = {.readers = 1};
 	struct nst_rcu_domain *d = make("slow", &f);
 	pthread_t thread;
@@ -238,9 +210,9 @@ static void check_stall(void)
 	check(nst_synchronize_rcu_in(d) == 0, "Q6 a stalled period ends", "refused");
 	pthread_join(thread, NULL);
 	after = strstr(said, " periods_waiting=");
-	check(lines == 1 &&
-		      !strncmp(said, "nostall: grace period stalled: domain=slow age_ms=2", 51) &&
-		      after && strstr(after, "threads_waiting=1 sections_open=unknown forked=0\n"),
+	check(lines == 1 && !strncmp(said, line, sizeof(line) - 1) &&
+		      atol(said + sizeof(line) - 1) >= STALL_MS && after &&
+		      strstr(after, "threads_waiting=1 sections_open=unknown forked=0\n"),
 	      "Q6 and was reported, once", "%d lines, '%s'", lines, said);
 	nst_rcu_domain_destroy(d);
 	nst_bug_sink = NULL;
@@ -257,7 +229,7 @@ static int child(pid_t (*how)(void), int (*what)(void *), void *arg)
 		_exit(what(arg));
 	if (pid < 0)
 		check_broken("fork");
-	if (child_wait(pid, 20, &status))
+	if (child_wait(pid, 40, &status))
 		return -1; /* it hung */
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -2;
 }
@@ -351,6 +323,7 @@ static int served(void *arg)
 static int caught(void *arg)
 {
 	struct fake *f = ((struct nst_rcu_domain *)arg)->ops.ctx;
+	uint64_t since = 0;
 
 	f->inside = 0; /* the lost thread */
 	if (nst_synchronize_rcu_in(arg) != -EDEADLK || nst_synchronize_rcu_in(arg) != -EDEADLK)
@@ -360,8 +333,8 @@ static int caught(void *arg)
 	if (nst_synchronize_rcu())
 		return 3;
 	__atomic_store_n(&f->readers, 0, __ATOMIC_RELEASE); /* a miracle */
-	for (int i = 0; nst_synchronize_rcu_in(arg); i++)
-		if (i > 1000 || usleep(1000))
+	while (nst_synchronize_rcu_in(arg))
+		if (!check_patience(&since))
 			return 4;
 	return nst_synchronize_rcu_in(arg) ? 5 : 0;
 }

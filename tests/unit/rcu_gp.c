@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include "mm/mm.h"
 #include "common/check.h"
+#include "common/said.h"
 #include "common/trap.h"
 
 #define NR_WAITERS 4
@@ -93,12 +94,37 @@ static void check_waits(void)
 	check(nst_gp_done(b) == 1, "Q2 until it ends", "%d", nst_gp_done(b));
 }
 
+/* Who presses begins what is needed, and leaves what is in the way. */
+static void check_pressed(void)
+{
+	nst_rcu_token_t t;
+	nst_cookie_t c = nst_gp_stamp(own);
+	u64 done = own->done;
+
+	check(nst_gp_press(c - 1) == 1 && own->done == done, "Q3 what is over is not pressed for",
+	      "%llu periods", (unsigned long long)(own->done - done));
+	check(nst_gp_press(c) == 1 && own->done == done + 1, "Q2 pressed for, a period is made",
+	      "%llu", (unsigned long long)(own->done - done));
+	t = nst_rcu_read_begin();
+	nst_gp_start();
+	steps(1);
+	c = nst_gp_stamp(own);
+	check(nst_gp_press(c) == 0 && own->done == done + 1 && own->started == c,
+	      "Q2 a section holds it up", "%llu", (unsigned long long)(own->done - done));
+	nst_rcu_read_end(t);
+	nst_lock_wait(&nst_rcu_lock);
+	check(nst_gp_press(c) == 0, "Q3 and so does who makes one", "it does not");
+	nst_unlock(&nst_rcu_lock);
+	check(nst_gp_press(c) == 1 && own->done == done + 3,
+	      "Q2 the one under way, and the next, at once", "%llu",
+	      (unsigned long long)(own->done - done));
+}
+
 /* A reader that read the phase, and counted only after the period before had looked. */
 static void *late(void *arg)
 {
-	__atomic_store_n(&nst_test_delay[NST_SEQ_IN][1], 400000000, __ATOMIC_RELEASE);
+	__atomic_store_n(&nst_test_delay[NST_SEQ_IN][1], UINT32_MAX, __ATOMIC_RELEASE);
 	*(nst_rcu_token_t *)arg = nst_rcu_read_begin(); /* the thread's first: the slow way */
-	__atomic_store_n(&nst_test_delay[NST_SEQ_IN][1], 0, __ATOMIC_RELEASE);
 	return NULL;
 }
 
@@ -115,6 +141,7 @@ static void check_late(void)
 	a = nst_gp_start();
 	steps(1);
 	check(nst_gp_done(a) == 1, "Q2 the period before it counted", "%d", nst_gp_done(a));
+	__atomic_store_n(&nst_test_delay[NST_SEQ_IN][1], 0, __ATOMIC_RELEASE);
 	pthread_join(thread, NULL);
 	a = nst_gp_start();
 	steps(5);
@@ -178,56 +205,6 @@ static void check_shared(void)
 	      "%llu periods", (unsigned long long)done);
 }
 
-/* ---- reports ---- */
-
-static char said[512];
-static int lines;
-
-static void listen(const char *line, size_t len, int fatal)
-{
-	(void)fatal;
-	lines++;
-	snprintf(said, sizeof(said), "%.*s", (int)len, line);
-}
-
-static void check_stall(void)
-{
-	nst_rcu_token_t t = nst_rcu_read_begin();
-	struct nst_rcu_numbers n, m;
-	static struct nst_stats stats;
-	nst_cookie_t c;
-
-	nst_bug_sink = listen;
-	nst_rcu_numbers(&n);
-	nst_test_now_ns = nst_sys_now_ns();
-	c = nst_gp_start();
-	steps(1);
-	c = nst_gp_start();
-	nst_test_now_ns += 499000000;
-	steps(3);
-	check(lines == 0, "Q6 no report before rcu_stall_ms", "'%s'", said);
-	nst_test_now_ns += 1000000;
-	steps(5);
-	check(lines == 1 && !strcmp(said, "nostall: grace period stalled: domain=own age_ms=500 "
-					  "periods_waiting=2 threads_waiting=0 sections_open=1 "
-					  "of_this_thread=1\n"),
-	      "Q6 one line a stall", "%d lines, '%s'", lines, said);
-	nst_rcu_numbers(&m);
-	check(m.stalls == n.stalls + 1 && m.oldest_ns == 500000000, "Q6 it is counted",
-	      "%llu, %llu ns", (unsigned long long)m.stalls, (unsigned long long)m.oldest_ns);
-	nst_stats_read(&stats, sizeof(stats));
-	check(stats.rcu_stalls == m.stalls && stats.rcu_oldest_ns == m.oldest_ns &&
-		      stats.rcu_periods == m.periods && stats.rcu_domains == 1,
-	      "Q6 statistics say so", "%llu stalls", (unsigned long long)stats.rcu_stalls);
-	nst_rcu_read_end(t);
-	steps(3);
-	nst_rcu_numbers(&m);
-	check(nst_gp_done(c) == 1 && m.oldest_ns == 0 && m.periods == n.periods + 2,
-	      "Q6 all recovers when the reader leaves", "done %d, %llu periods", nst_gp_done(c),
-	      (unsigned long long)(m.periods - n.periods));
-	nst_test_now_ns = 0;
-}
-
 /* ---- where nobody can fence for all ---- */
 
 static void check_refused(void)
@@ -279,6 +256,7 @@ int main(int argc, char **argv)
 	check_cookies();
 	check_wide();
 	check_waits();
+	check_pressed();
 	check_late();
 	check_waiter();
 	check_shared();
@@ -286,7 +264,7 @@ int main(int argc, char **argv)
 	raise(SIGUSR1);
 	check(handled && nst_synchronize_rcu() == 0, "Q3 asked for in a handler", "%d",
 	      (int)handled);
-	check_stall();
+	nst_bug_sink = listen;
 	check_refused();
 	errno = 99;
 	nst_rcu_read_end(nst_rcu_read_begin());

@@ -31,6 +31,12 @@ __attribute__((constructor(101))) static void before_start(void)
 	early.token = nst_rcu_read_begin();
 }
 
+/* From debug:1 on it is noted where sections begin. */
+static int by_sequence(void)
+{
+	return nst_sys_rseq.usable && !nst_mm.debug;
+}
+
 static u64 open_now(void)
 {
 	return nst_rcu_sum_in(0) + nst_rcu_sum_in(1) - nst_rcu_sum_out(0) - nst_rcu_sum_out(1);
@@ -64,7 +70,6 @@ static void check_before_start(void)
 
 static void check_counts(void)
 {
-	int by_sequence = nst_sys_rseq.usable;
 	u64 lines, zero = 0, here = nst_rcu_open_here();
 	nst_rcu_token_t t[DEEP];
 
@@ -76,7 +81,7 @@ static void check_counts(void)
 	}
 	check(zero == 0, "Q1 a token is never 0", "%llu are", (unsigned long long)zero);
 	check(open_now() == DEEP, "Q1 sections nest", "%llu open", (unsigned long long)open_now());
-	check(begun_in_lines() - lines == (by_sequence ? DEEP : 0),
+	check(begun_in_lines() - lines == (by_sequence() ? DEEP : 0),
 	      "Q1 by sequence where there is rseq", "%llu were",
 	      (unsigned long long)(begun_in_lines() - lines));
 	check((uintptr_t)nst_rcu_readers.lines % sizeof(struct nst_read_line) == 0,
@@ -163,7 +168,7 @@ static void check_unregistered(void)
 	pthread_t thread;
 	u64 wrong = 0;
 
-	if (!nst_sys_rseq.usable)
+	if (!by_sequence())
 		return;
 	run_on_cpu(0, cpu_nth(0)); /* the kernel writes the number when the thread moves */
 	pthread_create(&thread, NULL, unregistered, &wrong);
@@ -202,7 +207,7 @@ static void check_handler(void)
 	check(hits >= 2000 && open_now() == 0 && nst_rcu_open_here() == here,
 	      "Q1 in handlers that interrupt sections' begin and end", "%d hits, %llu open",
 	      (int)hits, (unsigned long long)open_now());
-	if (nst_sys_rseq.usable)
+	if (by_sequence())
 		check(nst_test_restarts[NST_SEQ_IN] && nst_test_restarts[NST_SEQ_OUT],
 		      "Q1 both sequences were restarted", "%llu, %llu",
 		      (unsigned long long)nst_test_restarts[NST_SEQ_IN],

@@ -84,10 +84,13 @@ static inline struct nst_ring *ring_here(const struct nst_channel *ch)
 	return nst_channel_is_open(ch) ? nst_ring_number(&ch->rings, nst_ring_here()) : NULL;
 }
 
+/* In a mode that does not sleep: it takes nothing that was retired (mm/regain.c). Memory for it is had beforehand. */
 static inline void *object_of(struct nst_cache *c)
 {
-	void *p = nst_cache_alloc(c, NST_NORMAL);
+	void *p = nst_cache_alloc(c, NST_ATOMIC);
 
+	while (!p && nst_zone_grow(&nst_zones[nst_this_node()], c->order) == 0)
+		p = nst_cache_alloc(c, NST_ATOMIC);
 	if (!p)
 		check_broken("an object");
 	return p;

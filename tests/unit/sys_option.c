@@ -74,8 +74,8 @@ static void as_text(void)
 
 	read_conf("debug:3,worker:off");
 	size_t n = nst_option_text(text, sizeof(text));
-	check(strstr(text, "debug:3") != NULL && n == strlen(text), "what differs, as text", "'%s'",
-	      text);
+	check(strstr(text, "debug:3,worker:off") == text && n == strlen(text),
+	      "what differs, as one would write it", "'%s'", text);
 	check(nst_option_text(little, sizeof(little)) == n && strlen(little) == sizeof(little) - 1,
 	      "cut to the room", "'%s'", little);
 }

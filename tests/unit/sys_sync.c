@@ -100,10 +100,13 @@ static void held_over_fork(void)
 	check(!nst_lock_is_mine(&lock), "and holds it once", "it is still");
 }
 
+/* Until it is told, and a little longer. */
 static void *hold(void *arg)
 {
 	nst_lock_wait_raw(&lock);
 	__atomic_store_n((int *)arg, 1, __ATOMIC_RELEASE);
+	while (__atomic_load_n((int *)arg, __ATOMIC_ACQUIRE) == 1)
+		usleep(100);
 	usleep(30000);
 	nst_unlock_raw(&lock);
 	return NULL;
@@ -120,6 +123,7 @@ static void waiting(void)
 		usleep(100);
 	check(nst_lock_wait_us_raw(&lock, 2000) == 0, "a wait with a limit ends",
 	      "it got the lock");
+	__atomic_store_n(&held, 2, __ATOMIC_RELEASE);
 	nst_lock_wait_raw(&lock);
 	check(nst_lock_is_mine(&lock), "a waiter gets it in the end", "it did not");
 	nst_unlock_raw(&lock);
