@@ -315,4 +315,19 @@ bench_always_inline void rcu_do(const struct rcu_way *w, const struct rcu_job *j
 	}
 }
 
+/* One job after the other, each by @serve, as long as there are any. */
+bench_always_inline void rcu_serve(void (*serve)(struct rcu_job *job, struct rcu_answer *a))
+{
+	static struct rcu_answer a;
+	struct rcu_job job;
+
+	for (;;) {
+		bench_next(&job, sizeof(job));
+		memset(&a, 0, sizeof(a));
+		a.ns = -1;
+		serve(&job, &a);
+		bench_answer(&a, sizeof(a));
+	}
+}
+
 #endif

@@ -76,18 +76,14 @@ static void idle(void)
 static const struct rcu_way way = {alloc, retire, settle, NULL,	      begin,
 				   end,	  period, thread, thread_end, idle};
 
+static void serve(struct rcu_job *job, struct rcu_answer *a)
+{
+	rcu_do(&way, job, a);
+}
+
 int main(void)
 {
-	static struct rcu_answer a;
-	struct rcu_job job;
-
 	ck_epoch_init(&epoch);
 	thread();
-	for (;;) {
-		bench_next(&job, sizeof(job));
-		memset(&a, 0, sizeof(a));
-		a.ns = -1;
-		rcu_do(&way, &job, &a);
-		bench_answer(&a, sizeof(a));
-	}
+	rcu_serve(serve);
 }

@@ -19,16 +19,12 @@ static void settle(void)
 
 static const struct rcu_way way = {.alloc = alloc, .retire = retire, .settle = settle};
 
+static void serve(struct rcu_job *job, struct rcu_answer *a)
+{
+	rcu_do(&way, job, a);
+}
+
 int main(void)
 {
-	static struct rcu_answer a;
-	struct rcu_job job;
-
-	for (;;) {
-		bench_next(&job, sizeof(job));
-		memset(&a, 0, sizeof(a));
-		a.ns = -1;
-		rcu_do(&way, &job, &a);
-		bench_answer(&a, sizeof(a));
-	}
+	rcu_serve(serve);
 }

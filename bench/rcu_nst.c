@@ -124,7 +124,9 @@ static void by_bits(const struct rcu_job *job, struct rcu_answer *a)
 	take_pages();
 	for (uint64_t i = 0; i < job->n; i++) /* what pages there still are */
 		retire(rcu_object[i]);
+	uint64_t section = begin(); /* who allocates outside gets pages ready */
 	rcu_fill(&ways[RCU_NST_BITS], job);
+	end(section);
 	take_pages();
 	uint64_t before = bench_cpu_ns();
 	for (uint64_t i = 0; i < job->n; i++)
@@ -134,35 +136,31 @@ static void by_bits(const struct rcu_job *job, struct rcu_answer *a)
 	settle();
 }
 
+static void serve(struct rcu_job *job, struct rcu_answer *a)
+{
+	/* The readers are the same ones. */
+	if (job->variant != RCU_NST_PAGES && (job->op == RCU_READ || job->op == RCU_PERIOD))
+		return;
+	switch (job->variant) {
+	case RCU_NST_PAGES:
+		rcu_do(&ways[RCU_NST_PAGES], job, a);
+		break;
+	case RCU_NST_HEAD:
+		rcu_do(&ways[RCU_NST_HEAD], job, a);
+		break;
+	case RCU_NST_FOREIGN:
+		rcu_do(&ways[RCU_NST_FOREIGN], job, a);
+		break;
+	case RCU_NST_WAIT:
+		rcu_do(&ways[RCU_NST_WAIT], job, a);
+		break;
+	case RCU_NST_BITS:
+		by_bits(job, a);
+		break;
+	}
+}
+
 int main(void)
 {
-	static struct rcu_answer a;
-	struct rcu_job job;
-
-	for (;;) {
-		bench_next(&job, sizeof(job));
-		memset(&a, 0, sizeof(a));
-		a.ns = -1;
-		/* The readers are the same ones. */
-		if (job.variant != RCU_NST_PAGES && (job.op == RCU_READ || job.op == RCU_PERIOD))
-			job.variant = NR_RCU_NST;
-		switch (job.variant) {
-		case RCU_NST_PAGES:
-			rcu_do(&ways[RCU_NST_PAGES], &job, &a);
-			break;
-		case RCU_NST_HEAD:
-			rcu_do(&ways[RCU_NST_HEAD], &job, &a);
-			break;
-		case RCU_NST_FOREIGN:
-			rcu_do(&ways[RCU_NST_FOREIGN], &job, &a);
-			break;
-		case RCU_NST_WAIT:
-			rcu_do(&ways[RCU_NST_WAIT], &job, &a);
-			break;
-		case RCU_NST_BITS:
-			by_bits(&job, &a);
-			break;
-		}
-		bench_answer(&a, sizeof(a));
-	}
+	rcu_serve(serve);
 }

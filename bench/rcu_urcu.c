@@ -121,25 +121,21 @@ static void reader(void)
 static const struct rcu_way by_call = {alloc, call, call_settle, call_reuse, READERS};
 static const struct rcu_way by_defer = {alloc, defer, defer_settle, NULL, READERS};
 
+static void serve(struct rcu_job *job, struct rcu_answer *a)
+{
+	if (job->op == RCU_READ)
+		reader();
+	if (job->variant == 0)
+		rcu_do(&by_call, job, a);
+	else
+		rcu_do(&by_defer, job, a);
+	idle();
+}
+
 int main(void)
 {
-	static struct rcu_answer a;
-	struct rcu_job job;
-
 	thread();
 	idle(); /* an online thread that waits for its own quiescent state waits for ever (qsbr) */
 	rcu_defer_register_thread();
-	for (;;) {
-		bench_next(&job, sizeof(job));
-		memset(&a, 0, sizeof(a));
-		a.ns = -1;
-		if (job.op == RCU_READ)
-			reader();
-		if (job.variant == 0)
-			rcu_do(&by_call, &job, &a);
-		else
-			rcu_do(&by_defer, &job, &a);
-		idle();
-		bench_answer(&a, sizeof(a));
-	}
+	rcu_serve(serve);
 }

@@ -95,6 +95,55 @@ static void count_rcu(volatile size_t *size)
 	COUNT("rcu_read_end", nst_rcu_read_end(section));
 }
 
+/* Where there is an account: of a thread that is in it, and of one that is in none. */
+static void count_account(struct nst_cache *cache, volatile size_t *size)
+{
+	struct nst_account *a = nst_account_create("bench", NULL, NST_NO_LIMIT, NST_NO_LIMIT);
+	nst_account_token_t t = nst_account_enter(a);
+	size_t bytes = *size;
+	void *p;
+	int i;
+
+	for (i = 0; i < BATCH; i++)
+		held[i] = nst_alloc(bytes, NST_NORMAL);
+	nst_free_bulk(BATCH / 2, held);
+	for (i = 0; i < BATCH / 2; i++)
+		held[i] = nst_cache_alloc(cache, NST_NORMAL);
+	nst_free_bulk(BATCH / 4, held);
+	COUNT("alloc NORMAL, charged", p = nst_alloc(bytes, NST_NORMAL));
+	COUNT("free, charged", nst_free(p));
+	COUNT("cache_alloc NORMAL, charged", p = nst_cache_alloc(cache, NST_NORMAL));
+	COUNT("cache_free, charged", nst_cache_free(cache, p));
+	COUNT("account_exit", nst_account_exit(t));
+	for (i = 0; i < BATCH; i++)
+		held[i] = nst_cache_alloc(cache, NST_NORMAL);
+	nst_free_bulk(BATCH / 2, held);
+	COUNT("alloc NORMAL, beside", p = nst_alloc(bytes, NST_NORMAL));
+	COUNT("free, beside", nst_free(p));
+	COUNT("cache_alloc NORMAL, beside", p = nst_cache_alloc(cache, NST_NORMAL));
+	COUNT("cache_free, beside", nst_cache_free(cache, p));
+	COUNT("account_enter", t = nst_account_enter(a));
+	nst_account_exit(t);
+}
+
+static void count_reserves(struct nst_cache *cache)
+{
+	struct nst_pool *pool = nst_pool_create(cache, 4, 1, 4);
+	struct nst_prefilled *sheaf;
+	void *p;
+
+	if (!pool || nst_sheaf_prefill(cache, 4, NST_NORMAL, &sheaf))
+		return;
+	COUNT("sheaf_alloc", p = nst_sheaf_alloc(sheaf));
+	nst_cache_free(cache, p);
+	p = nst_pool_alloc(pool, NST_NORMAL);
+	nst_pool_free(pool, p);
+	COUNT("pool_alloc NORMAL", p = nst_pool_alloc(pool, NST_NORMAL));
+	COUNT("pool_free", nst_pool_free(pool, p));
+	nst_sheaf_return(sheaf);
+	nst_pool_destroy(pool);
+}
+
 static void count_null(struct nst_cache *cache)
 {
 	void *p;
@@ -193,7 +242,9 @@ int main(void)
 	count_bulk(cache);
 	count_pages();
 	count_rcu(&size);
+	count_reserves(cache);
 	count_lifo(cache, size);
 	count_null(cache);
+	count_account(cache, &size);
 	return 0;
 }

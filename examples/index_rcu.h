@@ -3,6 +3,7 @@
  * index_rcu.h - which readers rcu_index.c has, and what frees what they may still see. One line changes it.
  *
  *	"index_rcu_nst.h"	sections and nst_free_rcu() of this library
+ *	"index_rcu_in.h"	liburcu's sections, and nst_free_rcu_in() of this library
  *	"index_rcu_call.h"	liburcu, its call_rcu(), and malloc
  *
  * Each defines the same few functions; the program knows no others.

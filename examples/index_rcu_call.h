@@ -1,48 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * index_rcu_call.h - for index_rcu.h: liburcu with malloc. What is retired begins with a head, which call_rcu()
- * writes to; a thread that reads is registered.
+ * writes to.
  */
 #ifndef INDEX_RCU_CALL_H
 #define INDEX_RCU_CALL_H
 
 #include <stdlib.h>
-#include <urcu/urcu-memb.h>
+#include "index_rcu_memb.h"
 
 #define RCU_NAME "call_rcu, liburcu's sections"
 #define RCU_HEAD                                                                                   \
 	struct rcu_head head;                                                                      \
 	size_t waits_bytes;
 
-typedef int section_t;
-
 struct retired_head {
 	RCU_HEAD
 };
 
 static uint64_t retired_bytes, freed_bytes;
-
-static inline void section_thread(void)
-{
-	urcu_memb_register_thread();
-}
-
-static inline void section_thread_end(void)
-{
-	urcu_memb_unregister_thread();
-}
-
-static inline section_t section_begin(void)
-{
-	urcu_memb_read_lock();
-	return 0;
-}
-
-static inline void section_end(section_t section)
-{
-	(void)section;
-	urcu_memb_read_unlock();
-}
 
 static inline void *memory_alloc(size_t bytes)
 {

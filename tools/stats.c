@@ -269,6 +269,11 @@ void stats_print(FILE *out, const struct shown *s)
 		print_fields(out, s, "deferred free", "now", stats_waiting, STATS_NR_WAITING);
 		print_fields(out, s, "retired by", "count", stats_retired, STATS_NR_RETIRED);
 	}
+	if (s->now->stats.reclaim.rounds || s->now->stats.reclaim.background_rounds)
+		print_fields(out, s, "reclaim", "count", stats_reclaim, STATS_NR_RECLAIM);
+	if (s->now->stats.speculate.success || s->now->stats.speculate.abort ||
+	    s->now->stats.speculate.retry)
+		print_fields(out, s, "speculation", "count", stats_speculate, STATS_NR_SPECULATE);
 	print_locks(out, s);
 	print_caches(out, s);
 	print_contract(out, s);

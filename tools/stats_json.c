@@ -25,6 +25,10 @@ const struct stats_field stats_memory[] = {
 	FIELD(resident_bytes), FIELD(resident_peak_bytes), FIELD(metadata_bytes),
 	FIELD(large_bytes),    FIELD(large_kept_bytes),
 };
+#define RESERVES(name)                                                                             \
+	{                                                                                          \
+#name, offsetof(struct nst_stats, pools.name)                                      \
+	}
 const struct stats_field stats_slow[] = {
 	FIELD(refills),
 	FIELD(flushes),
@@ -39,21 +43,42 @@ const struct stats_field stats_slow[] = {
 	FIELD(abandoned_after_fork),
 	FIELD(rcu_periods),
 	FIELD(rcu_stalls),
+	RESERVES(prefilled),
+	RESERVES(prefill_returned),
+	RESERVES(pool_from_cache),
+	RESERVES(pool_from_pool),
+	RESERVES(pool_waited),
 };
 #define RETIRED(name)                                                                              \
 	{                                                                                          \
 #name, offsetof(struct nst_stats, retired.name)                                    \
 	}
 const struct stats_field stats_waiting[] = {
-	RETIRED(waiting_bytes),
-	RETIRED(head_bytes),
-	RETIRED(budget_bytes),
-	FIELD(rcu_oldest_ns),
+	RETIRED(waiting_bytes), RETIRED(head_bytes), RETIRED(budget_bytes),
+	FIELD(rcu_oldest_ns),	FIELD(rcu_blocker),
 };
 const struct stats_field stats_retired[] = {
-	RETIRED(sealed_pages), RETIRED(mixed),	 RETIRED(brought_pages),
-	RETIRED(dead_bits),    RETIRED(runs),	 RETIRED(heads),
-	RETIRED(calls),	       RETIRED(foreign), RETIRED(refused),
+	RETIRED(sealed_pages), RETIRED(mixed),	RETIRED(brought_pages), RETIRED(dead_bits),
+	RETIRED(runs),	       RETIRED(heads),	RETIRED(calls),		RETIRED(foreign),
+	RETIRED(refused),      RETIRED(others),
+};
+#define RECLAIM(name)                                                                              \
+	{                                                                                          \
+#name, offsetof(struct nst_stats, reclaim.name)                                    \
+	}
+const struct stats_field stats_reclaim[] = {
+	RECLAIM(rounds),
+	RECLAIM(served),
+	RECLAIM(background_rounds),
+	RECLAIM(shrunk),
+};
+#define SPECULATE(name)                                                                            \
+	{                                                                                          \
+#name, offsetof(struct nst_stats, speculate.name)                                  \
+	}
+const struct stats_field stats_speculate[] = {
+	SPECULATE(success), SPECULATE(abort), SPECULATE(retry),
+	SPECULATE(miss),    SPECULATE(nulls), SPECULATE(paid),
 };
 const char *const stats_unmeasured[] = {"fault_in_nolock", "syscall_in_nolock", "lock_in_nolock"};
 
@@ -104,6 +129,21 @@ static void put_retired(FILE *out, const struct nst_stats *s)
 	fprintf(out, ",\"retired\":{\"used\":%s", s->retired.budget_bytes ? "true" : "false");
 	put_fields(out, s, stats_waiting, STATS_NR_WAITING);
 	put_fields(out, s, stats_retired, STATS_NR_RETIRED);
+	fputc('}', out);
+}
+
+static void put_reclaim(FILE *out, const struct nst_stats *s)
+{
+	fprintf(out, ",\"reclaim\":{\"used\":%s", s->reclaim.rounds ? "true" : "false");
+	put_fields(out, s, stats_reclaim, STATS_NR_RECLAIM);
+	fputc('}', out);
+}
+
+static void put_speculate(FILE *out, const struct nst_stats *s)
+{
+	fprintf(out, ",\"speculate\":{\"attempts\":%" PRIu64,
+		s->speculate.success + s->speculate.abort + s->speculate.retry + s->speculate.miss);
+	put_fields(out, s, stats_speculate, STATS_NR_SPECULATE);
 	fputc('}', out);
 }
 
@@ -201,6 +241,8 @@ void stats_print_json(FILE *out, const struct shown *s)
 	put_fields(out, &p->stats, stats_memory, STATS_NR_MEMORY);
 	put_fields(out, &p->stats, stats_slow, STATS_NR_SLOW);
 	put_retired(out, &p->stats);
+	put_reclaim(out, &p->stats);
+	put_speculate(out, &p->stats);
 	put_zones(out, &p->stats);
 	put_locks(out, &p->stats);
 	put_caches(out, p);

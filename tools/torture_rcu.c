@@ -46,12 +46,13 @@ static int verdict(const struct rcu_torture_counts *sum)
 	struct nst_stats stats;
 
 	if (nst_stats_read(&stats, sizeof(stats)) == 0)
-		printf("sealed_pages=%llu\nmixed=%llu\nbrought_pages=%llu\ndead_bits=%llu\nruns=%llu\n",
+		printf("sealed_pages=%llu\nmixed=%llu\nbrought_pages=%llu\ndead_bits=%llu\nruns=%llu\nothers=%llu\n",
 		       (unsigned long long)stats.retired.sealed_pages,
 		       (unsigned long long)stats.retired.mixed,
 		       (unsigned long long)stats.retired.brought_pages,
 		       (unsigned long long)stats.retired.dead_bits,
-		       (unsigned long long)stats.retired.runs);
+		       (unsigned long long)stats.retired.runs,
+		       (unsigned long long)stats.retired.others);
 	printf("torture=%s seed=%lld\n", wrong ? "failed" : "passed", rcu_torture.seed);
 	return wrong ? TOOL_NO : TOOL_OK;
 }

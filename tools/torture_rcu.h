@@ -98,6 +98,7 @@ struct rcu_torture {
 	_Atomic uint64_t found;	  /* by readers and makers, at once: the rest could only crash */
 	long long threads, seconds, seed, rate_hz;
 	struct nst_cache *cache;
+	struct nst_rcu_domain *domain; /* whose readers are ours, too */
 	struct thing *slot[THING_SLOTS];
 	_Atomic uint64_t called, freed_twice; /* functions; of those, for what was freed */
 	uint64_t forks, fork_failed;	      /* the watcher's */
@@ -134,7 +135,7 @@ void rcu_nap_us(unsigned int us);
 void rcu_update(struct rcu_thread *t);
 void rcu_update_in_handler(struct rcu_thread *t);
 /* Things of its own, retired in form number @form of RCU_FORMS, no table; by a thread in no section. */
-#define RCU_FORMS 8u
+#define RCU_FORMS 9u
 void rcu_retire_own(struct rcu_thread *t, unsigned int form, unsigned int nr);
 /* What ages goes on; @all: is retired as it is. */
 void rcu_age(struct rcu_thread *t, int all);

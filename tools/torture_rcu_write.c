@@ -19,7 +19,8 @@ enum form {
 	FORM_BULK,
 	FORM_HEAD,
 	FORM_CALL,
-	FORM_FOREIGN, /* what a handler may do ends here */
+	FORM_FOREIGN,
+	FORM_IN, /* what a handler may do ends here */
 	FORM_SLEEP,
 	FORM_SLEEP_FUNCTION,
 	FORM_WAIT,
@@ -162,6 +163,9 @@ static void retire_in(struct rcu_thread *t, enum form form, struct thing *p, int
 		nst_gp_wait(nst_gp_start());
 		nst_free(p);
 		return;
+	case FORM_IN:
+		nst_free_rcu_in(rcu_torture.domain, p);
+		return;
 	case FORM_BARE:
 		break;
 	}
@@ -171,12 +175,13 @@ static void retire_in(struct rcu_thread *t, enum form form, struct thing *p, int
 static enum form draw_form(uint64_t *seed, int handler)
 {
 	static const unsigned char forms[] = {
-		FORM_BARE, FORM_BARE, FORM_BARE,    FORM_BARE,	  FORM_BULK,  FORM_BULK,
-		FORM_HEAD, FORM_CALL, FORM_FOREIGN, FORM_FOREIGN, FORM_SLEEP, FORM_SLEEP_FUNCTION};
+		FORM_BARE, FORM_BARE, FORM_BARE,  FORM_BARE,	      FORM_BULK,
+		FORM_BULK, FORM_HEAD, FORM_CALL,  FORM_FOREIGN,	      FORM_FOREIGN,
+		FORM_IN,   FORM_IN,   FORM_SLEEP, FORM_SLEEP_FUNCTION};
 
 	if (!handler && rcu_draw(seed) % 512 == 0)
 		return FORM_WAIT;
-	return forms[rcu_draw(seed) % (handler ? 10 : sizeof(forms))];
+	return forms[rcu_draw(seed) % (handler ? 12 : sizeof(forms))];
 }
 
 static struct thing *exchange(struct thing *p, uint64_t *seed)
@@ -282,7 +287,11 @@ void rcu_cache_life(struct rcu_thread *t)
 					  LIFE_BYTES, &t->seed, &t->n);
 
 		if (p)
-			retire_in(t, i % 8 ? FORM_BARE : FORM_HEAD, p, 0);
+			retire_in(t,
+				  i % 8 == 0   ? FORM_HEAD
+				  : i % 8 == 1 ? FORM_IN
+					       : FORM_BARE,
+				  p, 0);
 	}
 	alive = nst_cache_destroy(cache);
 	t->n.lost += alive;
