@@ -44,8 +44,9 @@ enum nst_shrinker_flags {
  * Of the objects counted a part is asked for, larger in each round that did not help; what could not be freed is
  * asked for again. Both functions run on the thread of a request, or the library's own, never two at a time; in a scope
  * that does not reclaim (NST_SCOPE_NORECLAIM, and those of the request): their own requests get NULL where they would
- * reclaim. Who must allocate in order to free takes a ticket (nst_reserve_enter()) with a mode that may not sleep. They
- * may free in any way, by grace periods too, but not wait for one: the thread may be in a section. errno is kept.
+ * reclaim; and in no account, since the request's may be at its max. Who must allocate in order to free takes a ticket
+ * (nst_reserve_enter()) with a mode that may not sleep. They may free in any way, by grace periods too, but not wait for
+ * one: the thread may be in a section. errno is kept.
  *
  * Context: thread.  Waits: sleeps.  Syscalls: clone3 for the first.  Locks: none.
  * Return: the shrinker, the caller's until nst_shrinker_unregister(); NULL when there are NST_NR_SHRINKERS; NULL and

@@ -50,6 +50,8 @@ enum nst_fail {
 	NST_FAIL_TRYLOCK,    /* any try of a lock */
 	NST_FAIL_MOVE,	     /* having pages moved */
 	NST_FAIL_BARRIER,    /* a barrier on all CPUs */
+	NST_FAIL_PAGE,	     /* having a page of a zone's lists */
+	NST_FAIL_WAKE,	     /* waking who sleeps */
 	NST_NR_FAILS
 };
 

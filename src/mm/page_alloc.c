@@ -59,6 +59,10 @@ NST_ALWAYS_INLINE size_t batch_of(struct nst_zone *z, unsigned int order, nst_mo
 	int short_of_pages;
 	size_t n;
 
+	if (nst_test_should_fail(NST_FAIL_PAGE)) {
+		*why = NST_NULL_WATERMARK;
+		return 0;
+	}
 	if (!nst_lock_or_try(&z->lock, wait)) {
 		*why = NST_NULL_BUSY;
 		return 0;

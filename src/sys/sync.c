@@ -69,11 +69,15 @@ void nst_sys_futex_wait(u32 *word, u32 old, u64 us)
 
 void nst_sys_futex_wake(u32 *word)
 {
+	if (nst_test_should_fail(NST_FAIL_WAKE))
+		return;
 	nst_syscall(SYS_futex, (long)word, FUTEX_WAKE_PRIVATE, 1, 0, 0, 0);
 }
 
 void nst_sys_futex_wake_all(u32 *word)
 {
+	if (nst_test_should_fail(NST_FAIL_WAKE))
+		return;
 	nst_syscall(SYS_futex, (long)word, FUTEX_WAKE_PRIVATE, INT32_MAX, 0, 0, 0);
 }
 

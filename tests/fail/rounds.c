@@ -25,12 +25,19 @@ static struct report {
 } * report;
 
 static const char *const kinds[] = {
-	[NST_FAIL_RESERVE] = "reserve",	      [NST_FAIL_RELEASE] = "release",
-	[NST_FAIL_COMMIT] = "commit",	      [NST_FAIL_POPULATE] = "populate",
-	[NST_FAIL_PURGE] = "purge",	      [NST_FAIL_META] = "meta",
-	[NST_FAIL_MEMBARRIER] = "membarrier", [NST_FAIL_THREAD] = "thread",
-	[NST_FAIL_TRYLOCK] = "trylock",	      [NST_FAIL_MOVE] = "move",
+	[NST_FAIL_RESERVE] = "reserve",
+	[NST_FAIL_RELEASE] = "release",
+	[NST_FAIL_COMMIT] = "commit",
+	[NST_FAIL_POPULATE] = "populate",
+	[NST_FAIL_PURGE] = "purge",
+	[NST_FAIL_META] = "meta",
+	[NST_FAIL_MEMBARRIER] = "membarrier",
+	[NST_FAIL_THREAD] = "thread",
+	[NST_FAIL_TRYLOCK] = "trylock",
+	[NST_FAIL_MOVE] = "move",
 	[NST_FAIL_BARRIER] = "barrier",
+	[NST_FAIL_PAGE] = "page",
+	[NST_FAIL_WAKE] = "wake",
 };
 
 /* ---- one round, in its process ---- */
@@ -179,7 +186,7 @@ static unsigned int rounds_of_way(const struct rounds_way *way, enum nst_fail ki
 static void rounds(const struct rounds *r, enum nst_fail kind)
 {
 	unsigned int bad = 0, made = 0, here;
-	int waits = kind == NST_FAIL_TRYLOCK, needless = 0;
+	int waits = kind == NST_FAIL_TRYLOCK || kind == NST_FAIL_PAGE, needless = 0;
 	const struct rounds_way *way;
 
 	for (way = r->ways; way->name; way++) {

@@ -24,7 +24,7 @@ struct rounds {
 	const struct rounds_way *ways; /* up to one without a name */
 	void (*after)(void);	       /* when the failures are over */
 	int and_on;		       /* also with all from the n-th on */
-	/* NST_FAIL_TRYLOCK is not among those that always fail: who waits would wait for ever. */
+	/* NST_FAIL_TRYLOCK and _PAGE are not among those that always fail: who waits would wait for ever. */
 };
 
 /* For main(): the rounds of the kind that argv[1] names, or of all; or, in a new process, one. */
