@@ -55,6 +55,12 @@ static inline void nst_fence_full(void)
 		__atomic_compare_exchange_n(p, &cas_old, new, 0, __ATOMIC_RELEASE,                 \
 					    __ATOMIC_RELAXED);                                     \
 	})
+#define nst_cas_acq_rel(p, old, new)                                                               \
+	__extension__({                                                                            \
+		__typeof__(*(p)) cas_old = (old);                                                  \
+		__atomic_compare_exchange_n(p, &cas_old, new, 0, __ATOMIC_ACQ_REL,                 \
+					    __ATOMIC_RELAXED);                                     \
+	})
 #define nst_cas_relaxed(p, old, new)                                                               \
 	__extension__({                                                                            \
 		__typeof__(*(p)) cas_old = (old);                                                  \

@@ -7,6 +7,7 @@
 #ifdef NST_TEST
 void (*nst_test_held)(int lock_class);
 uint32_t nst_test_delay[NST_NR_ALL_SEQS][NST_SEQ_POINTS];
+uint64_t nst_test_delayed;
 uint64_t nst_test_restarts[NST_NR_ALL_SEQS];
 long nst_test_fail[NST_NR_FAILS];
 int nst_test_fail_on;

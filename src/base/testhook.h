@@ -33,6 +33,7 @@ enum nst_read_seq {
 	/* Those of reserves are no sequences. */
 	NST_SEQ_PREFILLED,
 	NST_SEQ_POOL,
+	NST_SEQ_HAND, /* lists that go from hand to hand: ripe.c, calls.c */
 	NST_NR_ALL_SEQS
 };
 #define NST_SEQ_POINTS 8
@@ -60,6 +61,8 @@ enum nst_fail {
 extern void (*nst_test_held)(int lock_class);
 /* Loops to spin at a point of a sequence; 0 is none. */
 extern uint32_t nst_test_delay[NST_NR_ALL_SEQS][NST_SEQ_POINTS];
+/* Times that a thread came to a delay that is no sequence's. */
+extern uint64_t nst_test_delayed;
 /* Restarts seen, by sequence. */
 extern uint64_t nst_test_restarts[NST_NR_ALL_SEQS];
 /* 0: never; n: fail the n-th from now; negative: fail every one until set again. */
@@ -85,6 +88,8 @@ static inline void nst_test_delay_here(int seq, int point)
 {
 	uint32_t loops = nst_load_relaxed(&nst_test_delay[seq][point]); /* another thread sets it */
 
+	if (loops)
+		nst_add_relaxed(&nst_test_delayed, 1);
 	while (loops-- && nst_load_relaxed(&nst_test_delay[seq][point])) /* as above */
 		__asm__ volatile("");
 }

@@ -13,20 +13,22 @@
 #define NST_NO_MACROS
 #include "mm.h"
 #include "retired.h"
+#include "turn.h"
 
 #define NAP_US 1000000u
 #define MOST_NAPS_US 200u
 
 static struct {
-	struct nst_sheaf *pages;    /* CAS push, exchange take */
-	struct nst_rcu_head *heads; /* the same */
-	u64 batches;		    /* that have been called */
-	u32 bell;		    /* the futex the thread sleeps on */
-	u32 making;		    /* somebody calls what was taken, */
-	uintptr_t maker;	    /* this thread: */
-	struct nst_sheaf *page;	    /* of it, what is not called yet */
-	struct nst_rcu_head *head;  /* the same */
-	u32 running;		    /* 1: it has its thread */
+	struct nst_sheaf *pages;		     /* CAS push and take */
+	struct nst_rcu_head *heads;		     /* the same */
+	u64 batches;				     /* that have been called */
+	u32 bell;				     /* the futex the thread sleeps on */
+	u32 making;				     /* somebody calls what was taken, */
+	uintptr_t maker;			     /* this thread: */
+	struct nst_sheaf *page;			     /* of it, what is not called yet */
+	struct nst_rcu_head *head;		     /* the same */
+	u32 running;				     /* 1: it has its thread */
+	struct nst_rcu_head *handing, *handing_last; /* F5: on their way here; who has the pass */
 } calls;
 
 /* For what is ripe while there is no memory for a page: one, which comes back. */
@@ -89,9 +91,35 @@ static void call_heads(void)
 	}
 }
 
+static void take_pages(void)
+{
+	struct nst_sheaf *s;
+
+	do {
+		s = nst_chain_note(&calls.pages, &calls.page);
+		nst_test_delay_here(NST_SEQ_HAND, 3);
+		/* Pairs with: nst_cas_release() in nst_calls_add_page(), nst_load_acquire() in are_none(). */
+	} while (s && !nst_cas_acq_rel(&calls.pages, s, (struct nst_sheaf *)NULL));
+}
+
+static void take_heads(void)
+{
+	struct nst_rcu_head *head;
+	u32 word = 0;
+
+	do {
+		head = nst_chain_note(&calls.heads, &calls.head);
+		nst_test_delay_here(NST_SEQ_HAND, 4);
+		/* Pairs with: nst_cas_release() in nst_calls_add_heads(), nst_load_acquire() in are_none(). */
+	} while (head && !nst_cas_acq_rel(&calls.heads, head, (struct nst_rcu_head *)NULL));
+	/* Pairs with: nst_store_release() in nst_calls_add_heads(). */
+	while (head && nst_load_acquire(&calls.handing))
+		nst_sys_futex_wait(&word, 0, MOST_NAPS_US);
+}
+
 static int are_none(void)
 {
-	/* Pairs with: nst_exchange_acq_rel() in make(): who sees them gone sees that somebody is making. */
+	/* Pairs with: nst_cas_acq_rel() in take_pages() and take_heads(): who sees them gone sees that somebody is making. */
 	return !nst_load_acquire(&calls.pages) && !nst_load_acquire(&calls.heads);
 }
 
@@ -103,11 +131,9 @@ static int make(void)
 		return 0;
 	/* relaxed: whoever compares it is this thread, or is not */
 	nst_store_relaxed(&calls.maker, nst_thread_pointer());
-	/* Pairs with: nst_cas_release() in nst_calls_add_page(), nst_load_acquire() in are_none(). */
-	calls.page = nst_exchange_acq_rel(&calls.pages, (struct nst_sheaf *)NULL);
+	take_pages();
 	call_pages();
-	/* Pairs with: nst_cas_release() in nst_calls_add_heads(), nst_load_acquire() in are_none(). */
-	calls.head = nst_exchange_acq_rel(&calls.heads, (struct nst_rcu_head *)NULL);
+	take_heads();
 	call_heads();
 	/* Pairs with: nst_load_acquire() in nst_calls_settle(). */
 	nst_add_release(&calls.batches, 1);
@@ -144,7 +170,7 @@ void nst_calls_add_page(struct nst_sheaf *s)
 {
 	do {
 		s->next = nst_load_relaxed(&calls.pages); /* relaxed: the swap checks it */
-		/* Pairs with: nst_exchange_acq_rel() in make(). */
+		/* Pairs with: nst_cas_acq_rel() in take_pages(). */
 	} while (!nst_cas_release(&calls.pages, s->next, s));
 	wake();
 }
@@ -157,13 +183,21 @@ void nst_calls_add_heads(struct nst_rcu_head **list)
 		return;
 	while (last->next)
 		last = last->next;
+	calls.handing_last = last;
+	nst_barrier();				 /* F5 */
+	nst_store_relaxed(&calls.handing, head); /* the swap below orders it for who takes them */
+	nst_test_delay_here(NST_SEQ_HAND, 5);
 	*list = NULL;
-	nst_barrier(); /* in a fork child they are in no two places */
+	nst_barrier(); /* F5 */
 	do {
 		old = nst_load_relaxed(&calls.heads); /* relaxed: the swap checks it */
 		last->next = old;
-		/* Pairs with: nst_exchange_acq_rel() in make(). */
+		nst_test_delay_here(NST_SEQ_HAND, 6);
+		/* Pairs with: nst_cas_acq_rel() in take_heads(). */
 	} while (!nst_cas_release(&calls.heads, old, head));
+	nst_test_delay_here(NST_SEQ_HAND, 7);
+	/* Pairs with: nst_load_acquire() in take_heads(). */
+	nst_store_release(&calls.handing, (struct nst_rcu_head *)NULL);
 	wake();
 }
 
@@ -219,16 +253,45 @@ static u32 has_kept(const struct nst_sheaf *s)
 	return s != NULL;
 }
 
+/* F5, in the child. */
+static void end_takes(void)
+{
+	const struct nst_sheaf *s;
+
+	for (s = calls.pages; s && s != calls.page; s = s->next)
+		;
+	if (s)
+		calls.page = NULL;
+	if (nst_heads_have(calls.heads, calls.head))
+		calls.head = NULL;
+}
+
+static void end_handing(int lost)
+{
+	struct nst_rcu_head *head = calls.handing;
+
+	if (!head || !lost)
+		return;
+	nst_turn_own->heads = NULL;
+	if (!nst_heads_have(calls.head, head) && !nst_heads_have(calls.heads, head)) {
+		calls.handing_last->next = calls.heads;
+		calls.heads = head;
+	}
+	calls.handing = NULL;
+}
+
 /*
  * The function that another thread was in the midst of is called there, and ended nowhere here; what was behind it is
  * queued again. A function that forks goes on in the child.
  */
-void nst_calls_after_fork(void)
+void nst_calls_after_fork(int lost)
 {
 	struct nst_sheaf **page = &calls.page;
 	struct nst_rcu_head **head = &calls.head;
 
 	calls.running = 0;
+	end_takes();
+	end_handing(lost);
 	/* A pass that is lost may have had it in its hands. */
 	kept_out = has_kept(calls.page) || has_kept(calls.pages);
 	if (nst_calls_are_mine())

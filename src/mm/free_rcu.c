@@ -159,7 +159,7 @@ static int retire_run(struct nst_rcu_domain *d, struct nst_page *p, void *obj, s
 	do {
 		head = nst_load_relaxed(runs); /* relaxed: the swap checks it */
 		p->free[NST_PAGE_LINK_WORD] = (u64)(uintptr_t)head;
-		/* Pairs with: nst_exchange_acq_rel() in take_chains(). */
+		/* Pairs with: nst_cas_acq_rel() in take_chains(). */
 	} while (!nst_cas_release(runs, head, p));
 	nst_worker_flag();
 	return 1;
@@ -294,7 +294,7 @@ static void push_head(struct nst_rcu_head *head, size_t bytes)
 	do {
 		old = nst_load_relaxed(&nst_retired.heads); /* relaxed: the swap checks it */
 		head->next = old;
-		/* Pairs with: nst_exchange_acq_rel() in take_chains(). */
+		/* Pairs with: nst_cas_acq_rel() in take_chains(). */
 	} while (!nst_cas_release(&nst_retired.heads, old, head));
 	nst_worker_flag();
 	nst_worker_listen();

@@ -117,7 +117,7 @@ void nst_retired_after_fork(int lost)
 	for (id = 1; id < NST_RCU_DOMAINS; id++)
 		if (nst_channel_is_open(&nst_retired.others[id]))
 			nst_ring_table_after_fork(&nst_retired.others[id].rings);
-	nst_calls_after_fork();
+	nst_calls_after_fork(lost);
 	nst_ripe_after_fork(lost);
 }
 

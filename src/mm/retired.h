@@ -99,7 +99,7 @@ struct nst_retired {
 	struct nst_lock lock; /* the worker's half of every ring */
 	struct nst_channel mixed, calls;
 	struct nst_channel others[NST_RCU_DOMAINS]; /* as mixed, of a domain each; ours has none */
-	struct nst_page *runs[NST_RCU_DOMAINS];	    /* CAS push, exchange take */
+	struct nst_page *runs[NST_RCU_DOMAINS];	    /* CAS push and take */
 	struct nst_rcu_head *heads;		    /* the same */
 	u64 bytes; /* that wait; an object in an open page of a cache's ring does not count yet */
 	u64 head_bytes; /* of those, what users said of heads */
@@ -218,7 +218,35 @@ u64 nst_retired_call_pages(void);
 /* What a round notes of what it took. */
 size_t nst_retired_notes_bytes(void);
 
+/*
+ * F5. A list that goes from one hand to another is in one of them in a fork child, whenever the fork came.
+ *
+ *	taken	mine = head; barrier; CAS(theirs, head, NULL)	In the child: what is mine and still theirs was not taken.
+ *	handed	handing = first..last; barrier; mine = NULL; barrier; CAS(theirs, old, first); handing = none
+ *		In the child: not mine, and handed over if it is not theirs. Who took it calls none of it before handing is
+ *		none, so that until then it can be looked for.
+ */
+#define nst_chain_note(theirs, mine)                                                               \
+	__extension__({                                                                            \
+		__typeof__(*(theirs)) note_head =                                                  \
+			nst_load_relaxed(theirs); /* the swap checks it */                         \
+		*(mine) = note_head;                                                               \
+		nst_barrier();                                                                     \
+		note_head;                                                                         \
+	})
+
 /* ---- calls.c ---- */
+
+/* A head in a chain of them. */
+static inline int nst_heads_have(const struct nst_rcu_head *chain, const struct nst_rcu_head *head)
+{
+#if defined(NST_TEST) && defined(NST_BUSTED) && NST_BUSTED == 37 /* what was noted was taken */
+	return 0;
+#endif
+	while (chain && chain != head)
+		chain = chain->next;
+	return head && chain;
+}
 
 /* Pages with functions wait, as many as may: rings of them get no other ready ones. A hint. Context: any. */
 #if defined(NST_TEST) && defined(NST_BUSTED) && NST_BUSTED == 20 /* nobody has a budget */
@@ -250,6 +278,7 @@ int nst_calls_are_mine(void);
 u64 nst_calls_pages_from(const struct nst_sheaf *s);
 /* Those that it has. In a fork child. */
 u64 nst_calls_pages(void);
-void nst_calls_after_fork(void);
+/* @lost: a pass of another thread was under way. */
+void nst_calls_after_fork(int lost);
 
 #endif

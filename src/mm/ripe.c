@@ -118,13 +118,22 @@ void nst_turn_begin_period(struct nst_turn *t)
 
 static void take_chains(struct nst_turn *t)
 {
-	struct nst_page **runs = &nst_retired.runs[nst_turn_number(t)];
+	struct nst_page *run, **runs = &nst_retired.runs[nst_turn_number(t)];
+	struct nst_rcu_head *head, **heads = &nst_retired.heads;
 
-	/* Pairs with: nst_cas_release() in retire_run() and push_head(). */
-	if (nst_load_relaxed(runs))
-		t->runs = nst_exchange_acq_rel(runs, (struct nst_page *)NULL);
-	if (t == nst_turn_own && nst_load_relaxed(&nst_retired.heads))
-		t->heads = nst_exchange_acq_rel(&nst_retired.heads, (struct nst_rcu_head *)NULL);
+	do {
+		run = nst_chain_note(runs, &t->runs);
+		nst_test_delay_here(NST_SEQ_HAND, 0);
+		/* Pairs with: nst_cas_release() in retire_run(). */
+	} while (run && !nst_cas_acq_rel(runs, run, (struct nst_page *)NULL));
+	if (t != nst_turn_own)
+		return;
+	do {
+		head = nst_chain_note(heads, &t->heads);
+		nst_test_delay_here(NST_SEQ_HAND, 1);
+		/* Pairs with: nst_cas_release() in push_head(). */
+	} while (head && !nst_cas_acq_rel(heads, head, (struct nst_rcu_head *)NULL));
+	nst_test_delay_here(NST_SEQ_HAND, 2);
 }
 
 static void begin_round(struct nst_turn *t)

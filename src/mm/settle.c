@@ -115,6 +115,19 @@ static void count_call_pages(void)
 				  nst_calls_pages_from(t->elapsed.calls));
 }
 
+/* F5: what it was about to take is still there. */
+static void end_takes(struct nst_turn *t)
+{
+	const struct nst_page *p = nst_retired.runs[nst_turn_number(t)];
+
+	while (p && p != t->runs)
+		p = (const struct nst_page *)(uintptr_t)p->free[NST_PAGE_LINK_WORD];
+	if (p)
+		t->runs = NULL;
+	if (t == nst_turn_own && nst_heads_have(nst_retired.heads, t->heads))
+		t->heads = NULL;
+}
+
 /*
  * What a lost pass had taken is a round, and its period has yet to begin if it was still taking; what it was freeing goes
  * on. A cut that it had not yet freed may have been in its hands: this round speaks for none before it.
@@ -136,6 +149,8 @@ void nst_ripe_after_fork(int lost)
 		t->whole = 0;
 		if (t->on)
 			continue;
+		if (t != nst_turn_dead)
+			end_takes(t);
 		nst_turn_begin_period(t);
 		if (t == nst_turn_dead)
 			nst_dead_after_fork();

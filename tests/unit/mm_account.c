@@ -453,7 +453,8 @@ static void check_fails(void)
 
 			nst_maintain();
 			nst_test_fail[what] = n;
-			nst_test_fail_on = what != NST_FAIL_TRYLOCK; /* who waits would for ever */
+			/* Who waits would for ever. */
+			nst_test_fail_on = what != NST_FAIL_TRYLOCK && what != NST_FAIL_PAGE;
 			b = nst_account_create("b", a, NST_NO_LIMIT, MIB);
 			for (i = 0; b && i < 40; i++) {
 				p[got] = in(b, 64u << i % 14, NST_NORETRY);
