@@ -6,6 +6,8 @@
  * each round sees one state of the machine; ratios are medians over rounds of the two slices of the same
  * round. A few generations of processes average over the luck of addresses. What each pattern does is in
  * pairs.h.
+ *
+ *	pairs limits	instead: what is it charged to an account, where there are accounts, from a prefilled sheaf?
  */
 #include "pairs.h"
 
@@ -14,9 +16,9 @@
 #include <string.h>
 
 #define MAX_SAMPLES 256
-#define MAX_CHILDREN (BENCH_MAX_PEERS + 4)
+#define MAX_CHILDREN (BENCH_MAX_PEERS + 6)
 
-enum child_kind { ALONE, THREADS, NST, NST_STOCKED, DRAINED };
+enum child_kind { ALONE, THREADS, NST, NST_STOCKED, DRAINED, NST_BESIDE, NST_CHARGED };
 
 /* One line of the tables: a way to allocate, in a process of its library. */
 struct row {
@@ -99,6 +101,24 @@ static void contestants(void)
 	add_child(DRAINED, (struct bench_peer){"nostall drained", NULL});
 }
 
+static void contestants_at_limits(void)
+{
+	unsigned int c;
+
+	c = add_child(ALONE, (struct bench_peer){"glibc", NULL});
+	add_row("glibc", c, V_MALLOC, 1);
+	c = add_child(NST_STOCKED, (struct bench_peer){"nostall", NULL});
+	add_row("size NORMAL stocked", c, V_SIZE, 0);
+	add_row("cache NORMAL stocked", c, V_CACHE_STOCKED_NORMAL, 0);
+	add_row("prefilled stocked", c, V_PREFILLED, 0);
+	c = add_child(NST_BESIDE, (struct bench_peer){"nostall beside", NULL});
+	add_row("size NORMAL, beside", c, V_SIZE, 0);
+	add_row("cache NORMAL, beside", c, V_CACHE, 0);
+	c = add_child(NST_CHARGED, (struct bench_peer){"nostall charged", NULL});
+	add_row("size NORMAL, charged", c, V_SIZE, 0);
+	add_row("cache NORMAL, charged", c, V_CACHE, 0);
+}
+
 static void start(struct child_setup *c)
 {
 	static const struct {
@@ -109,6 +129,8 @@ static void start(struct child_setup *c)
 		[NST] = {"pairs_nst", "plain", NULL},
 		[NST_STOCKED] = {"pairs_nst", "stocked", NULL},
 		[DRAINED] = {"pairs_nst", "drained", "worker:off,warn:off"},
+		[NST_BESIDE] = {"pairs_nst", "beside", NULL},
+		[NST_CHARGED] = {"pairs_nst", "charged", NULL},
 	};
 
 	if (bench_spawn(&c->child, how[c->kind].exe, how[c->kind].arg, c->peer.preload,
@@ -389,12 +411,50 @@ static void at_64(size_t generations, size_t rounds)
 	}
 }
 
-int main(void)
+static int limits(void)
+{
+	int quick = bench_quick();
+	size_t g, generations = quick ? 2 : 5, rounds = quick ? 10 : 40;
+	char what[128];
+	uint32_t p;
+
+	bench_header("limits: CPU time of an allocation and its free (ns), charged and prefilled");
+	contestants_at_limits();
+	for (g = 0; g < generations; g++) {
+		start_all();
+		for (p = TIGHT; p <= RANDOM; p++)
+			round_robin(&at64[p], p, 64, 65536, rounds);
+		round_robin(&hits, HIT, 64, 65536, rounds);
+		end_all();
+	}
+	for (p = TIGHT; p <= RANDOM; p++) {
+		snprintf(what, sizeof(what), "64 bytes, %s: ns a pair", names[p]);
+		print_rows(what, &at64[p], at64[p].ns, "size NORMAL stocked");
+	}
+	print_rows("64 bytes, hit: ns an allocation", &hits, hits.ns, "size NORMAL stocked");
+	printf("\naims\n");
+	for (p = TIGHT; p <= RANDOM; p++) {
+		snprintf(what, sizeof(what), "charged pair by size, %s: ns more", names[p]);
+		aim(what,
+		    quantile_of(at64[p].ns[row_of("size NORMAL, charged")], at64[p].n, 0.5) -
+			    quantile_of(at64[p].ns[row_of("size NORMAL stocked")], at64[p].n, 0.5),
+		    2);
+	}
+	aim("prefilled, x nst_alloc()",
+	    ratio_of(hits.ns[row_of("prefilled stocked")], hits.ns[row_of("size NORMAL stocked")],
+		     hits.n),
+	    1);
+	return 0;
+}
+
+int main(int argc, char **argv)
 {
 	int quick = bench_quick();
 	uint32_t p;
 	char what[128];
 
+	if (argc > 1 && !strcmp(argv[1], "limits"))
+		return limits();
 	bench_header("pairs: CPU time of an allocation and its free (ns)");
 	contestants();
 	at_64(quick ? 2 : 5, quick ? 10 : 40);

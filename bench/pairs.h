@@ -36,6 +36,8 @@ enum pairs_variant {
 	V_SIZE_NOLOCK,
 	V_SIZE_FASTTRY,
 	V_CACHE_STOCKED, /* as V_CACHE_NOLOCK, from a cache with stock for all that is asked */
+	V_CACHE_STOCKED_NORMAL,
+	V_PREFILLED, /* nst_sheaf_alloc(); hits only */
 	NR_VARIANTS
 };
 

@@ -4,7 +4,7 @@
  *
  * Argument: "plain", as a program finds it; "stocked", with stock of each size for the largest job; or
  * "drained": every list, slab and free page is used up by no-lock requests first, with no worker to refill
- * them, so that a request walks all of its tries.
+ * them, so that a request walks all of its tries; or "charged", in an account, or "beside", in none where there is one.
  */
 #define _GNU_SOURCE
 #include "pairs.h"
@@ -112,6 +112,33 @@ static void size_back(void *cache, size_t n, void **ptrs)
 	nst_free_bulk(n, ptrs);
 }
 
+/* Filled outside of what is timed. */
+static void prefilled_hits(struct pairs_answer *a, const struct pairs_job *job)
+{
+	struct nst_cache *cache = nst_cache_of_size(job->size);
+	double cost = bench_cpu_ns_cost();
+	struct nst_prefilled *sheaf;
+	void *held[PAIRS_HITS];
+	uint64_t done, start, ns = 0;
+	size_t i;
+
+	if (nst_sheaf_prefill(cache, PAIRS_HITS, NST_NORMAL, &sheaf))
+		return;
+	for (done = 0; done < job->pairs; done += PAIRS_HITS) {
+		start = bench_cpu_ns();
+		for (i = 0; i < PAIRS_HITS; i++)
+			held[i] = nst_sheaf_alloc(sheaf);
+		ns += bench_cpu_ns() - start;
+		for (i = 0; i < PAIRS_HITS; i++) {
+			a->wrong += !held[i];
+			nst_free(held[i]);
+		}
+		a->wrong += nst_sheaf_refill(sheaf, PAIRS_HITS, NST_NORMAL) != 0;
+	}
+	nst_sheaf_return(sheaf);
+	a->ns = ((double)ns - cost * (double)(done / PAIRS_HITS)) / (double)job->pairs;
+}
+
 static int drained, stocked_sizes;
 
 /* Enough for the largest job of the size. */
@@ -164,9 +191,9 @@ static void bulk(struct pairs_answer *a, const struct pairs_job *job)
 
 static void by_cache(struct pairs_answer *a, const struct pairs_job *job)
 {
-	static void *cold[4][PAIRS_COLD];
-	void *cache = cache_of(job->size,
-			       job->variant == V_CACHE_STOCKED || job->variant == V_CACHE_FASTTRY);
+	static void *cold[5][PAIRS_COLD];
+	void *cache =
+		cache_of(job->size, job->variant != V_CACHE && job->variant != V_CACHE_NOLOCK);
 
 	switch (job->variant) {
 	case V_CACHE:
@@ -180,6 +207,9 @@ static void by_cache(struct pairs_answer *a, const struct pairs_job *job)
 		break;
 	case V_CACHE_STOCKED:
 		pairs_run(a, job, cache_alloc_nolock, cache_free_nolock, cache, cold[3]);
+		break;
+	case V_CACHE_STOCKED_NORMAL:
+		pairs_run(a, job, cache_alloc, cache_free, cache, cold[4]);
 		break;
 	}
 }
@@ -230,6 +260,13 @@ int main(int argc, char **argv)
 		cache_of(64, 1);
 		drain();
 	}
+	if (!strcmp(argv[2], "beside") || !strcmp(argv[2], "charged")) {
+		struct nst_account *account =
+			nst_account_create("bench", NULL, NST_NO_LIMIT, NST_NO_LIMIT);
+
+		if (account && !strcmp(argv[2], "charged"))
+			nst_account_enter(account);
+	}
 	for (;;) {
 		struct pairs_answer a = {.ns = -1};
 
@@ -239,7 +276,9 @@ int main(int argc, char **argv)
 		else if (job.variant == V_SIZE || job.variant == V_SIZE_SIZED ||
 			 job.variant == V_SIZE_NOLOCK || job.variant == V_SIZE_FASTTRY)
 			by_size(&a, &job);
-		else
+		else if (job.variant == V_PREFILLED && job.pattern == HIT)
+			prefilled_hits(&a, &job);
+		else if (job.variant != V_PREFILLED)
 			by_cache(&a, &job);
 		bench_answer(&a, sizeof(a));
 	}
