@@ -80,6 +80,14 @@ const struct stats_field stats_speculate[] = {
 	SPECULATE(success), SPECULATE(abort), SPECULATE(retry),
 	SPECULATE(miss),    SPECULATE(nulls), SPECULATE(paid),
 };
+#define NOTIFY(name)                                                                               \
+	{                                                                                          \
+#name, offsetof(struct nst_stats, notify.name)                                     \
+	}
+const struct stats_field stats_notify[] = {
+	NOTIFY(begins),	   NOTIFY(refused),    NOTIFY(invalidates), NOTIFY(oom_calls),
+	NOTIFY(oom_again), NOTIFY(oom_passed), NOTIFY(oom_bytes),
+};
 const char *const stats_unmeasured[] = {"fault_in_nolock", "syscall_in_nolock", "lock_in_nolock"};
 
 /* Bytes that are no ASCII letter become \u00XX, whatever they were meant to be: always valid JSON. */
@@ -136,6 +144,14 @@ static void put_reclaim(FILE *out, const struct nst_stats *s)
 {
 	fprintf(out, ",\"reclaim\":{\"used\":%s", s->reclaim.rounds ? "true" : "false");
 	put_fields(out, s, stats_reclaim, STATS_NR_RECLAIM);
+	fputc('}', out);
+}
+
+static void put_notify(FILE *out, const struct nst_stats *s)
+{
+	fprintf(out, ",\"notify\":{\"used\":%s",
+		s->notify.begins || s->notify.oom_calls ? "true" : "false");
+	put_fields(out, s, stats_notify, STATS_NR_NOTIFY);
 	fputc('}', out);
 }
 
@@ -242,6 +258,7 @@ void stats_print_json(FILE *out, const struct shown *s)
 	put_fields(out, &p->stats, stats_slow, STATS_NR_SLOW);
 	put_retired(out, &p->stats);
 	put_reclaim(out, &p->stats);
+	put_notify(out, &p->stats);
 	put_speculate(out, &p->stats);
 	put_zones(out, &p->stats);
 	put_locks(out, &p->stats);

@@ -14,6 +14,7 @@
 
 #include <nostall/account.h>
 #include <nostall/alloc.h>
+#include <nostall/notify.h>
 #include <nostall/pages.h>
 #include <nostall/rcu.h>
 #include <nostall/reclaim.h>

@@ -10,6 +10,7 @@
 #define NOSTALL_STATS_H
 
 #include <nostall/alloc.h>
+#include <nostall/notify.h>
 #include <nostall/speculate.h>
 
 #ifdef __cplusplus
@@ -147,6 +148,7 @@ struct nst_stats {
 	struct nst_lock_stats locks[NST_NR_LOCKS];
 	struct nst_zone_stats zones[NST_STATS_NODES];
 	struct nst_reclaim_stats reclaim;
+	struct nst_notify_stats notify; /* see nostall/notify.h */
 };
 
 /** struct nst_cache_stats - one cache */

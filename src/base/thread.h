@@ -33,6 +33,8 @@ struct nst_thread {
 	/* Pages it is about to take of that node, and those it has freed meanwhile (mm/reclaim.c). */
 	u32 claimed, claimed_node, earned;
 	uintptr_t account; /* it is in (mm/account.h); written by this thread and its handlers */
+	const struct nst_notify_frame
+		*notifying; /* the innermost function of a notifier it runs (mm/notify.c) */
 } NST_LINE_ALIGNED;
 
 extern NST_TLS struct nst_thread nst_thread NST_HIDDEN;

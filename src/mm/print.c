@@ -116,6 +116,16 @@ static void print_reclaim(struct out *o, const struct nst_reclaim_stats *r)
 		     ull(r->rounds), ull(r->served), ull(r->background_rounds), ull(r->shrunk));
 }
 
+static void print_notify(struct out *o, const struct nst_notify_stats *r)
+{
+	if (r->begins || r->invalidates)
+		line(o, "notified begins=%llu refused=%llu invalidates=%llu", ull(r->begins),
+		     ull(r->refused), ull(r->invalidates));
+	if (r->oom_calls)
+		line(o, "oom calls=%llu again=%llu passed=%llu bytes=%llu", ull(r->oom_calls),
+		     ull(r->oom_again), ull(r->oom_passed), ull(r->oom_bytes));
+}
+
 static void print_speculate(struct out *o, const struct nst_speculate_stats *s)
 {
 	if (!(s->success | s->abort | s->retry | s->miss)) /* nobody speculates */
@@ -170,6 +180,7 @@ int nst_stats_print(int fd)
 	print_caches(&o);
 	print_retired(&o, &s.retired);
 	print_reclaim(&o, &s.reclaim);
+	print_notify(&o, &s.notify);
 	print_speculate(&o, &s.speculate);
 	print_pools(&o, &s.pools);
 	print_locks(&o, &s);

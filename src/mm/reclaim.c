@@ -6,8 +6,9 @@
  *		caches); shrinkers, who are asked for more in each round:  count / 16, / 8 .. all
  *
  *	NORETRY	one round, of count / 4
- *	NORMAL	until it is served, or a round of all made no progress, or there were 16
- *	NOFAIL	until it is served, with naps
+ *	NORMAL	until it is served, or a round of all made no progress, or there were 16; then out-of-memory notifiers
+ *		(reaper.c), and a round after each time that something may have come of them
+ *	NOFAIL	until it is served, with naps; those notifiers in each round that made no progress
  *
  * *Who reclaims gets what it reclaimed*: meanwhile it has a claim on its zone for as many pages as it wants. Claims raise
  * the floor of modes that may not sleep, and what is freed goes past CPUs' lists; who has freed as many as it claims goes
@@ -86,6 +87,14 @@ static unsigned int priority_of(const struct nst_reclaim *rc, int light)
 								    : 0;
 }
 
+/* 1: it is to look again. */
+static int all_else_fails(struct nst_reclaim *rc, nst_mode_t mode, int for_ever)
+{
+	if (for_ever)
+		rc->ooms = 0;
+	return nst_oom_relieve(mode, &rc->ooms);
+}
+
 int nst_reclaim_again(struct nst_reclaim *rc, nst_mode_t mode, unsigned int order)
 {
 	unsigned int reclaims = nst_mode_row(mode)->reclaims, priority;
@@ -99,7 +108,10 @@ int nst_reclaim_again(struct nst_reclaim *rc, nst_mode_t mode, unsigned int orde
 	progress = mode & NST_MEMALLOC ? nst_maintain_pass(0) : do_round(mode, priority);
 	nst_count(NST_COUNT_RECLAIM_ROUND, 1);
 	rc->rounds++;
-	rc->last = reclaims == 1 || rc->rounds == MOST_ROUNDS || (!priority && !progress);
+	rc->last = (!priority && !progress) || (reclaims == 2 && rc->rounds >= MOST_ROUNDS);
+	if (rc->last && reclaims != 1 && !(mode & NST_MEMALLOC))
+		rc->last = !all_else_fails(rc, mode, reclaims == 3);
+	rc->last |= reclaims == 1;
 	if (reclaims == 3 && !progress)
 		nst_sys_futex_wait(&never, 0, NAP_US);
 	return 1;
@@ -159,6 +171,7 @@ void nst_reclaim_want(void)
 
 void nst_reclaim_help(void)
 {
+	nst_oom_help();
 	if (nst_load_relaxed(&background.running) != 1 && /* a state */
 	    nst_exchange_relaxed(&background.wanted, 0u)) /* a hint */
 		relieve();
@@ -173,4 +186,6 @@ void nst_reclaim_after_fork(void)
 		nst_zones[i].claimed =
 			0; /* a claim of this thread is taken back as it ends: reclaim is not forked from */
 	nst_shrink_after_fork();
+	nst_notify_after_fork();
+	nst_oom_after_fork();
 }

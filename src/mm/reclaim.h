@@ -4,12 +4,15 @@
  *
  *	reclaim.c	a request that found nothing reclaims, in rounds; a thread does it before
  *	shrink.c	who can give memory back
+ *	notify.c	who is told of changes of a mapping
+ *	reaper.c	who gives memory back when all else fails
  *	reserve.c	pages below the watermarks, for who holds a ticket
  */
 #ifndef NST_MM_RECLAIM_H
 #define NST_MM_RECLAIM_H
 
 #include "mm.h"
+#include <nostall/notify.h>
 #include <nostall/reclaim.h>
 
 /* ---- reclaim.c ---- */
@@ -17,6 +20,7 @@
 /** struct nst_reclaim - of one request, zeroed; it is on the stack of who makes it */
 struct nst_reclaim {
 	u32 rounds, last;
+	u32 ooms; /* rounds of out-of-memory notifiers */
 };
 /* A walk found nothing: 1, and memory was reclaimed as @mode has it: walk again; 0: it is NULL. Context: thread. */
 int nst_reclaim_again(struct nst_reclaim *rc, nst_mode_t mode, unsigned int order);
@@ -34,6 +38,17 @@ int nst_shrink_are_some(void);
 /* All are asked, those that @mode does not exclude: what they freed. *busy: another thread is at one. */
 u64 nst_shrink(nst_mode_t mode, unsigned int priority, int *busy);
 void nst_shrink_after_fork(void);
+
+/* ---- notify.c, reaper.c ---- */
+
+void nst_notify_after_fork(void);
+/* Nothing else helped: 1: something was freed, or may have been by now: look again; 0: nothing will come. Context: thread. */
+int nst_oom_relieve(nst_mode_t mode, u32 *rounds);
+/* What the reaper would do, where there is none. Context: thread. */
+void nst_oom_help(void);
+void nst_oom_after_fork(void);
+/* NST_OOM_INTERVAL_MS; tests make it shorter. */
+extern u32 nst_oom_interval_us NST_HIDDEN;
 
 /* ---- reserve.c ---- */
 

@@ -163,6 +163,17 @@ static void read_reclaim(struct nst_reclaim_stats *r)
 	r->shrunk = total(NST_COUNT_SHRUNK);
 }
 
+static void read_notify(struct nst_notify_stats *r)
+{
+	r->begins = total(NST_COUNT_NOTIFY_BEGIN);
+	r->refused = total(NST_COUNT_NOTIFY_REFUSED);
+	r->invalidates = total(NST_COUNT_NOTIFY_INVALIDATE);
+	r->oom_calls = total(NST_COUNT_OOM_CALL);
+	r->oom_again = total(NST_COUNT_OOM_AGAIN);
+	r->oom_passed = total(NST_COUNT_OOM_PASSED);
+	r->oom_bytes = total(NST_COUNT_OOM_BYTES);
+}
+
 static void read_speculate(struct nst_speculate_stats *out)
 {
 	u64 n[NST_NR_SPECULATE_COUNTS];
@@ -261,6 +272,7 @@ static void read_counts(struct nst_stats *s)
 	s->worker_found_work = total(NST_COUNT_FOUND_WORK);
 	read_retired(&s->retired);
 	read_reclaim(&s->reclaim);
+	read_notify(&s->notify);
 	read_speculate(&s->speculate);
 	read_pools(&s->pools);
 	s->abandoned_after_fork = total(NST_COUNT_ABANDONED);
