@@ -2,6 +2,7 @@
 /*
  * syscalls_mix.c - every public function, thousands of times in random order, each between its marks.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -319,6 +320,42 @@ static void reserve(void)
 	MARKED(nst_pool_destroy, nst_pool_destroy(pool));
 }
 
+static int begun(void *arg, const struct nst_notify_range *range)
+{
+	(void)arg;
+	return range->flags & NST_NOTIFY_BLOCKABLE ? 0 : -EAGAIN;
+}
+
+static void told(void *arg, const struct nst_notify_range *range)
+{
+	(void)arg;
+	(void)range;
+}
+
+static size_t no_oom(void *arg, const struct nst_oom *oom)
+{
+	(void)arg;
+	(void)oom;
+	return 0;
+}
+
+static void notify(void)
+{
+	static const struct nst_notifier_ops ops = {begun, told, told};
+	struct nst_oom_notifier *o;
+	struct nst_notify_range r;
+	struct nst_notifier *n;
+
+	MARKED(nst_notifier_register, n = nst_notifier_register(NULL, 0, 9, &ops, 0, NULL));
+	MARKED(nst_notify_begin, nst_notify_begin(&r, NULL, 0, 1, 0));
+	MARKED(nst_notify_begin, nst_notify_begin(&r, NULL, 0, 1, NST_NOTIFY_BLOCKABLE));
+	MARKED(nst_notify_end, nst_notify_end(&r));
+	MARKED(nst_notify_invalidate, nst_notify_invalidate(NULL, 0, 1));
+	MARKED(nst_notifier_unregister, nst_notifier_unregister(n));
+	MARKED(nst_oom_register, o = nst_oom_register(no_oom, 0, NULL));
+	MARKED(nst_oom_unregister, nst_oom_unregister(o));
+}
+
 static void make_and_destroy(void)
 {
 	struct nst_reserve_stats s;
@@ -336,6 +373,7 @@ static void make_and_destroy(void)
 	MARKED(nst_cache_destroy, nst_cache_destroy(c));
 	MARKED(nst_shrinker_register, h = nst_shrinker_register(none, nothing, NULL, 2, 0));
 	MARKED(nst_shrinker_unregister, nst_shrinker_unregister(h));
+	notify();
 	MARKED(nst_reserve_create, r = nst_reserve_create(64 << 10, 2));
 	if (!r)
 		exit(97);

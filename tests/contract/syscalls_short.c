@@ -9,6 +9,7 @@
 #define NST_NO_MACROS
 #include "mm/mm.h"
 #include "mm/pool.h"
+#include "mm/reclaim.h"
 #include "contract/syscalls.h"
 
 static volatile int held;
@@ -28,6 +29,92 @@ void path_reclaim(void)
 	p = nst_pages_alloc(0, NST_NORMAL);
 	end();
 	must(p != NULL);
+}
+
+/* All but what an out-of-memory notifier keeps. */
+static void *kept[64];
+static int refused;
+
+static size_t refuse_then_give(void *arg, const struct nst_oom *oom)
+{
+	(void)arg;
+	(void)oom;
+	if (!refused++)
+		return NST_OOM_AGAIN;
+	for (int i = 0; i < 64; i++)
+		nst_pages_free_nolock(kept[i]);
+	return sizeof(kept);
+}
+
+static void ask_for_one(const char *step, u32 flags)
+{
+	void *p, *some[256];
+
+	nst_store_relaxed(&nst_oom_interval_us, 2000u);
+	for (int i = 0; i < 64; i++)
+		kept[i] = nst_pages_alloc(0, NST_NORMAL);
+	for (int i = 0; i < 256; i++)
+		some[i] = nst_alloc(1024, NST_NORMAL);
+	while ((p = nst_pages_alloc(0, NST_NORMAL)) != NULL)
+		;
+	nst_free(some[0]); /* a list to empty, which gives no page */
+	must(nst_oom_register(refuse_then_give, flags, NULL) != NULL);
+	begin(step);
+	p = nst_pages_alloc(0, NST_NORMAL);
+	end();
+	must(p != NULL);
+}
+
+void path_oom(void)
+{
+	ask_for_one("oom", 0);
+}
+
+void path_oom_reaper(void)
+{
+	ask_for_one("oom-reaper", NST_NOTIFIER_BLOCKS);
+}
+
+static struct nst_notifier *notifier;
+
+static int begin_long(void *arg, const struct nst_notify_range *range)
+{
+	(void)arg;
+	(void)range;
+	held = 1;
+	usleep(50000);
+	return 0;
+}
+
+static void end_nothing(void *arg, const struct nst_notify_range *range)
+{
+	(void)arg;
+	(void)range;
+}
+
+static void *change_long(void *unused)
+{
+	struct nst_notify_range r;
+
+	(void)unused;
+	nst_notify_begin(&r, NULL, 0, 1, NST_NOTIFY_BLOCKABLE);
+	nst_notify_end(&r);
+	return NULL;
+}
+
+void path_notifier_busy(void)
+{
+	static const struct nst_notifier_ops ops = {begin_long, end_nothing, NULL};
+	pthread_t t;
+
+	notifier = nst_notifier_register(NULL, 0, 1, &ops, 0, NULL);
+	must(pthread_create(&t, NULL, change_long, NULL) == 0);
+	while (!held)
+		usleep(1000);
+	begin("notifier-busy");
+	must(nst_notifier_unregister(notifier) == 0);
+	end();
+	pthread_join(t, NULL);
 }
 
 static struct nst_shrinker *shrinker;
