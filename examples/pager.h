@@ -75,32 +75,25 @@ struct map_set {
 
 #define SPACE_VIEWS 2
 
-/* Told of each change of a range, before and after. Replace it by another's. */
-struct listener {
-	/* 0; -EAGAIN: not now, only where @blockable is 0, and nothing has happened. */
-	int (*begin)(void *arg, uintptr_t start, uintptr_t end, int blockable);
-	void (*end)(void *arg, uintptr_t start, uintptr_t end);
-	void *arg;
-	uintptr_t from, to; /* who is told of what */
-};
-
 struct view;
 struct space {
 	int uffd, protects;
-	int remote; /* another process's: nothing of it is dropped here */
-	int gone;   /* it has died */
+	int remote;		     /* another process's: nothing of it is dropped here */
+	int gone;		     /* it has died */
+	int inside;		     /* fault threads that are at it */
+	struct nst_account *account; /* that its tables are charged to, or NULL */
 	uintptr_t base;
 	size_t bytes;
 	struct map_set *maps;  /* read in sections */
 	struct table *root;    /* never replaced */
 	pthread_rwlock_t lock; /* for writing: who changes mappings */
-	struct view *view[SPACE_VIEWS];
-	struct listener listener[SPACE_VIEWS];
+	struct view *view
+		[SPACE_VIEWS]; /* told of each change of a range, as notifiers of this space (nostall/notify.h) */
 	int nr_views;
 };
 
 int space_init(struct space *sp, int uffd, int protects, uintptr_t base, size_t bytes);
-/* All is unmapped, its tables are retired; nobody faults any more. */
+/* All is unmapped, its tables are retired; what fault threads are at is waited for, and they serve it no more. */
 void space_end(struct space *sp);
 /* 0; -ENOMEM, and nothing has changed. The range becomes that; or nothing; or zeroes; or (un)writable. */
 int space_map(struct space *sp, uintptr_t start, uintptr_t end, const struct source *src,
@@ -110,6 +103,12 @@ int space_punch(struct space *sp, uintptr_t start, uintptr_t end);
 int space_protect(struct space *sp, uintptr_t start, uintptr_t end, int write);
 /* What memory is short for: clean pages of the range are dropped, how many; -EAGAIN: somebody would have to wait. */
 long space_reap(struct space *sp, uintptr_t start, uintptr_t end);
+/* The same of all of it, for nst_oom_register(); never waits, but tries the lock: NST_NOTIFIER_CLIENT. */
+size_t space_oom(void *space, const struct nst_oom *oom);
+/* Of who may have the lock of a space: the space is not reaped for it. */
+#define PAGER_MODE (NST_NORMAL | NST_NOCLIENT)
+/* Its tables go, those that are needed too: a fault makes them anew. Of a remote one, whose entries say nothing else. */
+void space_trim(struct space *sp);
 /* The mapping of @at, or NULL. In a section, or with the lock. */
 struct mapping *map_find(const struct map_set *set, uintptr_t at);
 int map_overlaps(const struct map_set *set, uintptr_t start, uintptr_t end);
@@ -141,8 +140,8 @@ void table_clear(struct table *root, uintptr_t start, uintptr_t end, uint64_t bi
 /* Calls @fn for each entry of the range that has one. */
 void table_each(struct table *root, uintptr_t start, uintptr_t end,
 		void (*fn)(void *arg, uint64_t *e, uintptr_t at), void *arg);
-/* Tables that no mapping needs any more go. */
-void table_prune(struct space *sp, uintptr_t start, uintptr_t end);
+/* Tables that no mapping of @maps needs go. */
+void table_prune(struct space *sp, uintptr_t start, uintptr_t end, const struct map_set *maps);
 /* How many are left that none needs, or entries of nothing: 0, or it is wrong. */
 uint64_t table_stale(const struct space *sp);
 extern uint64_t tables_made, tables_retired;
@@ -177,6 +176,7 @@ struct pager {
 	int nap; /* 1: pager_nap() does something */
 	struct nst_speculate_site site;
 	uint64_t faults, locked, copied, granted, shown, unmapped, errors;
+	uint64_t starved; /* faults that found no memory for a table: who waits asks again */
 };
 extern struct pager pager;
 
@@ -186,6 +186,7 @@ struct fault {
 	int write;
 	int missing; /* the kernel has no page there, whatever the entry says: the client may drop its own */
 	int with_lock; /* has sp->lock */
+	int starved;   /* there was no memory for a table */
 	struct nst_speculation s;
 	struct mapping *m;
 	uint64_t *entry; /* claimed, or NULL */
@@ -213,7 +214,7 @@ struct pager_threads;
 struct pager_threads *pager_start(struct space **spaces, int nr_spaces, int threads);
 void pager_stop(struct pager_threads *p);
 
-/* ---- pager_view.c: second views, and who is told of changes ---- */
+/* ---- pager_view.c: second views ---- */
 
 /* A view @delta bytes from the space, registered with the same uffd; NULL: no memory. */
 struct view *view_add(struct space *sp, intptr_t delta);
@@ -221,8 +222,6 @@ void view_end(struct view *v);
 /* The view that @at lies in, or NULL. */
 struct view *view_at(const struct space *sp, uintptr_t at);
 void view_handle(struct view *v, uintptr_t at, void *bytes);
-int notify_begin(struct space *sp, uintptr_t start, uintptr_t end, int blockable);
-void notify_end(struct space *sp, uintptr_t start, uintptr_t end);
 
 /* ---- pager_check.c, pager_serve.c: the programs ---- */
 
@@ -230,6 +229,8 @@ void notify_end(struct space *sp, uintptr_t start, uintptr_t end);
 int pager_check(double seconds, enum pager_policy policy, enum pager_step fail, int threads);
 /* Other processes read @path by us, as it is or @packed; the first is killed. */
 int pager_serve(const char *path, int packed, int readers, int threads);
+/* The first reads nothing: it faults where each fault needs a table, for ever; the others are to be served all the same. */
+int pager_serve_greedy(const char *path, int readers, int threads);
 
 #define COUNT(field) __atomic_fetch_add(&(field), 1, __ATOMIC_RELAXED)
 #define COUNTED(field) __atomic_load_n(&(field), __ATOMIC_RELAXED)

@@ -6,7 +6,8 @@
  *	changer	maps, unmaps, protects and punches a slot
  *	reader	compares a page, of the space or of one of its views, with what it must be
  *	writer	puts a word of its own into a page of a slot that is writable
- *	reaper	drops clean pages, and may not wait
+ *	reaper	drops clean pages, and may not wait; with option max, where the library is out of memory (nst_oom_register()):
+ *		then a taker takes all there is, again and again
  *	auditor	counts tables that no mapping needs
  *
  * A slot has a version, odd while it changes. A reader that has seen the same even version before and after knows what
@@ -31,7 +32,9 @@
 #define SPAN (SLOTS / 2 * PAIR_STRIDE)
 #define SOURCES 2u /* a file, and a snapshot of another */
 #define SOURCE_PAGES 1024u
-#define SPARSE 64u /* words of a page that differ, so that pages can be packed */
+#define TAKER_PAGES 65536u
+#define PATIENCE 30.0 /* seconds more, on a slow machine */
+#define SPARSE 64u    /* words of a page that differ, so that pages can be packed */
 
 /** struct slot - what its pages must be; by lock, and for readers by version */
 struct slot {
@@ -49,7 +52,9 @@ static struct {
 	uintptr_t at[1 + SPACE_VIEWS]; /* where the space is, and its views */
 	int stop;
 	double seconds;
-	uint64_t bytes, raced, wrong, stale, audits, changes, writes, reaped, busy, failed;
+	int is_short; /* memory is, by option max */
+	struct nst_oom_notifier *last;
+	uint64_t bytes, raced, wrong, stale, audits, changes, writes, reaped, busy, failed, ooms;
 } check;
 
 static uint64_t mix(uint64_t z)
@@ -338,13 +343,48 @@ static void *reaper(void *arg)
 {
 	uint64_t seed = (uintptr_t)arg;
 
-	while (going()) {
+	while (going() && !check.is_short) {
 		uintptr_t at = slot_at(0, draw_slot(&seed));
 		long n = space_reap(&check.space, at, at + SLOT_BYTES);
 
 		__atomic_fetch_add(&check.reaped, n > 0 ? (uint64_t)n : 0, __ATOMIC_RELAXED);
 		__atomic_fetch_add(&check.busy, n == -EAGAIN, __ATOMIC_RELAXED);
 		nap(1000);
+	}
+	return NULL;
+}
+
+/* Called when nothing else gives memory. */
+static size_t out_of_memory(void *arg, const struct nst_oom *oom)
+{
+	size_t n = space_oom(arg, oom);
+
+	COUNT(check.ooms);
+	if (n == NST_OOM_AGAIN)
+		COUNT(check.busy);
+	else
+		__atomic_fetch_add(&check.reaped, n / PAGE, __ATOMIC_RELAXED);
+	return n;
+}
+
+/* All there is, until they have been called, and back: faults in between find nothing, and ask again. */
+static void *taker(void *arg)
+{
+	static void *page[TAKER_PAGES];
+	size_t nr;
+
+	(void)arg;
+	while (going() && check.is_short) {
+		uint64_t before = COUNTED(check.ooms);
+
+		for (nr = 0; nr < TAKER_PAGES && COUNTED(check.ooms) == before; nr++) {
+			page[nr] = nst_pages_alloc(0, NST_NORMAL | NST_NOWARN);
+			if (!page[nr])
+				break;
+		}
+		while (nr)
+			nst_pages_free(page[--nr]);
+		nap(2000);
 	}
 	return NULL;
 }
@@ -371,7 +411,7 @@ static void *auditor(void *arg)
 	return NULL;
 }
 
-static void *(*const work[])(void *) = {reader, reader, changer, changer, reaper, auditor};
+static void *(*const work[])(void *) = {reader, reader, changer, changer, reaper, taker, auditor};
 #define WORKERS (sizeof(work) / sizeof(work[0]))
 
 /* ---- the stage ---- */
@@ -452,7 +492,14 @@ static int prepare(void)
 			return 1;
 	for (unsigned int i = 0; i < SLOTS; i++)
 		pthread_mutex_init(&check.slot[i].lock, NULL);
-	return 0;
+	check.last = nst_oom_register(out_of_memory, NST_NOTIFIER_CLIENT, &check.space);
+	return check.last == NULL;
+}
+
+/* Memory is short, and nobody has given any yet. */
+static int is_unserved(void)
+{
+	return check.is_short && (!COUNTED(check.ooms) || !COUNTED(check.reaped));
 }
 
 /* All is unmapped: no table is left, and each that was made was retired once. */
@@ -466,7 +513,10 @@ static int check_end(void)
 	if (tables_made != tables_retired || stale)
 		printf("pager: %" PRIu64 " tables made, %" PRIu64 " retired, %" PRIu64 " stale\n",
 		       tables_made, tables_retired, stale);
-	return tables_made != tables_retired || check.stale || check.wrong || pager.errors;
+	if (is_unserved())
+		printf("pager: memory was short, and nobody gave any\n");
+	return tables_made != tables_retired || check.stale || check.wrong || pager.errors ||
+	       is_unserved();
 }
 
 static void report(void)
@@ -484,8 +534,10 @@ static void report(void)
 	       check.bytes, check.wrong, check.raced, check.changes, check.writes, pager.copied,
 	       pager.shown);
 	printf("  tables_made=%" PRIu64 " retired=%" PRIu64 " stale=%" PRIu64 " audits=%" PRIu64
-	       " reaped=%" PRIu64 " reaper_refused=%" PRIu64 "\n",
-	       tables_made, tables_retired, check.stale, check.audits, check.reaped, check.busy);
+	       " reaped=%" PRIu64 " reaper_refused=%" PRIu64 " out_of_memory=%" PRIu64
+	       " starved=%" PRIu64 "\n",
+	       tables_made, tables_retired, check.stale, check.audits, check.reaped, check.busy,
+	       check.ooms, pager.starved);
 }
 
 /* ---- what may not be written ---- */
@@ -540,7 +592,8 @@ static int run(double seconds, int threads)
 	for (size_t i = 0; i < WORKERS; i++)
 		if (pthread_create(&thread[i], NULL, work[i], (void *)(i + 1)))
 			return 1;
-	while (now() - begun < seconds && !COUNTED(check.wrong) && !COUNTED(check.stale))
+	while ((now() - begun < seconds || (is_unserved() && now() - begun < seconds + PATIENCE)) &&
+	       !COUNTED(check.wrong) && !COUNTED(check.stale))
 		nap(10000);
 	check.seconds = now() - begun;
 	__atomic_store_n(&check.stop, 1, __ATOMIC_RELAXED);
@@ -552,16 +605,20 @@ static int run(double seconds, int threads)
 
 int pager_check(double seconds, enum pager_policy policy, enum pager_step fail, int threads)
 {
+	char options[512];
 	int rc = prepare();
 
 	if (rc)
 		return rc;
+	if (nst_info("options", options, sizeof(options)) > 0)
+		check.is_short = strstr(options, "max:") != NULL;
 	pager.policy = policy;
 	pager.fail = fail;
 	pager.nap = fail == STEP_ANY;
 	pager.site.policy = policy < PAGER_LOCK ? (uint32_t)policy : 0;
 	rc = run(seconds, threads);
 	report();
+	nst_oom_unregister(check.last);
 	space_end(&check.space);
 	for (unsigned int i = 0; i < SOURCES; i++)
 		source_close(check.source[i]);

@@ -122,8 +122,9 @@ static int serve_locked(struct fault *f, fault_work_t work, void *bytes)
 	}
 	pthread_rwlock_unlock(&f->sp->lock);
 	sure = f->with_lock = 0;
-	if (how == NST_SPECULATE_NULL)
-		COUNT(pager.errors);
+	f->starved = how == NST_SPECULATE_NULL;
+	if (f->starved)
+		COUNT(pager.starved);
 	if (!f->m || how == NST_SPECULATE_NULL) /* no memory: he who waits asks again */
 		uffd_wake(f->sp->uffd, f->at, PAGE);
 	return done;
@@ -175,6 +176,7 @@ static void bring_nothing(struct fault *f, void *bytes)
 static uint64_t bring(struct fault *f, void *bytes)
 {
 	int grant = f->write && f->need.write && !(f->was & ENTRY_WRITE);
+	struct nst_notify_range range;
 	uint64_t now = f->was;
 
 	if (!f->need.mapped) {
@@ -182,7 +184,7 @@ static uint64_t bring(struct fault *f, void *bytes)
 		return 0;
 	}
 	if (grant) /* G4 */
-		notify_begin(f->sp, f->at, f->at + PAGE, 1);
+		grant = !nst_notify_begin(&range, f->sp, f->at, PAGE, NST_NOTIFY_BLOCKABLE);
 	if (!(now & ENTRY_HERE) || f->missing) {
 		if (source_read(f->need.src, f->need.page, bytes))
 			COUNT(pager.errors);
@@ -194,9 +196,20 @@ static uint64_t bring(struct fault *f, void *bytes)
 	if (grant) {
 		now |= now & ENTRY_HERE ? ENTRY_DIRTY | ENTRY_WRITE : 0;
 		COUNT(pager.granted);
-		notify_end(f->sp, f->at, f->at + PAGE);
+		nst_notify_end(&range);
 	}
 	return now;
+}
+
+/* Its account is at its limit: what it takes from others is its own. */
+static void serve_charged(struct fault *f, void *bytes)
+{
+	nst_account_token_t t = nst_account_enter(f->sp->account);
+
+	fault_serve(f, bring, bytes);
+	nst_account_exit(t);
+	if (f->starved)
+		space_trim(f->sp);
 }
 
 /* A write to what may not be written waits until it may, or is gone. */
@@ -209,6 +222,8 @@ void fault_handle(struct space *sp, uintptr_t at, int write, int missing, void *
 	COUNT(pager.faults);
 	if (v)
 		view_handle(v, f.at, bytes);
+	else if (sp->account)
+		serve_charged(&f, bytes);
 	else
 		fault_serve(&f, bring, bytes);
 }
@@ -221,7 +236,7 @@ struct pager_threads {
 	pthread_t thread[64];
 };
 
-static void serve_one(struct space *sp, void *bytes)
+static void serve_message(struct space *sp, void *bytes)
 {
 	struct uffd_msg msg;
 	uint64_t flags;
@@ -232,6 +247,15 @@ static void serve_one(struct space *sp, void *bytes)
 	fault_handle(sp, (uintptr_t)msg.arg.pagefault.address,
 		     (flags & (UFFD_PAGEFAULT_FLAG_WRITE | UFFD_PAGEFAULT_FLAG_WP)) != 0,
 		     !(flags & UFFD_PAGEFAULT_FLAG_WP), bytes);
+}
+
+/* Inside first, then gone: space_end() does it the other way round, and one of the two sees the other. */
+static void serve_one(struct space *sp, void *bytes)
+{
+	__atomic_add_fetch(&sp->inside, 1, __ATOMIC_SEQ_CST);
+	if (!__atomic_load_n(&sp->gone, __ATOMIC_SEQ_CST))
+		serve_message(sp, bytes);
+	__atomic_sub_fetch(&sp->inside, 1, __ATOMIC_SEQ_CST);
 }
 
 static void *serve(void *arg)

@@ -5,11 +5,11 @@
  * A change, with the lock for writing:
  *
  *	what follows is built	so that nothing can fail later
- *	notify_begin()		views drop the range, and install nothing in it
+ *	nst_notify_begin()	views drop the range, and install nothing in it
  *	old mappings die	from here on nobody claims by them (G1)
  *	entries are cleared	those claimed are waited for
  *	the client's pages go	what it touches now faults, and finds a dead mapping: it takes the lock, and waits
- *	the new array is shown, tables that nobody needs go, notify_end(), who waits in the range is woken (G3)
+ *	the new array is shown, tables that nobody needs go, nst_notify_end(), who waits in the range is woken (G3)
  *
  * Pieces of an old mapping beside the range get mappings of their own: same bytes, so their entries stay.
  */
@@ -17,6 +17,7 @@
 #include "pager.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -77,7 +78,7 @@ static void add(struct change *c, const struct mapping *from, uintptr_t start, u
 
 	if (start >= end || c->failed)
 		return;
-	m = nst_alloc(sizeof(*m), NST_NORMAL);
+	m = nst_alloc(sizeof(*m), PAGER_MODE);
 	if (!m) {
 		c->failed = 1;
 		return;
@@ -139,7 +140,7 @@ static int build(struct change *c, const struct map_set *old)
 {
 	size_t most = old->nr + 3, i; /* two are cut, one is new */
 
-	c->next = nst_alloc(sizeof(*c->next) + most * sizeof(c->next->m[0]), NST_NORMAL);
+	c->next = nst_alloc(sizeof(*c->next) + most * sizeof(c->next->m[0]), PAGER_MODE);
 	if (!c->next)
 		return -ENOMEM;
 	c->next->nr = 0;
@@ -193,11 +194,16 @@ static void pages_follow(struct space *sp, const struct change *c)
 static int change_locked(struct space *sp, struct change *c)
 {
 	struct map_set *old = sp->maps;
+	struct nst_notify_range range;
 	int err = build(c, old);
 
 	if (err)
 		return err;
-	notify_begin(sp, c->start, c->end, 1);
+	err = nst_notify_begin(&range, sp, c->start, c->end - c->start, NST_NOTIFY_BLOCKABLE);
+	if (err) { /* who calls is in a scope that excludes a view */
+		drop_built(c, old);
+		return err;
+	}
 	kill_old(old, c);
 	table_clear(sp->root, c->start, c->end,
 		    c->kind == WRITABLE	   ? 0
@@ -206,8 +212,8 @@ static int change_locked(struct space *sp, struct change *c)
 	pages_follow(sp, c);
 	nst_rcu_assign(sp->maps, c->next);
 	if (c->kind == GONE || c->kind == MAPPED)
-		table_prune(sp, c->start, c->end);
-	notify_end(sp, c->start, c->end);
+		table_prune(sp, c->start, c->end, c->next);
+	nst_notify_end(&range);
 	retire_old(old, c);
 	return 0;
 }
@@ -279,18 +285,39 @@ static void reap_one(void *arg, uint64_t *e, uintptr_t at)
 
 long space_reap(struct space *sp, uintptr_t start, uintptr_t end)
 {
+	struct nst_notify_range range;
 	struct reap r = {sp, 0};
 	int err;
 
 	if (sp->remote || pthread_rwlock_trywrlock(&sp->lock))
 		return -EAGAIN;
-	err = notify_begin(sp, start, end, 0);
+	err = nst_notify_begin(&range, sp, start, end - start, 0);
 	if (!err) {
 		table_each(sp->root, start, end, reap_one, &r);
-		notify_end(sp, start, end);
+		nst_notify_end(&range);
 	}
 	pthread_rwlock_unlock(&sp->lock);
 	return err ? err : r.dropped;
+}
+
+void space_trim(struct space *sp)
+{
+	static const struct map_set none;
+
+	if (!sp->remote)
+		return;
+	pthread_rwlock_wrlock(&sp->lock);
+	table_prune(sp, sp->base, sp->base + sp->bytes, &none);
+	pthread_rwlock_unlock(&sp->lock);
+}
+
+size_t space_oom(void *space, const struct nst_oom *oom)
+{
+	struct space *sp = space;
+	long n = space_reap(sp, sp->base, sp->base + sp->bytes);
+
+	(void)oom; /* it never waits, how often it may refuse does not matter to it */
+	return n < 0 ? NST_OOM_AGAIN : (size_t)n * PAGE;
 }
 
 /* ---- spaces ---- */
@@ -315,6 +342,9 @@ int space_init(struct space *sp, int uffd, int protects, uintptr_t base, size_t 
 
 void space_end(struct space *sp)
 {
+	__atomic_store_n(&sp->gone, 1, __ATOMIC_SEQ_CST);
+	while (__atomic_load_n(&sp->inside, __ATOMIC_SEQ_CST))
+		sched_yield();
 	space_unmap(sp, sp->base, sp->base + sp->bytes);
 	for (int i = 0; i < sp->nr_views; i++)
 		view_end(sp->view[i]);

@@ -7,6 +7,9 @@
  *	<------------- go --------------	fault threads
  *	reads each page in an order of its own, compares it with the file; the first reader never ends by itself
  *	counts -------------------------->	the first is killed on the way: its space is unmapped, the others go on
+ *
+ * Each reader has an account, which its tables are charged to. A greedy one faults where each fault needs a table; at its
+ * account's limit its own tables go, and not the others' memory.
  */
 #define _GNU_SOURCE
 #include "pager.h"
@@ -14,6 +17,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +30,17 @@
 
 #define READERS_MOST 16
 #define KILL_MS 50
+#define GREEDY_BYTES ((size_t)16 << 30)
+#define GREEDY_STEP ((size_t)2 << 20) /* what a table of the last level covers */
+#define CLIENT_MAX (2u << 20)
+
+#if defined(PAGER_BUSTED) && PAGER_BUSTED == 5 /* nobody has an account */
+#define ACCOUNT() NULL
+#define PATIENCE 3 /* seconds until the others are starved */
+#else
+#define ACCOUNT() nst_account_create("client", NULL, NST_NO_LIMIT, CLIENT_MAX)
+#define PATIENCE 60
+#endif
 
 struct counts {
 	uint64_t pages, wrong;
@@ -37,6 +52,13 @@ struct client {
 	struct space space;
 	struct counts counts;
 };
+
+static int greedy; /* the first is */
+
+static int is_greedy(unsigned int which)
+{
+	return greedy && !which;
+}
 
 static double now(void)
 {
@@ -68,6 +90,16 @@ static struct counts read_all(const char *at, const struct source *file, unsigne
 	return c;
 }
 
+static int touch_for_ever(char *at)
+{
+	for (;;) {
+		for (size_t i = 0; i < GREEDY_BYTES; i += GREEDY_STEP)
+			at[i] = 1;
+		madvise(at, GREEDY_BYTES, MADV_DONTNEED);
+	}
+	return 1;
+}
+
 static int reader(int socket, const char *path, unsigned int which)
 {
 	struct source *file = source_file(path);
@@ -78,13 +110,15 @@ static int reader(int socket, const char *path, unsigned int which)
 
 	if (!file || uffd < 0)
 		return 1;
-	bytes = source_pages(file) * PAGE;
+	bytes = is_greedy(which) ? GREEDY_BYTES : source_pages(file) * PAGE;
 	at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
 		  -1, 0);
 	if (at == MAP_FAILED || madvise(at, bytes, MADV_NOHUGEPAGE) ||
 	    uffd_register(uffd, (uintptr_t)at, bytes, 0) ||
 	    uffd_send(socket, uffd, (uintptr_t)at, bytes, 0) || read(socket, &go, 1) != 1)
 		return 1;
+	if (is_greedy(which))
+		return touch_for_ever(at);
 	c = read_all(at, file, which);
 	return write(socket, &c, sizeof(c)) != sizeof(c);
 }
@@ -107,7 +141,7 @@ static int start_client(struct client *c, const char *path, unsigned int which)
 	return c->pid < 0 ? -EAGAIN : 0;
 }
 
-static int meet_client(struct client *c, const struct source *src)
+static int meet_client(struct client *c, const struct source *src, unsigned int which)
 {
 	uintptr_t at;
 	size_t bytes;
@@ -116,34 +150,67 @@ static int meet_client(struct client *c, const struct source *src)
 	if (uffd < 0 || space_init(&c->space, uffd, protects, at, bytes))
 		return -EIO;
 	c->space.remote = 1;
-	return space_map(&c->space, at, at + bytes, src, 0, 0);
+	c->space.account = ACCOUNT();
+	return space_map(&c->space, at, at + bytes, is_greedy(which) ? NULL : src, 0, 0);
 }
 
-static void end_client(struct client *c)
+/* 0, or something is charged to it still. */
+static int end_client(struct client *c)
 {
+	int err;
+
 	waitpid(c->pid, NULL, 0);
 	space_end(&c->space);
+	nst_rcu_barrier();
+	err = nst_account_destroy(c->space.account);
 	close(c->space.uffd);
 	close(c->socket);
+	if (err)
+		printf("pager: a client that is gone is charged for something\n");
+	return err;
 }
 
-/* The first is killed while it reads; of the others each says what it found. */
+/* What it found, or that it was not served in time. */
+static int is_wrong(struct client *c)
+{
+	struct pollfd fd = {.fd = c->socket, .events = POLLIN};
+
+	if (poll(&fd, 1, PATIENCE * 1000) != 1) {
+		printf("pager: a client is starved\n");
+		kill(c->pid, SIGKILL);
+		return 1;
+	}
+	return read(c->socket, &c->counts, sizeof(c->counts)) != sizeof(c->counts) ||
+	       c->counts.wrong || !c->counts.pages;
+}
+
+static int start_reading(struct client *c)
+{
+	return write(c->socket, "g", 1) != 1;
+}
+
+/* The first is killed while it reads. */
 static int wait_clients(struct client *c, int nr)
 {
 	const struct timespec while_it_reads = {0, KILL_MS * 1000000};
-	int wrong = 0;
+	int wrong = start_reading(&c[0]);
+	double begun = now();
 
-	for (int i = 0; i < nr; i++)
-		if (write(c[i].socket, "g", 1) != 1)
-			return 1;
+	while (greedy && !COUNTED(pager.starved) &&
+	       now() - begun < PATIENCE) /* it has all it can get */
+		nanosleep(&while_it_reads, NULL);
+	for (int i = 1; i < nr; i++)
+		wrong += start_reading(&c[i]);
+	for (int i = 1; i < nr && greedy; i++)
+		wrong += is_wrong(&c[i]);
 	nanosleep(&while_it_reads, NULL);
 	kill(c[0].pid, SIGKILL);
-	end_client(&c[0]);
-	for (int i = 1; i < nr; i++) {
-		ssize_t got = read(c[i].socket, &c[i].counts, sizeof(c[i].counts));
-
-		if (got != sizeof(c[i].counts) || c[i].counts.wrong || !c[i].counts.pages)
-			wrong++;
+	wrong += end_client(&c[0]) != 0;
+	for (int i = 1; i < nr && !greedy; i++)
+		wrong += is_wrong(&c[i]);
+	if (greedy && !pager.starved) {
+		printf("pager: the greedy one got all it wanted\n");
+		wrong++;
 	}
 	return wrong;
 }
@@ -166,11 +233,12 @@ static int serve(struct client *c, int nr, int threads)
 	pager_stop(p);
 	for (int i = 1; i < nr; i++) {
 		pages += c[i].counts.pages;
-		end_client(&c[i]);
+		wrong += end_client(&c[i]) != 0;
 	}
 	printf("  faults/s=%.0f pages_compared=%" PRIu64 " readers_wrong=%d clients_killed=1 "
-	       "tables_made=%" PRIu64 " retired=%" PRIu64 "\n",
-	       (double)pager.faults / seconds, pages, wrong, tables_made, tables_retired);
+	       "tables_made=%" PRIu64 " retired=%" PRIu64 " starved=%" PRIu64 "\n",
+	       (double)pager.faults / seconds, pages, wrong, tables_made, tables_retired,
+	       pager.starved);
 	return wrong || tables_made != tables_retired || pager.errors;
 }
 
@@ -224,9 +292,15 @@ int pager_serve(const char *path, int packed, int readers, int threads)
 	for (int i = 0; i < readers && !rc; i++)
 		rc = start_client(&client[i], path, (unsigned int)i);
 	for (int i = 0; i < readers && !rc; i++)
-		rc = meet_client(&client[i], src);
+		rc = meet_client(&client[i], src, (unsigned int)i);
 	if (!rc)
 		rc = serve(client, readers, threads);
 	source_close(src);
 	return rc != 0;
+}
+
+int pager_serve_greedy(const char *path, int readers, int threads)
+{
+	greedy = 1;
+	return pager_serve(path, 0, readers, threads);
 }

@@ -100,7 +100,7 @@ struct table *table_new(struct fault *f)
 	if (f->s.site)
 		t = nst_speculate_pages(&f->s, 0);
 	if (!t && f->with_lock)
-		t = nst_pages_alloc(0, NST_NORMAL);
+		t = nst_pages_alloc(0, PAGER_MODE);
 	if (!t)
 		return NULL;
 	memset(t, 0, sizeof(*t));
@@ -254,9 +254,9 @@ static void prune_in(struct table *t, unsigned int level, uintptr_t start, uintp
 	}
 }
 
-void table_prune(struct space *sp, uintptr_t start, uintptr_t end)
+void table_prune(struct space *sp, uintptr_t start, uintptr_t end, const struct map_set *maps)
 {
-	prune_in(sp->root, TOP, start, end, sp->maps);
+	prune_in(sp->root, TOP, start, end, maps);
 }
 
 /* ---- check ---- */

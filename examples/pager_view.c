@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * pager_view.c - a second view of a space, kept in step, and who is told of changes.
+ * pager_view.c - a second view of a space, kept in step: a notifier of the space's range.
  *
  *	change:  begin -> view drops the range, seq moves    ...the change...    end -> who waits in the range asks again
  *	fault:   seq? -> bytes (with a claim in the space) -> is seq the same, no change under way? -> installed
@@ -19,6 +19,7 @@
 
 struct view {
 	struct space *sp;
+	struct nst_notifier *told;
 	intptr_t delta;
 	pthread_mutex_t lock; /* protects: */
 	uint64_t seq;
@@ -27,8 +28,14 @@ struct view {
 
 /* ---- what the view is told ---- */
 
-static int view_begin(void *arg, uintptr_t start, uintptr_t end, int blockable)
+static uintptr_t shown_at(const struct view *v, const struct nst_notify_range *r)
 {
+	return r->start + (uintptr_t)v->delta;
+}
+
+static int view_begin(void *arg, const struct nst_notify_range *r)
+{
+	int blockable = (r->flags & NST_NOTIFY_BLOCKABLE) != 0;
 	struct view *v = arg;
 
 	if (!blockable && pthread_mutex_trylock(&v->lock))
@@ -37,53 +44,22 @@ static int view_begin(void *arg, uintptr_t start, uintptr_t end, int blockable)
 		pthread_mutex_lock(&v->lock);
 	v->changes++;
 	v->seq++;
-	madvise((void *)(start + (uintptr_t)v->delta), end - start, MADV_DONTNEED);
+	madvise((void *)shown_at(v, r), r->length, MADV_DONTNEED);
 	pthread_mutex_unlock(&v->lock);
 	return 0;
 }
 
-static void view_change_end(void *arg, uintptr_t start, uintptr_t end)
+static void view_change_end(void *arg, const struct nst_notify_range *r)
 {
 	struct view *v = arg;
 
 	pthread_mutex_lock(&v->lock);
 	v->changes--;
 	pthread_mutex_unlock(&v->lock);
-	uffd_wake(v->sp->uffd, start + (uintptr_t)v->delta, end - start);
+	uffd_wake(v->sp->uffd, shown_at(v, r), r->length);
 }
 
-/* ---- who is told ---- */
-
-static int is_told(const struct listener *l, uintptr_t start, uintptr_t end)
-{
-	return l->from < end && l->to > start;
-}
-
-static void end_first(struct space *sp, int nr, uintptr_t start, uintptr_t end)
-{
-	while (nr--)
-		if (is_told(&sp->listener[nr], start, end))
-			sp->listener[nr].end(sp->listener[nr].arg, start, end);
-}
-
-int notify_begin(struct space *sp, uintptr_t start, uintptr_t end, int blockable)
-{
-	for (int i = 0; i < sp->nr_views; i++) {
-		struct listener *l = &sp->listener[i];
-		int err = is_told(l, start, end) ? l->begin(l->arg, start, end, blockable) : 0;
-
-		if (err) {
-			end_first(sp, i, start, end);
-			return err;
-		}
-	}
-	return 0;
-}
-
-void notify_end(struct space *sp, uintptr_t start, uintptr_t end)
-{
-	end_first(sp, sp->nr_views, start, end);
-}
+static const struct nst_notifier_ops view_ops = {view_begin, view_change_end, NULL};
 
 /* ---- a page of the view ---- */
 
@@ -156,6 +132,12 @@ struct view *view_at(const struct space *sp, uintptr_t at)
 	return NULL;
 }
 
+#if defined(PAGER_BUSTED) && PAGER_BUSTED == 4 /* of the second half it is not told */
+#define TOLD_BYTES(sp) ((sp)->bytes / 2)
+#else
+#define TOLD_BYTES(sp) ((sp)->bytes)
+#endif
+
 struct view *view_add(struct space *sp, intptr_t delta)
 {
 	struct view *v = sp->nr_views < SPACE_VIEWS ? calloc(1, sizeof(*v)) : NULL;
@@ -165,14 +147,18 @@ struct view *view_add(struct space *sp, intptr_t delta)
 	v->sp = sp;
 	v->delta = delta;
 	pthread_mutex_init(&v->lock, NULL);
-	sp->view[sp->nr_views] = v;
-	sp->listener[sp->nr_views++] =
-		(struct listener){view_begin, view_change_end, v, sp->base, sp->base + sp->bytes};
+	v->told = nst_notifier_register(sp, sp->base, TOLD_BYTES(sp), &view_ops, 0, v);
+	if (!v->told) {
+		free(v);
+		return NULL;
+	}
+	sp->view[sp->nr_views++] = v;
 	return v;
 }
 
 void view_end(struct view *v)
 {
+	nst_notifier_unregister(v->told);
 	pthread_mutex_destroy(&v->lock);
 	free(v);
 }

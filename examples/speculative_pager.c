@@ -7,6 +7,7 @@
  *	speculative_pager steps					speculation is made to fail at each step, under each policy
  *	speculative_pager file PATH [READERS [THREADS]]		other processes read a file by it; one is killed
  *	speculative_pager snapshot PATH [READERS [THREADS]]	the same, of a packed snapshot that is made first
+ *	speculative_pager greedy PATH [READERS [THREADS]]	the same file; one takes all the memory for tables it can get
  *
  * POLICY: retry, leave, missing (nostall/speculate.h), or lock: nothing is speculated. STEP: where speculation is made to
  * fail, 0 (nowhere) to 7 (everywhere): enum pager_step. Exit status: 0; 1: a byte was wrong, a table stale; 77: this
@@ -124,7 +125,8 @@ static int all(void)
 static int usage(void)
 {
 	fprintf(stderr, "usage: speculative_pager [steps | check SECONDS POLICY STEP [THREADS] | "
-			"file PATH [READERS [THREADS]] | snapshot PATH [READERS [THREADS]]]\n");
+			"file PATH [READERS [THREADS]] | snapshot PATH [READERS [THREADS]] | "
+			"greedy PATH [READERS [THREADS]]]\n");
 	return 2;
 }
 
@@ -143,5 +145,8 @@ int main(int argc, char **argv)
 	if ((!strcmp(argv[1], "file") || !strcmp(argv[1], "snapshot")) && argc >= 3)
 		return pager_serve(argv[2], argv[1][0] == 's',
 				   argc > 3 ? number(argv[3], THREADS_MOST) : 3, threads);
+	if (!strcmp(argv[1], "greedy") && argc >= 3)
+		return pager_serve_greedy(argv[2], argc > 3 ? number(argv[3], THREADS_MOST) : 3,
+					  threads);
 	return usage();
 }
