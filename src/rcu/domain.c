@@ -45,6 +45,55 @@ void nst_rcu_domain_let_go(struct nst_rcu_domain *d, u32 n)
 	nst_sub_release(&d->holders, n);
 }
 
+/*
+ * Its functions may be called while it is there:
+ *
+ *	ask	askers++, fence, used?			destroy		used = 2, fence, askers?
+ *
+ * Either the asker sees that it goes, or who destroys it waits for the asker, which is not long.
+ */
+static int asks(struct nst_rcu_domain *d)
+{
+	int inside;
+	u32 n;
+
+	if (!nst_load_relaxed(&d->used)) /* most are not */
+		return 0;
+	nst_add_relaxed(&d->askers, 1u);
+	/* Pairs with: nst_fence_full() in wait_for_askers(). */
+	nst_fence_full();
+	inside = nst_rcu_is_domain(d) && d->ops.read_ongoing && d->ops.read_ongoing(d->ops.ctx);
+	do {
+		/* relaxed: the swap checks it. 0: a fork child's */
+		n = nst_load_relaxed(&d->askers);
+		/* Pairs with: nst_load_acquire() in wait_for_askers(). */
+	} while (n && !nst_cas_release(&d->askers, n, n - 1));
+	return inside;
+}
+
+int nst_rcu_is_reading(void)
+{
+	struct nst_rcu_domain *d;
+
+	if (nst_rcu_open_here())
+		return 1;
+	for (d = nst_rcu_domains + 1; d < nst_rcu_domains + NST_RCU_DOMAINS; d++)
+		if (asks(d))
+			return 1;
+	return 0;
+}
+
+static void wait_for_askers(struct nst_rcu_domain *d)
+{
+	u32 n;
+
+	/* Pairs with: nst_fence_full() in asks(). */
+	nst_fence_full();
+	/* Pairs with: nst_cas_release() in asks(). */
+	while ((n = nst_load_acquire(&d->askers)) != 0)
+		nst_sys_futex_wait(&d->askers, n, 100);
+}
+
 /* ---- its thread ---- */
 
 static void ring(struct nst_rcu_domain *d)
@@ -236,16 +285,20 @@ int nst_rcu_domain_destroy(struct nst_rcu_domain *d)
 	if (nst_load_relaxed(&d->holders) || nst_load_relaxed(&d->waiters)) /* at some moment */
 		return -16;
 	err = stop_thread(d);
-	if (!err)
-		nst_store_relaxed(&d->used, 0u); /* nobody uses it any more, or it is misuse */
-	return err;
+	if (err)
+		return err;
+	nst_store_relaxed(&d->used,
+			  2u); /* nobody uses it any more, or it is misuse; but it may be asked */
+	wait_for_askers(d);
+	nst_store_relaxed(&d->used, 0u); /* as above */
+	return 0;
 }
 
 /* ---- fork ---- */
 
 static void domain_after_fork(struct nst_rcu_domain *d)
 {
-	d->waiters = 0;
+	d->waiters = d->askers = 0;
 	d->begun_ns = 0;
 	d->state = NST_GP_IDLE; /* a period under way is begun anew: nst_gp_is_wanted() */
 	if (d == nst_rcu_own)

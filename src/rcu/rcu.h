@@ -31,10 +31,11 @@ struct nst_rcu_domain {
 	u64 started; /* periods begun, 1 at first: a stamp is a copy of it */
 	u64 done;    /* periods over */
 	u32 wanted;  /* a flag, set in any context: one more is to begin */
-	u32 used;    /* 1: there is such a domain; 2: it is being made */
+	u32 used;    /* 1: there is such a domain; 2: it is being made, or destroyed */
 
 	u32 waiters NST_LINE_ALIGNED; /* threads in nst_gp_wait_in(): an atomic count */
 	u32 holders;		      /* floor 6 has something retired to it: an atomic count */
+	u32 askers;		      /* threads in nst_rcu_is_reading(): an atomic count */
 	u32 pulse;		      /* a futex: changes when a period is over */
 	u32 bell;		      /* the futex its thread sleeps on */
 	u32 thread;		      /* enum thread_state in domain.c */
@@ -126,6 +127,12 @@ static inline int nst_rcu_domain_is_held(const struct nst_rcu_domain *d)
  */
 int nst_gp_wait_begin(struct nst_rcu_domain *d, int *online);
 void nst_gp_wait_end(struct nst_rcu_domain *d, int online);
+/*
+ * Is the calling thread known to be a reader, of whatever domain: then it had better not sleep. What a section of ours
+ * was begun by is known; others' domains are asked.
+ * Context: thread.  Waits: never.
+ */
+int nst_rcu_is_reading(void);
 /* Why a wait for @d, which is not ours, would never end, -errno; or 0. Context: thread. */
 int nst_gp_refusal(struct nst_rcu_domain *d);
 
