@@ -35,6 +35,7 @@ struct nst_thread {
 	uintptr_t account; /* it is in (mm/account.h); written by this thread and its handlers */
 	const struct nst_notify_frame
 		*notifying; /* the innermost function of a notifier it runs (mm/notify.c) */
+	u32 end;    /* 1: its end will be noticed (sys/thread.c), 2: it ends */
 } NST_LINE_ALIGNED;
 
 extern NST_TLS struct nst_thread nst_thread NST_HIDDEN;

@@ -221,6 +221,10 @@ void nst_sys_eventfd_close(int fd);
 
 /* One background thread with all signals blocked; 0 or -errno. */
 int nst_sys_thread_start(void *(*fn)(void *), void *arg);
+/* Once: threads that say so have their end noticed; benign if libc has no key left. */
+void nst_sys_end_init(void);
+/* This thread's nst_thread.end is 2 while libc ends it. libc may allocate. Context: thread. */
+void nst_sys_end_watch(void);
 /* Write a line; then, if @fatal, abort(). */
 void nst_sys_console(const char *line, size_t len, int fatal);
 int nst_sys_write_all(int fd, const char *text, size_t len);

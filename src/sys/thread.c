@@ -31,6 +31,29 @@ int nst_sys_thread_start(void *(*fn)(void *), void *arg)
 	return -err;
 }
 
+/* Made at the start, so that most destructors of others come after it. */
+static pthread_key_t end_key;
+static u32 end_key_is_made;
+
+static void at_end(void *unused)
+{
+	(void)unused;
+	nst_thread.end = 2;
+}
+
+void nst_sys_end_init(void)
+{
+	end_key_is_made = !pthread_key_create(&end_key, at_end);
+}
+
+void nst_sys_end_watch(void)
+{
+	if (nst_thread.end || !end_key_is_made)
+		return;
+	nst_thread.end = 1;
+	pthread_setspecific(end_key, &end_key);
+}
+
 void nst_sys_trap_fork(void (*prepare)(void), void (*parent)(void), void (*child)(void))
 {
 	if (pthread_atfork(prepare, parent, child))
