@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * reclaim.h - when memory is short: shrinkers, who can give some back, and reserves with tickets, for those who must
+ * reclaim.h - when memory is short: shrinkers, who can give some back, debts, and reserves with tickets, for those who must
  * allocate in order to free.
  *
  * A request of a mode that reclaims, and finds nothing, calls shrinkers in rounds and looks again; what comes free
  * meanwhile is left to it by modes that may not sleep. Below the low watermark a thread of the library's does the same.
+ *
+ * Who takes without waiting while memory is short owes it, and is held up for it where it may sleep: nst_settle().
  *
  * A reserve is pages of a zone that lie below its min watermark: no mode takes them, only threads that hold one of
  * its tickets. What a ticket took is the reserve's again as soon as it is freed, by whomever.
@@ -67,6 +69,30 @@ NST_API struct nst_shrinker *nst_shrinker_register(size_t (*count)(void *ctx),
  * Return: 0; -EDEADLK from within its own functions; -EINVAL if it is none.
  */
 NST_API int nst_shrinker_unregister(struct nst_shrinker *s);
+
+/* ---- debt ---- */
+
+/**
+ * nst_settle() - make up for what this thread had without waiting while memory was short
+ *
+ * What requests of modes that do not sleep bring from beyond their CPU's own lists, while free pages are below the low
+ * watermark, their thread owes: nothing of it is refused or waited for there. Of more than 128 KiB, so much is made ready or
+ * reclaimed first by the thread's next request that sleeps and leaves its fast path; what then is still owed NST_NORMAL
+ * sleeps off, 10 ms at most each. A thread that seldom makes such a request, or would rather not be held up by one, calls
+ * this where it has time: once a frame, a packet, a round of its loop. It sleeps for the square of what is left: 60 ms for
+ * 512 KiB, 2 s at most. Where memory is not short any more nothing is owed.
+ *
+ * Not owed is what goes to retiring, and what is had with a ticket. Nobody is held up in a free, in a scope, in a read
+ * section (of ours, or of a domain that says so: a thread of qsbr while it is online), with a ticket, nor while libc ends
+ * the thread. debt:off: nobody owes anything.
+ *
+ * Context: thread; in a scope, a section, with a ticket, in a function of nst_call_rcu() or in a handler that interrupted
+ * one that pays: one line, and 0.  Waits: sleeps.  Syscalls: madvise, membarrier, futex, clock_gettime.  Locks: takes grow
+ * and zone; those of a pass.
+ * Return: how long it slept, in microseconds; 0: not at all.
+ * Source: Linux, mm/memcontrol.c (memory.high: the penalty is slept where the task returns to user mode).
+ */
+NST_API uint64_t nst_settle(void);
 
 /* ---- reserves ---- */
 

@@ -102,6 +102,18 @@ struct nst_reclaim_stats {
 	uint64_t shrunk;	    /* objects, as shrinkers say */
 };
 
+/** struct nst_debt_stats - what was had without waiting while memory was short: see nst_settle() */
+struct nst_debt_stats {
+	uint64_t billed_bytes; /* so much was owed in all */
+	uint64_t paid_bytes;   /* of that, made up for by memory made ready or freed, */
+	uint64_t
+		lapsed_bytes; /* no longer owed, because memory was no longer short, or it was too much to ask, */
+	uint64_t slept_off_bytes;  /* and slept off */
+	uint64_t sleeps;	   /* of threads that did */
+	uint64_t slept_us;	   /* microseconds, in all */
+	uint64_t longest_sleep_us; /* at a time */
+};
+
 /** struct nst_pool_stats - objects taken ahead of need: see nostall/reserve.h */
 struct nst_pool_stats {
 	uint64_t prefilled;	   /* objects that came into prefilled sheaves */
@@ -149,6 +161,7 @@ struct nst_stats {
 	struct nst_zone_stats zones[NST_STATS_NODES];
 	struct nst_reclaim_stats reclaim;
 	struct nst_notify_stats notify; /* see nostall/notify.h */
+	struct nst_debt_stats debt;
 };
 
 /** struct nst_cache_stats - one cache */

@@ -83,6 +83,16 @@ static inline uint64_t nst_test_now(uint64_t now)
 {
 	return nst_test_now_ns ? nst_test_now_ns : now;
 }
+/* Called in place of the sleeps of who pays a debt; NULL: they are slept. */
+extern void (*nst_test_nap)(uint64_t us);
+/* 1: done. */
+static inline int nst_test_naps(uint64_t us)
+{
+	if (!nst_test_nap)
+		return 0;
+	nst_test_nap(us);
+	return 1;
+}
 /* The same delay in what is no sequence; it ends when there is to be none any more. */
 static inline void nst_test_delay_here(int seq, int point)
 {
@@ -109,6 +119,11 @@ static inline void nst_test_delay_here(int seq, int point)
 static inline uint64_t nst_test_now(uint64_t now)
 {
 	return now;
+}
+static inline int nst_test_naps(uint64_t us)
+{
+	(void)us;
+	return 0;
 }
 static inline int nst_test_should_fail(enum nst_fail what)
 {

@@ -35,6 +35,8 @@ struct nst_thread {
 	uintptr_t account; /* it is in (mm/account.h); written by this thread and its handlers */
 	const struct nst_notify_frame
 		*notifying; /* the innermost function of a notifier it runs (mm/notify.c) */
+	u64 owed; /* bytes, had without waiting while memory was short (mm/debt.c); its handlers add to it, too */
+	u32 paying; /* it is making up for them */
 	u32 end;    /* 1: its end will be noticed (sys/thread.c), 2: it ends */
 } NST_LINE_ALIGNED;
 

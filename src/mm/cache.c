@@ -13,6 +13,7 @@
 #include "mm.h"
 #include "retired.h"
 #include "account.h"
+#include "debt.h"
 
 /* ---- allocation ---- */
 
@@ -133,8 +134,10 @@ static void *all_slabs_tries(struct nst_cache *c, nst_mode_t mode, enum nst_null
 	for (i = 0; i < nst_nodes_for(mode); i++) {
 		size_t got = slab_tries(c, nst_node_after(first, i), mode, obj, why);
 
-		if (got)
+		if (got) {
+			nst_debt_bill(nst_node_after(first, i), got * c->slot);
 			return keep_one(c, obj, got, 0);
+		}
 	}
 	return NULL;
 }
@@ -147,6 +150,8 @@ void *nst_cache_alloc_tries(struct nst_cache *c, nst_mode_t mode, enum nst_null_
 	if (obj)
 		return obj;
 	s = nst_sheaf_full_tries(c, mode & NST_FASTTRY);
+	if (s)
+		nst_debt_bill(nst_this_node(), (u64)s->count * c->slot);
 	if (s)
 		return mode & NST_FASTTRY ? open_sheaf(c, s, ONLY_CPU) : open_sheaf(c, s, TRIES);
 	*why = NST_NULL_EMPTY;
@@ -207,9 +212,13 @@ void *nst_cache_alloc_waits(struct nst_cache *c, nst_mode_t mode, enum nst_null_
 	s = nst_mode_row(mode)->sleeps ? nst_regain(c) : NULL;
 	if (!s)
 		s = nst_sheaf_full_waits(c);
+	if (s && !nst_mode_row(mode)->sleeps)
+		nst_debt_bill(node, (u64)s->count * c->slot);
 	if (s)
 		return open_sheaf(c, s, WAITS);
 	got = slab_waits(c, node, mode, objs, batch_ahead(c, node), why);
+	if (got && !nst_mode_row(mode)->sleeps)
+		nst_debt_bill(node, got * c->slot);
 	return got ? keep_one(c, objs, got, 1) : NULL;
 }
 

@@ -11,6 +11,7 @@
  */
 #include "mm.h"
 #include "account.h"
+#include "debt.h"
 #include "retired.h"
 
 /* 1 if the request is within the budget. */
@@ -129,6 +130,7 @@ void *nst_run_alloc_nolock(unsigned int order, nst_mode_t mode, struct nst_site 
 		nst_count_null(mode, why);
 		return NULL;
 	}
+	nst_debt_bill(nst_page_node(p), bytes);
 	if (a)
 		p->owner = a->id;
 	return nst_run_start(p, mode, site);

@@ -126,6 +126,17 @@ static void print_notify(struct out *o, const struct nst_notify_stats *r)
 		     ull(r->oom_again), ull(r->oom_passed), ull(r->oom_bytes));
 }
 
+static void print_debt(struct out *o, const struct nst_debt_stats *r)
+{
+	if (r->billed_bytes)
+		line(o,
+		     "debt billed_bytes=%llu paid_bytes=%llu lapsed_bytes=%llu slept_off_bytes=%llu sleeps=%llu "
+		     "slept_us=%llu longest_sleep_us=%llu",
+		     ull(r->billed_bytes), ull(r->paid_bytes), ull(r->lapsed_bytes),
+		     ull(r->slept_off_bytes), ull(r->sleeps), ull(r->slept_us),
+		     ull(r->longest_sleep_us));
+}
+
 static void print_speculate(struct out *o, const struct nst_speculate_stats *s)
 {
 	if (!(s->success | s->abort | s->retry | s->miss)) /* nobody speculates */
@@ -181,6 +192,7 @@ int nst_stats_print(int fd)
 	print_retired(&o, &s.retired);
 	print_reclaim(&o, &s.reclaim);
 	print_notify(&o, &s.notify);
+	print_debt(&o, &s.debt);
 	print_speculate(&o, &s.speculate);
 	print_pools(&o, &s.pools);
 	print_locks(&o, &s);

@@ -117,6 +117,20 @@ int nst_reclaim_again(struct nst_reclaim *rc, nst_mode_t mode, unsigned int orde
 	return 1;
 }
 
+u64 nst_reclaim_earn(nst_mode_t mode)
+{
+	struct nst_reclaim rc = {.rounds = 1};
+	u64 earned;
+
+	if (nst_thread.claimed || mode & NST_MEMALLOC)
+		return 0;
+	claim(0);
+	do_round(mode, FIRST_PRIORITY);
+	earned = nst_thread.earned;
+	nst_reclaim_end(&rc, 0);
+	return earned;
+}
+
 /* ---- in the background ---- */
 
 static int is_short(void)

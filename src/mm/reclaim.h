@@ -7,6 +7,7 @@
  *	notify.c	who is told of changes of a mapping
  *	reaper.c	who gives memory back when all else fails
  *	reserve.c	pages below the watermarks, for who holds a ticket
+ *	debt.c		who took without waiting makes up for it
  */
 #ifndef NST_MM_RECLAIM_H
 #define NST_MM_RECLAIM_H
@@ -26,6 +27,11 @@ struct nst_reclaim {
 int nst_reclaim_again(struct nst_reclaim *rc, nst_mode_t mode, unsigned int order);
 /* The request is over. */
 void nst_reclaim_end(struct nst_reclaim *rc, int served);
+/*
+ * One light round for nobody's request: how many pages this thread has freed in it. 0 in reclaim, or to who holds a ticket.
+ * Context: thread.
+ */
+u64 nst_reclaim_earn(nst_mode_t mode);
 /* A zone cannot be filled. Context: thread. */
 void nst_reclaim_want(void);
 /* Where there is no thread for it. Context: thread. */

@@ -11,6 +11,7 @@
  */
 #include "mm.h"
 #include "account.h"
+#include "debt.h"
 #include "reclaim.h"
 #include "retired.h"
 #include "pool.h"
@@ -95,6 +96,7 @@ static NST_NOINLINE void *cache_walk(struct nst_cache *c, nst_mode_t mode, struc
 		return nst_cache_alloc_nolock_slow(c, mode, site);
 	if (!nst_slow_enter(c, mode, site))
 		return NULL;
+	nst_debt_pay(mode);
 	if (a) {
 		c = nst_cache_charged(c);
 		if (!nst_charge_waits(a, c->slot, mode, site))
@@ -135,6 +137,7 @@ void *nst_run_alloc_slow(size_t pages, nst_mode_t mode, struct nst_site site)
 		return nst_run_alloc_nolock(order, mode, site);
 	if (!enter(mode, site))
 		return NULL;
+	nst_debt_pay(mode);
 	a = nst_account_of(mode);
 	if (a && !nst_charge_waits(a, (u64)pages << NST_PAGE_SHIFT, mode, site))
 		return NULL;
@@ -149,6 +152,8 @@ void *nst_run_alloc_slow(size_t pages, nst_mode_t mode, struct nst_site site)
 		return NULL;
 	}
 	nst_run_cut(p, pages);
+	if (!nst_mode_row(mode)->sleeps)
+		nst_debt_bill(nst_page_node(p), (u64)pages << NST_PAGE_SHIFT);
 	if (a)
 		p->owner = a->id;
 	return nst_run_start(p, mode, site);
@@ -168,6 +173,7 @@ static void *large_slow(size_t size, size_t align, nst_mode_t mode, struct nst_s
 		nst_count_null(mode, NST_NULL_SIZE);
 		return NULL;
 	}
+	nst_debt_pay(mode);
 	if (a && !nst_charge_waits(a, bytes, mode, site))
 		return NULL;
 	do {

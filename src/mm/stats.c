@@ -6,6 +6,7 @@
  * spread over a batch. Nothing here is read by the allocator itself, but the no-lock budget.
  */
 #include "mm.h"
+#include "debt.h"
 #include "retired.h"
 #include "speculate.h"
 
@@ -174,6 +175,17 @@ static void read_notify(struct nst_notify_stats *r)
 	r->oom_bytes = total(NST_COUNT_OOM_BYTES);
 }
 
+static void read_debt(struct nst_debt_stats *r)
+{
+	r->billed_bytes = total(NST_COUNT_DEBT_BILLED);
+	r->paid_bytes = total(NST_COUNT_DEBT_PAID);
+	r->lapsed_bytes = total(NST_COUNT_DEBT_LAPSED);
+	r->slept_off_bytes = total(NST_COUNT_DEBT_SLEPT_OFF);
+	r->sleeps = total(NST_COUNT_DEBT_SLEEP);
+	r->slept_us = total(NST_COUNT_DEBT_SLEPT_US);
+	r->longest_sleep_us = nst_load_relaxed(&nst_debt_longest_us); /* a figure */
+}
+
 static void read_speculate(struct nst_speculate_stats *out)
 {
 	u64 n[NST_NR_SPECULATE_COUNTS];
@@ -273,6 +285,7 @@ static void read_counts(struct nst_stats *s)
 	read_retired(&s->retired);
 	read_reclaim(&s->reclaim);
 	read_notify(&s->notify);
+	read_debt(&s->debt);
 	read_speculate(&s->speculate);
 	read_pools(&s->pools);
 	s->abandoned_after_fork = total(NST_COUNT_ABANDONED);

@@ -24,6 +24,9 @@ NST_OPTION(max, "bytes", 0, 0, 1ull << 46, "most memory made ready; 0: no limit"
 NST_OPTION(
 	high, "bytes", 1u << 20, 1u << 16, 1ull << 40,
 	"free ready memory the worker keeps up per node; low is half, min a quarter; under the malloc preload alone 128K until a no-lock request")
+NST_OPTION(
+	debt, "off|on", 1, 0, 1,
+	"who takes without waiting while memory is short owes it, and is slowed down where it may sleep")
 NST_OPTION(lock, "off|on", 0, 0, 1, "lock ready memory (mlock)")
 NST_OPTION(warn, "off|on", 1, 0, 1, "warnings")
 NST_OPTION(fork_ready, "off|on", 0, 0, 1,

@@ -26,8 +26,9 @@
 
 const char *test_conf(int argc, char **argv)
 {
+	/* debt:off: what this thread has without waiting it would reclaim before it is served. */
 	return argc > 1 && !strcmp(argv[1], "background") ? "max:64M,high:4M"
-							  : "worker:off,max:64M,high:4M";
+							  : "worker:off,max:64M,high:4M,debt:off";
 }
 
 static void *page[NR_PAGES];

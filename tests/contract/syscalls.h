@@ -80,6 +80,7 @@ void path_oom_reaper(void);
 void path_pool_wait(void);
 void path_pool_wake(void);
 void path_reclaim(void);
+void path_debt(void);
 void path_shrinker_busy(void);
 void path_tell(void);
 void path_ticket(void);

@@ -371,6 +371,7 @@ static void make_and_destroy(void)
 	MARKED(nst_maintain, nst_maintain());
 	MARKED(nst_span_fit, nst_span_fit());
 	MARKED(nst_cache_destroy, nst_cache_destroy(c));
+	MARKED(nst_settle, nst_settle());
 	MARKED(nst_shrinker_register, h = nst_shrinker_register(none, nothing, NULL, 2, 0));
 	MARKED(nst_shrinker_unregister, nst_shrinker_unregister(h));
 	notify();

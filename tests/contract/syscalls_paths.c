@@ -654,6 +654,7 @@ const struct path paths[] = {
 	{"fetch", "worker:off,max:4M", fetch, 0, NULL},
 	{"nofail", "worker:off,max:4M", nofail, 0, NULL},
 	{"reclaim", "worker:off,publish:off,max:4M", path_reclaim, 0, NULL},
+	{"debt", "worker:off,publish:off,max:4M", path_debt, 0, NULL},
 	{"shrinker-busy", "worker:off,max:4M", path_shrinker_busy, 0, NULL},
 	{"oom", "worker:off,publish:off,max:4M", path_oom, 0, NULL},
 	{"oom-reaper", "publish:off,max:4M", path_oom_reaper, 0, PTHREAD},
