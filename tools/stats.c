@@ -273,6 +273,8 @@ void stats_print(FILE *out, const struct shown *s)
 		print_fields(out, s, "reclaim", "count", stats_reclaim, STATS_NR_RECLAIM);
 	if (s->now->stats.notify.begins || s->now->stats.notify.oom_calls)
 		print_fields(out, s, "notifiers", "count", stats_notify, STATS_NR_NOTIFY);
+	if (s->now->stats.debt.billed_bytes)
+		print_fields(out, s, "debt", "count", stats_debt, STATS_NR_DEBT);
 	if (s->now->stats.speculate.success || s->now->stats.speculate.abort ||
 	    s->now->stats.speculate.retry)
 		print_fields(out, s, "speculation", "count", stats_speculate, STATS_NR_SPECULATE);

@@ -72,6 +72,14 @@ const struct stats_field stats_reclaim[] = {
 	RECLAIM(background_rounds),
 	RECLAIM(shrunk),
 };
+#define DEBT(name)                                                                                 \
+	{                                                                                          \
+#name, offsetof(struct nst_stats, debt.name)                                       \
+	}
+const struct stats_field stats_debt[] = {
+	DEBT(billed_bytes), DEBT(paid_bytes), DEBT(lapsed_bytes),     DEBT(slept_off_bytes),
+	DEBT(sleeps),	    DEBT(slept_us),   DEBT(longest_sleep_us),
+};
 #define SPECULATE(name)                                                                            \
 	{                                                                                          \
 #name, offsetof(struct nst_stats, speculate.name)                                  \
@@ -152,6 +160,13 @@ static void put_notify(FILE *out, const struct nst_stats *s)
 	fprintf(out, ",\"notify\":{\"used\":%s",
 		s->notify.begins || s->notify.oom_calls ? "true" : "false");
 	put_fields(out, s, stats_notify, STATS_NR_NOTIFY);
+	fputc('}', out);
+}
+
+static void put_debt(FILE *out, const struct nst_stats *s)
+{
+	fprintf(out, ",\"debt\":{\"used\":%s", s->debt.billed_bytes ? "true" : "false");
+	put_fields(out, s, stats_debt, STATS_NR_DEBT);
 	fputc('}', out);
 }
 
@@ -259,6 +274,7 @@ void stats_print_json(FILE *out, const struct shown *s)
 	put_retired(out, &p->stats);
 	put_reclaim(out, &p->stats);
 	put_notify(out, &p->stats);
+	put_debt(out, &p->stats);
 	put_speculate(out, &p->stats);
 	put_zones(out, &p->stats);
 	put_locks(out, &p->stats);

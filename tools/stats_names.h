@@ -22,6 +22,7 @@ struct stats_field {
 #define STATS_NR_WAITING 5
 #define STATS_NR_RETIRED 10
 #define STATS_NR_RECLAIM 4
+#define STATS_NR_DEBT 7
 #define STATS_NR_SPECULATE 6
 #define STATS_NR_NOTIFY 7
 #define STATS_NR_UNMEASURED 3
@@ -29,7 +30,7 @@ extern const struct stats_field stats_memory[STATS_NR_MEMORY], stats_slow[STATS_
 /* Of deferred free: what is, and what is counted. */
 extern const struct stats_field stats_speculate[STATS_NR_SPECULATE];
 extern const struct stats_field stats_waiting[STATS_NR_WAITING], stats_retired[STATS_NR_RETIRED];
-extern const struct stats_field stats_reclaim[STATS_NR_RECLAIM];
+extern const struct stats_field stats_reclaim[STATS_NR_RECLAIM], stats_debt[STATS_NR_DEBT];
 extern const struct stats_field stats_notify[STATS_NR_NOTIFY];
 extern const char *const stats_unmeasured[STATS_NR_UNMEASURED];
 
