@@ -175,7 +175,7 @@ struct nst_oom {
  * one for longer than the interval, another reaper calls the rest (at most 8 that never return); after
  * NST_OOM_ATTEMPTS intervals it is passed over as well.
  *
- * Context: thread.  Waits: sleeps.  Syscalls: none.  Locks: none.
+ * Context: thread.  Waits: sleeps.  Syscalls: clone3 for the first that may block.  Locks: none.
  * Return: the notifier, the caller's until nst_oom_unregister(); NULL when there are NST_NR_OOM_NOTIFIERS; NULL and one
  *	   line without a function or with unknown flags. It takes no memory.
  * Source: Linux, mm/oom_kill.c (the reaper's attempts), register_oom_notifier().

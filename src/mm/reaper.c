@@ -14,6 +14,8 @@
  * P3. So a request waits at most attempts x interval longer than what it waits for takes, whoever refuses or never
  *     returns; and what any other notifier could free, it has an interval for each that never returns later.
  *
+ * The reaper is started when the first notifier that may block is registered: once memory is short it may be too late.
+ *
  * Attempts and times are those of Linux's oom_reaper (MAX_OOM_REAP_RETRIES, 10 x 100 ms); there one that is stuck holds up all.
  *
  * Fork: one that a lost thread was in is ready in the child; it has no reaper. Exit: nothing to do. Locks: none.
@@ -22,10 +24,10 @@
 #include <errno.h>
 #include "reclaim.h"
 
-#define MOST_REAPERS 8u
+#define MOST_REAPERS 9u /* eight may be lost */
 #define MOST_ROUNDS 32u /* (tune) of a request */
 #define NAP_US 200u
-#define IDLE_US 1000000u
+#define IDLE_US 60000000u
 
 u32 nst_oom_interval_us = NST_OOM_INTERVAL_MS * 1000;
 #define INTERVAL_US ((u64)nst_load_relaxed(&nst_oom_interval_us)) /* a test sets it */
@@ -60,59 +62,6 @@ struct outcome {
 	u64 freed;
 	int wait; /* somebody will be asked again soon, or is at it */
 };
-
-/* ---- registration ---- */
-
-struct nst_oom_notifier *nst_oom_register(size_t (*fn)(void *arg, const struct nst_oom *oom),
-					  uint32_t flags, void *arg)
-{
-	struct nst_oom_notifier *n = notifiers;
-
-	if (!fn || flags & ~ALL_FLAGS) {
-		nst_warn("nst_oom_register(): %s; allowed: a function, and flags of 0x%x",
-			 fn ? "unknown flags" : "no function", ALL_FLAGS);
-		return NULL;
-	}
-	if (nst_start())
-		return NULL;
-	nst_fork_check();
-	/* Pairs with: nst_store_release() in call(), of who was here before. */
-	while (!nst_cas_acquire(&n->state, (u32)FREE, (u32)MAKING))
-		if (++n == notifiers + NST_NR_OOM_NOTIFIERS)
-			return NULL;
-	nst_hint_set(&n->flags, flags); /* whoever is about to call looks again when it has it */
-	n->fn = fn;
-	n->arg = arg;
-	nst_hint_set(&n->left, NST_OOM_ATTEMPTS); /* a hint to others, as what follows */
-	nst_hint_set(&n->due, (u64)0);
-	nst_add_relaxed(&nr_notifiers, 1u);
-	/* Pairs with: nst_cas_acquire() in call(), nst_load_acquire() in is_of(). */
-	nst_store_release(&n->state, (u32)READY);
-	return n;
-}
-
-static int is_one(const struct nst_oom_notifier *n)
-{
-	size_t at = (size_t)((uintptr_t)n - (uintptr_t)notifiers);
-
-	return at < sizeof(notifiers) && at % sizeof(*n) == 0 && nst_hint(&n->state) >= READY;
-}
-
-int nst_oom_unregister(struct nst_oom_notifier *n)
-{
-	if (!is_one(n))
-		return -22;
-	nst_fork_check();
-	/* Pairs with: nst_store_release() in call(). As a swap it hands that on to who registers next. */
-	while (!nst_cas_acquire(&n->state, (u32)READY, (u32)FREE)) {
-		/* relaxed: it is this thread, or it is not */
-		if (nst_load_relaxed(&n->runner) == nst_thread_pointer())
-			return -35;
-		nst_sys_futex_wait(&n->state, BUSY, NAP_US);
-	}
-	nst_sub_relaxed(&nr_notifiers, 1u);
-	return 0;
-}
 
 /* ---- calls ---- */
 
@@ -214,12 +163,13 @@ static u64 call(struct nst_oom_notifier *n, u32 blocks, nst_mode_t mode)
 
 static u64 busy_ns(const struct nst_oom_notifier *n)
 {
-	u64 now = nst_sys_now_ns(), since;
+	u64 now, since;
 
 	/* Pairs with: nst_store_release() in call(): since is not of an earlier call. */
 	if (nst_load_acquire(&n->state) != BUSY)
 		return 0;
 	since = nst_hint(&n->since);
+	now = nst_sys_now_ns();
 	return since && since < now ? now - since : 0;
 }
 
@@ -292,6 +242,16 @@ static void *reap(void *nothing)
 	return NULL;
 }
 
+/* What libc allocates for a thread does not come here again. */
+static int start_reaper(void)
+{
+	nst_scope_t scope = nst_scope_enter(NST_SCOPE_NORECLAIM);
+	int err = nst_sys_thread_start(reap, NULL);
+
+	nst_scope_exit(scope);
+	return err;
+}
+
 /* 1: there is one that is not stuck. */
 static int have_reaper(void)
 {
@@ -303,7 +263,7 @@ static int have_reaper(void)
 		return 0;
 	if (!nst_cas_relaxed(&reaper.running, running, running + 1)) /* a state */
 		return 1;
-	if (!nst_sys_thread_start(reap, NULL))
+	if (!start_reaper())
 		return 1;
 	nst_sub_relaxed(&reaper.running, 1u);
 	return 0;
@@ -332,6 +292,61 @@ static int ask_reaper(nst_mode_t mode)
 	nst_add_relaxed(&reaper.bell, 1u); /* the wake-up orders it */
 	nst_sys_futex_wake_all(&reaper.bell);
 	return wait | attempts;
+}
+
+/* ---- registration ---- */
+
+struct nst_oom_notifier *nst_oom_register(size_t (*fn)(void *arg, const struct nst_oom *oom),
+					  uint32_t flags, void *arg)
+{
+	struct nst_oom_notifier *n = notifiers;
+
+	if (!fn || flags & ~ALL_FLAGS) {
+		nst_warn("nst_oom_register(): %s; allowed: a function, and flags of 0x%x",
+			 fn ? "unknown flags" : "no function", ALL_FLAGS);
+		return NULL;
+	}
+	if (nst_start())
+		return NULL;
+	nst_fork_check();
+	/* Pairs with: nst_store_release() in call(), of who was here before. */
+	while (!nst_cas_acquire(&n->state, (u32)FREE, (u32)MAKING))
+		if (++n == notifiers + NST_NR_OOM_NOTIFIERS)
+			return NULL;
+	nst_hint_set(&n->flags, flags); /* whoever is about to call looks again when it has it */
+	n->fn = fn;
+	n->arg = arg;
+	nst_hint_set(&n->left, NST_OOM_ATTEMPTS); /* a hint to others, as what follows */
+	nst_hint_set(&n->due, (u64)0);
+	nst_add_relaxed(&nr_notifiers, 1u);
+	/* Pairs with: nst_cas_acquire() in call(), nst_load_acquire() in is_of(). */
+	nst_store_release(&n->state, (u32)READY);
+	if (flags & NST_NOTIFIER_BLOCKS)
+		have_reaper(); /* benign: it is tried again */
+	return n;
+}
+
+static int is_one(const struct nst_oom_notifier *n)
+{
+	size_t at = (size_t)((uintptr_t)n - (uintptr_t)notifiers);
+
+	return at < sizeof(notifiers) && at % sizeof(*n) == 0 && nst_hint(&n->state) >= READY;
+}
+
+int nst_oom_unregister(struct nst_oom_notifier *n)
+{
+	if (!is_one(n))
+		return -22;
+	nst_fork_check();
+	/* Pairs with: nst_store_release() in call(). As a swap it hands that on to who registers next. */
+	while (!nst_cas_acquire(&n->state, (u32)READY, (u32)FREE)) {
+		/* relaxed: it is this thread, or it is not */
+		if (nst_load_relaxed(&n->runner) == nst_thread_pointer())
+			return -35;
+		nst_sys_futex_wait(&n->state, BUSY, NAP_US);
+	}
+	nst_sub_relaxed(&nr_notifiers, 1u);
+	return 0;
 }
 
 /* ---- of a request ---- */

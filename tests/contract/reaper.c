@@ -9,7 +9,7 @@
  *	unregister	waits for who is in it
  *	real		the times as they are: one refuses for ever, one waits for a client's lock that is never let go
  *
- * No more memory can become ready than option max says. But for `real`, an interval takes 2 ms instead of 100.
+ * No more memory can become ready than option max says. But for `real`, an interval takes 10 ms instead of 100.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -27,8 +27,8 @@
 
 #define NR_PAGES 65536u
 #define MANY 40u /* what was taken below the mark for what others earned is made good first */
-#define STUCK 3u
-#define INTERVAL_US 2000u
+#define STUCK 8u /* as many as the reaper stands */
+#define INTERVAL_US 10000u
 
 const char *test_conf(int argc, char **argv)
 {
@@ -56,6 +56,16 @@ static int served(nst_mode_t mode)
 	if (p)
 		page[nr++] = p;
 	return p != NULL;
+}
+
+/* The same where another thread has to come to it first: on a loaded machine not in the time of one request. */
+static int served_soon(void)
+{
+	unsigned int i = 0;
+
+	while (i < 5 && !served(NST_NORMAL))
+		i++;
+	return i < 5;
 }
 
 static struct nst_notify_stats *counts(void)
@@ -303,12 +313,14 @@ static void check_reaper(void)
 
 	take_all();
 	k = keep(0, gives, MANY, NST_NOTIFIER_BLOCKS);
-	check(served(NST_NORMAL) && calls_of(k) >= 1, "C32 one that may block is called",
-	      "%u calls", calls_of(k));
+	nst_test_fail[NST_FAIL_THREAD] = -1; /* it is there already */
+	check(served_soon() && calls_of(k) >= 1, "C32 one that may block is called", "%u calls",
+	      calls_of(k));
+	nst_test_fail[NST_FAIL_THREAD] = 0;
+	drop(k); /* what it wrote is in order from here on */
 	check(!pthread_equal(k->thread, pthread_self()) && k->flags == NST_NOTIFY_BLOCKABLE &&
 		      k->mode == NST_NOWAIT,
 	      "C32 by the reaper, its requests do not reclaim", "mode 0x%x", k->mode);
-	drop(k);
 }
 
 /* Some never return: first in the table, so that all of them are in the way. */
@@ -324,7 +336,7 @@ static void check_stuck(void)
 	}
 	refuse = keep(STUCK, refuses, 0, 0);
 	good = keep(STUCK + 1, gives, MANY, NST_NOTIFIER_BLOCKS);
-	check(served(NST_NORMAL), "C32 others are called while some never return", "NULL, %u calls",
+	check(served_soon(), "C32 others are called while some never return", "NULL, %u calls",
 	      good->calls);
 	for (i = 0; i < STUCK; i++)
 		check_quiet(calls_of(&keepers[i]) == 1, "C32 called once", "%u",
@@ -362,7 +374,7 @@ static void check_fork(void)
 		while (k->nr < MANY)
 			k->page[k->nr++] = page[--nr];
 		alarm(20);
-		_exit(!(served(NST_NORMAL) && calls_of(k) > 1 && !nst_oom_unregister(k->n)));
+		_exit(!(served_soon() && calls_of(k) > 1 && !nst_oom_unregister(k->n)));
 	}
 	waitpid(pid, &status, 0);
 	check(status == 0, "C32 in a fork child the rest of it is forgotten", "0x%x", status);

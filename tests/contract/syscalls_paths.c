@@ -657,7 +657,7 @@ const struct path paths[] = {
 	{"debt", "worker:off,publish:off,max:4M", path_debt, 0, NULL},
 	{"shrinker-busy", "worker:off,max:4M", path_shrinker_busy, 0, NULL},
 	{"oom", "worker:off,publish:off,max:4M", path_oom, 0, NULL},
-	{"oom-reaper", "publish:off,max:4M", path_oom_reaper, 0, PTHREAD},
+	{"oom-reaper", "", path_oom_reaper, 0, PTHREAD},
 	{"notifier-busy", "worker:off", path_notifier_busy, 0, NULL},
 	{"ticket", "worker:off", path_ticket, 0, NULL},
 	{"ticket-back", "worker:off", path_ticket_back, 0, NULL},

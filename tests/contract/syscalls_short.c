@@ -46,7 +46,7 @@ static size_t refuse_then_give(void *arg, const struct nst_oom *oom)
 	return sizeof(kept);
 }
 
-static void ask_for_one(const char *step, u32 flags)
+void path_oom(void)
 {
 	void *p, *some[256];
 
@@ -58,21 +58,18 @@ static void ask_for_one(const char *step, u32 flags)
 	while ((p = nst_pages_alloc(0, NST_NORMAL)) != NULL)
 		;
 	nst_free(some[0]); /* a list to empty, which gives no page */
-	must(nst_oom_register(refuse_then_give, flags, NULL) != NULL);
-	begin(step);
+	must(nst_oom_register(refuse_then_give, 0, NULL) != NULL);
+	begin("oom");
 	p = nst_pages_alloc(0, NST_NORMAL);
 	end();
 	must(p != NULL);
 }
 
-void path_oom(void)
-{
-	ask_for_one("oom", 0);
-}
-
 void path_oom_reaper(void)
 {
-	ask_for_one("oom-reaper", NST_NOTIFIER_BLOCKS);
+	begin("oom-reaper");
+	must(nst_oom_register(refuse_then_give, NST_NOTIFIER_BLOCKS, NULL) != NULL);
+	end();
 }
 
 static struct nst_notifier *notifier;

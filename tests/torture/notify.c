@@ -6,6 +6,8 @@
  *	changers	change cells of a range between begin and end; may wait, or may not; handlers of theirs begin, end and
  *			invalidate
  *	guests	register, and unregister: then nothing of theirs is called any more
+ *	keepers	of memory, the same: out-of-memory notifiers that give, refuse, and stay in it for longer than an interval (C32)
+ *	takers	take all memory again and again
  *
  * A view that has a copy, with no change of its own under way, has what the cell holds: or it was not told. In the end none
  * is under way anywhere: each begin had its end. NST_SECONDS (3). TEST_HANDLERS=0: without signals.
@@ -17,7 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "mm/mm.h"
+#include "mm/reclaim.h"
 #include "common/trap.h"
 #include "rig.h"
 
@@ -26,6 +28,11 @@
 #define NR_CHANGERS 3u
 #define NR_READERS 2u
 #define NR_GUESTS 2u
+#define NR_KEEPERS 3u
+#define NR_TAKERS 2u
+#define KEPT 32u
+#define TAKEN 8192u
+#define INTERVAL_US 1000u
 #define SIGNAL_NS 200000
 
 struct view {
@@ -49,6 +56,7 @@ static struct {
 	struct view views[NR_VIEWS];
 	int stop, handlers;
 	uint64_t wrong, astray, checked, copied, changes, refused, in_handlers, guests;
+	uint64_t gave, again, slow, twice;
 } t;
 
 static __thread struct rng *mine;
@@ -261,6 +269,83 @@ static void *host(void *arg)
 	return NULL;
 }
 
+/* ---- out of memory ---- */
+
+struct keeper {
+	int here, inside, blocks;
+	struct rng rng; /* of who is inside */
+	void *page[KEPT];
+	unsigned int nr;
+};
+
+static size_t keeper_give(void *arg, const struct nst_oom *oom)
+{
+	struct keeper *k = arg;
+	unsigned int how = rng_below(&k->rng, 8), nr = k->nr;
+
+	if (__atomic_add_fetch(&k->inside, 1, __ATOMIC_SEQ_CST) != 1)
+		COUNT(twice);
+	if (!__atomic_load_n(&k->here, __ATOMIC_RELAXED) ||
+	    !(oom->flags & NST_NOTIFY_BLOCKABLE) != !k->blocks)
+		COUNT(astray);
+	if (k->blocks && how == 0) {
+		COUNT(slow);
+		rig_nap_us(5 * INTERVAL_US);
+	}
+	while (how < 5 && k->nr)
+		nst_pages_free(k->page[--k->nr]);
+	if (how < 5)
+		COUNT(gave);
+	else
+		COUNT(again);
+	__atomic_sub_fetch(&k->inside, 1, __ATOMIC_SEQ_CST);
+	return how < 5 ? nr * (size_t)4096 : NST_OOM_AGAIN;
+}
+
+static void *keeper(void *arg)
+{
+	struct rng rng = {(uintptr_t)arg};
+	struct nst_oom_notifier *n;
+	struct keeper k;
+
+	while (!stopped()) {
+		memset(&k, 0, sizeof(k));
+		k.rng.state = rng_next(&rng);
+		k.blocks = rng_below(&rng, 2) != 0;
+		while (k.nr < KEPT && (k.page[k.nr] = nst_pages_alloc(0, NST_NORETRY)))
+			k.nr++;
+		k.here = 1;
+		n = nst_oom_register(keeper_give, k.blocks ? NST_NOTIFIER_BLOCKS : 0, &k);
+		if (!n)
+			check_broken("a keeper");
+		rig_nap_us(rng_below(&rng, 4000));
+		if (nst_oom_unregister(n) || __atomic_load_n(&k.inside, __ATOMIC_SEQ_CST))
+			COUNT(astray);
+		__atomic_store_n(&k.here, 0, __ATOMIC_RELAXED);
+		while (k.nr)
+			nst_pages_free(k.page[--k.nr]);
+	}
+	return NULL;
+}
+
+static void *taker(void *arg)
+{
+	struct rng rng = {(uintptr_t)arg};
+	void **page = calloc(TAKEN, sizeof(*page));
+	unsigned int nr = 0;
+
+	while (page && !stopped()) {
+		while (nr < TAKEN && !stopped() && (page[nr] = nst_pages_alloc(0, NST_NORMAL)))
+			nr++;
+		for (unsigned int i = rng_below(&rng, nr + 1); i && nr; i--)
+			nst_pages_free(page[--nr]);
+	}
+	while (nr)
+		nst_pages_free(page[--nr]);
+	free(page);
+	return NULL;
+}
+
 /* ---- all ---- */
 
 static void make(struct rng *rng)
@@ -291,18 +376,22 @@ static void check_books(void)
 	      (unsigned long long)t.astray);
 	check(t.refused || t.changes < 1000, "C31 some refuse", "of %llu none",
 	      (unsigned long long)t.changes);
+	check(!t.twice && t.gave && t.again, "C32 never two at a time", "%llu times",
+	      (unsigned long long)t.twice);
+	printf("  oom: gave=%llu again=%llu slow=%llu\n", (unsigned long long)t.gave,
+	       (unsigned long long)t.again, (unsigned long long)t.slow);
 	printf("  changes=%llu refused=%llu in_handlers=%llu guests=%llu copies=%llu checked=%llu\n",
 	       (unsigned long long)t.changes, (unsigned long long)t.refused,
 	       (unsigned long long)t.in_handlers, (unsigned long long)t.guests,
 	       (unsigned long long)t.copied, (unsigned long long)t.checked);
 }
 
-TEST_CONF("worker:off")
+TEST_CONF("max:16M,high:2M")
 
 int main(int argc, char **argv)
 {
 	struct sigaction sa = {.sa_handler = handler, .sa_flags = SA_RESTART};
-	pthread_t thread[NR_CHANGERS + NR_READERS + NR_GUESTS];
+	pthread_t thread[NR_CHANGERS + NR_READERS + NR_GUESTS + NR_KEEPERS + NR_TAKERS];
 	unsigned int n = 0;
 	struct rng rng;
 
@@ -311,6 +400,7 @@ int main(int argc, char **argv)
 	t.handlers = env_long("TEST_HANDLERS", 1) != 0;
 	check_deadline((unsigned int)env_long("NST_SECONDS", 3) + 60, "C31 in time");
 	sigaction(RIG_SIGNAL, &sa, NULL);
+	nst_store_relaxed(&nst_oom_interval_us, INTERVAL_US);
 	make(&rng);
 	for (unsigned int i = 0; i < NR_CHANGERS; i++)
 		pthread_create(&thread[n++], NULL, changer, (void *)(uintptr_t)rng_next(&rng));
@@ -318,6 +408,10 @@ int main(int argc, char **argv)
 		pthread_create(&thread[n++], NULL, reader, (void *)(uintptr_t)rng_next(&rng));
 	for (unsigned int i = 0; i < NR_GUESTS; i++)
 		pthread_create(&thread[n++], NULL, host, (void *)(uintptr_t)rng_next(&rng));
+	for (unsigned int i = 0; i < NR_KEEPERS; i++)
+		pthread_create(&thread[n++], NULL, keeper, (void *)(uintptr_t)rng_next(&rng));
+	for (unsigned int i = 0; i < NR_TAKERS; i++)
+		pthread_create(&thread[n++], NULL, taker, (void *)(uintptr_t)rng_next(&rng));
 	rig_nap_us((unsigned int)(env_long("NST_SECONDS", 3) * 1000000));
 	__atomic_store_n(&t.stop, 1, __ATOMIC_RELEASE);
 	while (n)
