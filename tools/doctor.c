@@ -66,10 +66,12 @@ static const char *info(const char *key)
 
 static void show_library(void)
 {
-	static const char *const keys[] = {
-		"sequences", "why_none",      "membarrier",    "cpus_possible", "nodes",
-		"worker",    "memory_locked", "reserve_bytes", "publish",	"options"};
+	static const char *const keys[] = {"sequences",	    "why_none",	     "membarrier",
+					   "cpus_possible", "nodes",	     "worker",
+					   "memory_locked", "reserve_bytes", "publish",
+					   "pressure",	    "memory_limit",  "options"};
 
+	nst_maintain(); /* opens what says that memory is short */
 	printf("version=%s\n", nst_version());
 	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++)
 		printf("%s=%s\n", keys[i], info(keys[i]));
@@ -77,6 +79,12 @@ static void show_library(void)
 		note("sequences",
 		     "no restartable sequences: every list has a try-held byte, which costs "
 		     "an atomic operation a call; why_none says what is missing");
+	if (!strncmp(info("pressure"), "none", 4))
+		note("pressure",
+		     "nothing says that memory is short: idle memory goes back at its own pace. PSI is off in "
+		     "this kernel, or its files are hidden here");
+	else if (strstr(info("pressure"), "(read"))
+		note("pressure", "no trigger may be written here: stalls are seen up to 2 s later");
 	if (!strncmp(info("worker"), "off", 3))
 		note("worker",
 		     "nothing refills in the background: call nst_maintain() from a thread that "

@@ -258,6 +258,20 @@ static void print_contract(FILE *out, const struct shown *s)
 	fputc('\n', out);
 }
 
+/* What says that memory is short, and cannot be watched, is said once: it is no failure. */
+static void print_pressure(FILE *out, const struct shown *s)
+{
+	const struct nst_pressure_stats *p = &s->now->stats.pressure;
+
+	if (p->reliefs || p->limit_bytes || p->limit_events)
+		print_fields(out, s, "pressure", "count", stats_pressure, STATS_NR_PRESSURE);
+	if (p->error)
+		fprintf(out,
+			"\npressure is not watched: error %" PRIu32
+			"; `nostall doctor` says of what\n",
+			p->error);
+}
+
 void stats_print(FILE *out, const struct shown *s)
 {
 	print_head(out, s);
@@ -275,6 +289,7 @@ void stats_print(FILE *out, const struct shown *s)
 		print_fields(out, s, "notifiers", "count", stats_notify, STATS_NR_NOTIFY);
 	if (s->now->stats.debt.billed_bytes)
 		print_fields(out, s, "debt", "count", stats_debt, STATS_NR_DEBT);
+	print_pressure(out, s);
 	if (s->now->stats.speculate.success || s->now->stats.speculate.abort ||
 	    s->now->stats.speculate.retry)
 		print_fields(out, s, "speculation", "count", stats_speculate, STATS_NR_SPECULATE);

@@ -80,6 +80,15 @@ const struct stats_field stats_debt[] = {
 	DEBT(billed_bytes), DEBT(paid_bytes), DEBT(lapsed_bytes),     DEBT(slept_off_bytes),
 	DEBT(sleeps),	    DEBT(slept_us),   DEBT(longest_sleep_us),
 };
+#define PRESSURE(name)                                                                             \
+	{                                                                                          \
+#name, offsetof(struct nst_stats, pressure.name)                                   \
+	}
+const struct stats_field stats_pressure[] = {
+	PRESSURE(stall_events), PRESSURE(group_events), PRESSURE(file_events),
+	PRESSURE(limit_events), PRESSURE(reliefs),	PRESSURE(given_back),
+	PRESSURE(limit_bytes),	PRESSURE(used_bytes),
+};
 #define SPECULATE(name)                                                                            \
 	{                                                                                          \
 #name, offsetof(struct nst_stats, speculate.name)                                  \
@@ -167,6 +176,14 @@ static void put_debt(FILE *out, const struct nst_stats *s)
 {
 	fprintf(out, ",\"debt\":{\"used\":%s", s->debt.billed_bytes ? "true" : "false");
 	put_fields(out, s, stats_debt, STATS_NR_DEBT);
+	fputc('}', out);
+}
+
+static void put_pressure(FILE *out, const struct nst_stats *s)
+{
+	fprintf(out, ",\"pressure\":{\"watched\":%" PRIu32 ",\"error\":%" PRIu32,
+		s->pressure.watched, s->pressure.error);
+	put_fields(out, s, stats_pressure, STATS_NR_PRESSURE);
 	fputc('}', out);
 }
 
@@ -275,6 +292,7 @@ void stats_print_json(FILE *out, const struct shown *s)
 	put_reclaim(out, &p->stats);
 	put_notify(out, &p->stats);
 	put_debt(out, &p->stats);
+	put_pressure(out, &p->stats);
 	put_speculate(out, &p->stats);
 	put_zones(out, &p->stats);
 	put_locks(out, &p->stats);

@@ -123,6 +123,18 @@ struct nst_pool_stats {
 	uint64_t pool_waited;	   /* of all these, that had to wait */
 };
 
+/** struct nst_pressure_stats - memory was short elsewhere, and what was idle here went back; the control group's limit */
+struct nst_pressure_stats {
+	uint64_t stall_events, group_events, file_events,
+		limit_events; /* what said so, how often */
+	uint64_t reliefs;     /* times that was begun to give back */
+	uint64_t given_back;  /* bytes, for that */
+	uint64_t limit_bytes,
+		used_bytes; /* of the control group, as last looked; 0: there is none */
+	uint32_t watched;   /* a set: 1 stall, 2 group, 4 file */
+	uint32_t error;	    /* why the first of them cannot be watched, or 0 */
+};
+
 /** struct nst_stats - one snapshot */
 struct nst_stats {
 	uint32_t version;	 /* NST_STATS_VERSION */
@@ -162,6 +174,7 @@ struct nst_stats {
 	struct nst_reclaim_stats reclaim;
 	struct nst_notify_stats notify; /* see nostall/notify.h */
 	struct nst_debt_stats debt;
+	struct nst_pressure_stats pressure;
 };
 
 /** struct nst_cache_stats - one cache */
@@ -280,7 +293,7 @@ NST_API int nst_stats_page_read(const void *page, size_t bytes, struct nst_stats
 /**
  * nst_info() - how the library runs in this process, for the tool's doctor
  * @key: "sequences" (x86_64, aarch64 or none), "why_none", "membarrier", "cpus_possible", "nodes",
- *	 "worker", "memory_locked", "reserve_bytes", "publish", "options"
+ *	 "worker", "memory_locked", "reserve_bytes", "publish", "pressure", "memory_limit", "options"
  * @buf: receives the text, terminated
  * @len: bytes in @buf
  *

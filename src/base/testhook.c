@@ -14,6 +14,7 @@ int nst_test_fail_on;
 void (*nst_test_before)(enum nst_fail what);
 uint64_t nst_test_now_ns;
 void (*nst_test_nap)(uint64_t us);
+const char *nst_test_root = "";
 NST_TLS unsigned int nst_test_holding[8];
 NST_TLS unsigned int nst_test_in_stripe;
 

@@ -77,6 +77,9 @@ extern __thread unsigned int nst_test_holding[8] __attribute__((tls_model("initi
 extern __thread unsigned int nst_test_in_stripe __attribute__((tls_model("initial-exec")));
 
 int nst_test_should_fail(enum nst_fail what);
+/* Before the paths of the kernel's files: a tree that tests make. */
+extern const char *nst_test_root;
+#define NST_TEST_ROOT nst_test_root
 /* What the clock says, unless 0. */
 extern uint64_t nst_test_now_ns;
 static inline uint64_t nst_test_now(uint64_t now)
@@ -111,6 +114,7 @@ static inline void nst_test_hold_point(int lock_class)
 		held(lock_class);
 }
 #else
+#define NST_TEST_ROOT ""
 static inline void nst_test_delay_here(int seq, int point)
 {
 	(void)seq;

@@ -326,6 +326,7 @@ struct nst_page *nst_cold_run(struct nst_zone *z, size_t pages)
 	int err;
 
 	pages = nst_min(nst_round_up(pages, ROUND), (size_t)1 << order);
+	nst_group_ask(pages);
 	nst_lock_wait(&z->grow);
 	p = best_place_locked(z, pages).page;
 	err = p ? nst_cold_take(z, p, pages, NO_OTHER) : GONE;

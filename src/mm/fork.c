@@ -57,6 +57,7 @@ static void for_each_lock(void (*fn)(struct nst_lock *l))
 			fn(&c->node[k]->slab);
 		}
 	}
+	fn(&nst_group_lock);
 	for (i = 0; i < nst_sys_cpus.nr_nodes; i++)
 		fn(&nst_zones[i].grow);
 	for (i = 0; i < nst_sys_cpus.nr_nodes; i++)
@@ -171,6 +172,8 @@ static void repair(void)
 		abandon(&nst_accounts_lock);
 	if (lost(&nst_caches_lock))
 		abandon(&nst_caches_lock);
+	if (lost(&nst_group_lock))
+		abandon(&nst_group_lock);
 	if (lost(&nst_arenas_lock))
 		abandon(&nst_arenas_lock);
 	if (lost(&nst_rcu_lock))
@@ -182,6 +185,7 @@ static void repair(void)
 	nst_account_after_fork();
 	nst_retired_after_fork(nst_worker_pass_is_lost());
 	nst_publish_after_fork();
+	nst_pressure_after_fork();
 	nst_worker_after_fork();
 	nst_rcu_after_fork();
 }

@@ -9,6 +9,7 @@
  * (a constructor of another module may be first). started is stored last, with the fast paths' one line.
  */
 #include "mm.h"
+#include "reclaim.h"
 #include "retired.h"
 
 #define RAM_MULTIPLE 4u
@@ -87,6 +88,7 @@ static int do_start(void)
 	nst_sys_cpu_init(NST_FAKE_CPUS, NST_FAKE_NODES);
 	find_instruments();
 	nst_sys_membarrier_init();
+	nst_group_init();
 	if (init_arena() || nst_stats_init())
 		return -12;
 	/* From here sequences index by CPU: every table they meet has an entry for each. */
@@ -182,6 +184,10 @@ static size_t info_text(const char *key, char *buf, size_t len)
 		return nst_format(buf, len, "%zu", nst_arenas[0].bytes);
 	if (!__builtin_strcmp(key, "publish"))
 		return nst_format(buf, len, "%s", nst_publish_state());
+	if (!__builtin_strcmp(key, "pressure"))
+		return nst_pressure_text(buf, len);
+	if (!__builtin_strcmp(key, "memory_limit"))
+		return nst_group_text(buf, len);
 	if (!__builtin_strcmp(key, "options"))
 		return nst_option_text(buf, len);
 	return (size_t)-1;

@@ -146,9 +146,11 @@ void *nst_large_alloc(size_t bytes, size_t align, nst_mode_t mode, enum nst_null
 	nst_large_drain();
 	/* What can never be had is told from what cannot be had now: NOFAIL waits for the latter only. */
 	*why = NST_NULL_SIZE;
-	if (nr + 1 > nst_arenas[0].blocks_per_node || (max && pages > max))
+	if (nr + 1 > nst_arenas[0].blocks_per_node || (max && pages > max) ||
+	    (nst_group_limit() && bytes > nst_group_limit()))
 		return NULL;
 	*why = NST_NULL_NOMEM;
+	nst_group_ask(pages);
 	if (!nst_zone_may_add(pages) && !(nst_span_reclaim() && nst_zone_may_add(pages)))
 		return NULL;
 	p = take_anywhere(nr, nst_max(align, NST_BLOCK_BYTES), mode, &dirty);
@@ -172,6 +174,8 @@ int nst_large_extend(struct nst_page *p, size_t bytes)
 {
 	u64 have = p->free[NST_PAGE_BYTES_WORD] >> NST_PAGE_SHIFT, pages = nst_pages_of(bytes);
 
+	if (pages > have)
+		nst_group_ask(pages - have);
 	if (pages < have || pages > nst_round_up(have, NST_BLOCK_PAGES) ||
 	    !nst_zone_may_add(pages - have))
 		return 0;
@@ -205,6 +209,7 @@ static int purge_blocks(struct nst_zone *z, const struct nst_arena *a, size_t b,
 		nst_add_relaxed(&z->purge_failed, 1);
 		return 0;
 	}
+	nst_add_relaxed(&nst_given_back, (u64)nr * NST_BLOCK_PAGES);
 	nst_sys_uncommit(addr, nr * NST_BLOCK_BYTES);
 	return 1;
 }
@@ -245,6 +250,8 @@ static int put_away(struct nst_page *p)
 	nst_page_set_state(p, NST_PAGE_TAIL);
 	set_free_locked(z, a, block, nr, keep ? NST_BLOCK_KEPT : NST_BLOCK_COLD);
 	nst_hint_set(&z->kept, z->kept + (keep ? nr : 0));
+	if (keep)
+		nst_group_keep(pages);
 	if (nst_hint(&nst_span_limited))
 		nst_span_cut_locked(a, block, block + nr);
 	nst_unlock(&z->grow);

@@ -447,10 +447,11 @@ int nst_worker_pass_is_lost(void);
 void nst_worker_after_libc_fork(void);
 const char *nst_worker_state(void);
 enum nst_pass {
-	NST_PASS_PURGE = 1,   /* whatever the clock says */
-	NST_PASS_PUBLISH = 2, /* a request does not: it pays for no statistics */
-	NST_PASS_NOW = 4,     /* and publish at once */
-	NST_PASS_DRAIN = 8,   /* all that lies in lists of caches nobody stocked */
+	NST_PASS_PURGE = 1,    /* whatever the clock says */
+	NST_PASS_PUBLISH = 2,  /* a request does not: it pays for no statistics */
+	NST_PASS_NOW = 4,      /* and publish at once */
+	NST_PASS_DRAIN = 8,    /* all that lies in lists of caches nobody stocked */
+	NST_PASS_PRESSED = 16, /* pressure.c: what is free is idle */
 };
 /* Did it find work? 0 as well when one is under way. Context: thread. Waits: sleeps. */
 int nst_maintain_pass(unsigned int what);

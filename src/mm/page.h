@@ -247,11 +247,38 @@ void nst_zone_close_rests(struct nst_zone *z);
 void nst_zone_forget_idle(struct nst_zone *z);
 /* Bytes of a block that was open a moment ago that are ready already. Locks: takes grow. */
 size_t nst_zone_open_bytes(struct nst_arena *a, size_t block);
-/* 1 if @pages more may become ready under the option max. */
+/* 1 if @pages more may become ready under the option max, and the quota of the control group. */
 int nst_zone_may_add(u64 pages);
+/* All that is free now has been so for long. */
+void nst_zone_age(struct nst_zone *z);
 extern u64 nst_resident_pages, nst_resident_peak;
 void nst_resident_add(u64 pages);
 void nst_resident_sub(u64 pages);
+
+/* ---- pressure.c: the limit of the control group ---- */
+
+extern struct nst_lock nst_group_lock;
+/* What may be resident before somebody looks again, in pages; ~0: there is no limit. A hint. */
+extern u64 nst_group_quota NST_HIDDEN;
+extern u64 nst_given_back NST_HIDDEN; /* pages that the kernel got */
+void nst_group_init(void);
+void nst_group_look(u64 pages);
+/* @pages are laid by, and no longer among nst_resident_pages. */
+void nst_group_keep(u64 pages);
+static inline int nst_group_has(u64 pages)
+{
+	return nst_load_relaxed(&nst_resident_pages) + pages <=
+	       nst_hint(&nst_group_quota); /* a counter */
+}
+/* @pages more may be wanted: the quota is raised, if there is room. Context: thread. Waits: sleeps. Locks: takes nst_group_lock. */
+static inline void nst_group_ask(u64 pages)
+{
+	if (nst_unlikely(!nst_group_has(pages)))
+		nst_group_look(pages);
+}
+/* Bytes; 0: none is known. */
+u64 nst_group_limit(void);
+size_t nst_group_text(char *buf, size_t len);
 
 /* ---- cold.c: pages without memory in blocks that are in use ---- */
 

@@ -146,6 +146,18 @@ static void print_speculate(struct out *o, const struct nst_speculate_stats *s)
 	     ull(s->paid));
 }
 
+static void print_pressure(struct out *o, const struct nst_pressure_stats *p)
+{
+	if (p->reliefs || p->limit_bytes || p->error || p->stall_events || p->group_events ||
+	    p->file_events)
+		line(o,
+		     "pressure stall_events=%llu group_events=%llu file_events=%llu limit_events=%llu reliefs=%llu "
+		     "given_back=%llu limit_bytes=%llu used_bytes=%llu watched=%u error=%u",
+		     ull(p->stall_events), ull(p->group_events), ull(p->file_events),
+		     ull(p->limit_events), ull(p->reliefs), ull(p->given_back), ull(p->limit_bytes),
+		     ull(p->used_bytes), p->watched, p->error);
+}
+
 static void print_pools(struct out *o, const struct nst_pool_stats *r)
 {
 	if (r->prefilled)
@@ -193,6 +205,7 @@ int nst_stats_print(int fd)
 	print_reclaim(&o, &s.reclaim);
 	print_notify(&o, &s.notify);
 	print_debt(&o, &s.debt);
+	print_pressure(&o, &s.pressure);
 	print_speculate(&o, &s.speculate);
 	print_pools(&o, &s.pools);
 	print_locks(&o, &s);

@@ -35,6 +35,7 @@ static struct {
 	u32 bell;    /* the futex the thread sleeps on */
 	u32 running; /* 1: there is one */
 	u32 wanted;
+	u32 pressed; /* 0: no; else a priority, and 1 */
 } background;
 
 /* ---- rounds ---- */
@@ -156,6 +157,16 @@ static void relieve(void)
 	}
 }
 
+/* One round: pressure that goes on comes again. */
+static void relieve_others(void)
+{
+	u32 pressed = nst_exchange_relaxed(&background.pressed, 0u); /* a hint */
+
+	nst_count(NST_COUNT_RECLAIM_BACKGROUND, 1);
+	if (pressed)
+		do_round(NST_NORMAL, pressed - 1);
+}
+
 static void *run(void *nothing)
 {
 	(void)nothing;
@@ -163,7 +174,9 @@ static void *run(void *nothing)
 		u32 bell = nst_load_relaxed(
 			&background.bell); /* before the look: a later ring differs */
 
-		if (nst_exchange_relaxed(&background.wanted, 0u)) /* a hint */
+		if (nst_hint(&background.pressed))
+			relieve_others();
+		else if (nst_exchange_relaxed(&background.wanted, 0u)) /* a hint */
 			relieve();
 		else
 			nst_sys_futex_wait(&background.bell, bell, IDLE_US);
@@ -171,11 +184,8 @@ static void *run(void *nothing)
 	return NULL;
 }
 
-void nst_reclaim_want(void)
+static void ring(void)
 {
-	if (!nst_shrink_are_some() || nst_hint(&background.wanted))
-		return;
-	nst_hint_set(&background.wanted, 1u);
 	if (nst_worker_may_start() && nst_cas_relaxed(&background.running, 0u, 1u) &&
 	    nst_sys_thread_start(run, NULL))
 		nst_store_relaxed(&background.running, 0u); /* a state; the next one tries again */
@@ -183,11 +193,30 @@ void nst_reclaim_want(void)
 	nst_sys_futex_wake(&background.bell);
 }
 
+void nst_reclaim_want(void)
+{
+	if (!nst_shrink_are_some() || nst_hint(&background.wanted))
+		return;
+	nst_hint_set(&background.wanted, 1u);
+	ring();
+}
+
+void nst_reclaim_press(unsigned int priority)
+{
+	if (!nst_shrink_are_some())
+		return;
+	nst_hint_set(&background.pressed, priority + 1);
+	ring();
+}
+
 void nst_reclaim_help(void)
 {
 	nst_oom_help();
-	if (nst_load_relaxed(&background.running) != 1 && /* a state */
-	    nst_exchange_relaxed(&background.wanted, 0u)) /* a hint */
+	if (nst_load_relaxed(&background.running) == 1) /* a state */
+		return;
+	if (nst_hint(&background.pressed))
+		relieve_others();
+	if (nst_exchange_relaxed(&background.wanted, 0u)) /* a hint */
 		relieve();
 }
 
@@ -195,7 +224,7 @@ void nst_reclaim_after_fork(void)
 {
 	unsigned int i;
 
-	background.running = background.wanted = 0;
+	background.running = background.wanted = background.pressed = 0;
 	for (i = 0; i < nst_sys_cpus.nr_nodes; i++)
 		nst_zones[i].claimed =
 			0; /* a claim of this thread is taken back as it ends: reclaim is not forked from */

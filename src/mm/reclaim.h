@@ -38,6 +38,20 @@ void nst_reclaim_want(void);
 void nst_reclaim_help(void);
 void nst_reclaim_after_fork(void);
 
+/* Memory is short elsewhere: shrinkers are asked, by whom nst_reclaim_want() says, at this priority. Context: thread. */
+void nst_reclaim_press(unsigned int priority);
+
+/* ---- pressure.c. Who calls these has the pass. ---- */
+
+/* Is there pressure? What the pass is to do for it: a set of enum nst_pass, 0 for none. Looks whatever the clock says if @now. */
+unsigned int nst_pressure_pass(u64 ns, int now);
+/* After such a pass: 1 and another is to come soon. */
+int nst_pressure_pass_end(void);
+void nst_pressure_after_fork(void);
+size_t nst_pressure_text(char *buf, size_t len);
+/* But for what is counted. */
+void nst_pressure_fill(struct nst_pressure_stats *s);
+
 /* ---- shrink.c ---- */
 
 int nst_shrink_are_some(void);

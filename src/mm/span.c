@@ -196,9 +196,7 @@ void nst_span_cut_zone(struct nst_zone *z)
 
 static void give_back_free(struct nst_zone *z)
 {
-	nst_lock_wait(&z->lock);
-	z->lowest_free = z->free_pages; /* as if they had been free for long */
-	nst_unlock(&z->lock);
+	nst_zone_age(z);
 	nst_large_age(z, 1);
 	nst_zone_shrink(z, (unsigned int)-1, 0);
 	nst_zone_close_rests(z);
@@ -210,7 +208,8 @@ int nst_span_reclaim(void)
 	unsigned int i;
 	int paused;
 
-	if (!nst_hint(&nst_span_limited) && !nst_sys_data_is_limited() && !nst_option(NST_OPT_max))
+	if (!nst_hint(&nst_span_limited) && !nst_sys_data_is_limited() &&
+	    !nst_option(NST_OPT_max) && !nst_group_limit())
 		return 0;
 	/* What a pass has in its hands is neither used nor free. */
 	paused = nst_maintain_pause_us(PASS_US);

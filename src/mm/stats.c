@@ -7,6 +7,7 @@
  */
 #include "mm.h"
 #include "debt.h"
+#include "reclaim.h"
 #include "retired.h"
 #include "speculate.h"
 
@@ -186,6 +187,17 @@ static void read_debt(struct nst_debt_stats *r)
 	r->longest_sleep_us = nst_load_relaxed(&nst_debt_longest_us); /* a figure */
 }
 
+static void read_pressure(struct nst_pressure_stats *s)
+{
+	s->stall_events = total(NST_COUNT_PRESSURE + NST_PRESSURE_STALL);
+	s->group_events = total(NST_COUNT_PRESSURE + NST_PRESSURE_GROUP);
+	s->file_events = total(NST_COUNT_PRESSURE + NST_PRESSURE_FILE);
+	s->limit_events = total(NST_COUNT_PRESSURE + NST_PRESSURE_LIMIT);
+	s->reliefs = total(NST_COUNT_PRESSURE_RELIEF);
+	s->given_back = total(NST_COUNT_PRESSURE_BYTES);
+	nst_pressure_fill(s);
+}
+
 static void read_speculate(struct nst_speculate_stats *out)
 {
 	u64 n[NST_NR_SPECULATE_COUNTS];
@@ -286,6 +298,7 @@ static void read_counts(struct nst_stats *s)
 	read_reclaim(&s->reclaim);
 	read_notify(&s->notify);
 	read_debt(&s->debt);
+	read_pressure(&s->pressure);
 	read_speculate(&s->speculate);
 	read_pools(&s->pools);
 	s->abandoned_after_fork = total(NST_COUNT_ABANDONED);

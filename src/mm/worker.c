@@ -210,6 +210,21 @@ static void end_pass(void)
 	nst_store_release(&worker.passing, 0u);
 }
 
+/* What is free in the zones, whenever that was: lists that nobody stocked are emptied for it. */
+static int purge_pressed(unsigned int what)
+{
+	unsigned int i, n = 0;
+
+	for (i = 0; i < nst_sys_cpus.nr_nodes; i++) {
+		if (what & NST_PASS_DRAIN)
+			nst_pcp_drain(&nst_zones[i]);
+		nst_zone_age(&nst_zones[i]);
+		n += nst_large_age(&nst_zones[i], 0);
+		n += purge_zone(&nst_zones[i], 1, 0);
+	}
+	return n != 0;
+}
+
 int nst_maintain_pass(unsigned int what)
 {
 	int found, look, now = (what & NST_PASS_PURGE) != 0;
@@ -223,7 +238,8 @@ int nst_maintain_pass(unsigned int what)
 	}
 	nst_store_relaxed(&worker.flag, 0u); /* what is flagged from here on is for the next pass */
 	ns = nst_sys_now_ns();
-	look = is_due(&worker.looked_at, ns, LOOK_NS, 0);
+	what |= nst_pressure_pass(ns, (what & NST_PASS_NOW) != 0);
+	look = is_due(&worker.looked_at, ns, LOOK_NS, (what & NST_PASS_PRESSED) != 0);
 	found = nst_is_lean() && !(what & NST_PASS_NOW) ? 0 : nst_fork_make_ready();
 	found |= nst_side_drain() != 0;
 	found |= nst_reserve_pass();
@@ -233,6 +249,10 @@ int nst_maintain_pass(unsigned int what)
 		found |= pass_zone(&nst_zones[i], look);
 	found |= pass_caches(look, (what & NST_PASS_DRAIN) != 0);
 	found |= purge(is_due(&worker.purged_at, ns, PURGE_NS, now), now);
+	if (what & NST_PASS_PRESSED) {
+		found |= purge_pressed(what);
+		found |= nst_pressure_pass_end();
+	}
 	nst_budget_refill();
 	found |= nst_rcu_pass();
 	found |= nst_account_pass();

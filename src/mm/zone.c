@@ -102,9 +102,16 @@ void nst_resident_sub(u64 pages)
 int nst_zone_may_add(u64 pages)
 {
 	u64 max = nst_option(NST_OPT_max) >> NST_PAGE_SHIFT;
+	u64 resident = nst_load_relaxed(&nst_resident_pages); /* relaxed: a counter */
 
-	return !max ||
-	       nst_load_relaxed(&nst_resident_pages) + pages <= max; /* relaxed: a counter */
+	return resident + pages <= nst_hint(&nst_group_quota) && (!max || resident + pages <= max);
+}
+
+void nst_zone_age(struct nst_zone *z)
+{
+	nst_lock_wait(&z->lock);
+	z->lowest_free = z->free_pages;
+	nst_unlock(&z->lock);
 }
 
 int nst_zone_part(const struct nst_zone *z, const struct nst_arena *a, size_t *first, size_t *end)
@@ -245,6 +252,7 @@ int nst_zone_grow(struct nst_zone *z, unsigned int order)
 	size_t least = order > STEP_ORDER ? NST_BLOCK_PAGES : (size_t)1 << order;
 	int err = 0;
 
+	nst_group_ask(least + STEP_PAGES);
 	nst_lock_wait(&z->grow);
 	if (order <= STEP_ORDER && nst_cold_warm_locked(z, order) == 0)
 		goto out_unlock;
@@ -315,6 +323,7 @@ static int purge(struct nst_zone *z, struct nst_page *p, unsigned int order)
 		return 0;
 	}
 	nst_resident_sub(pages);
+	nst_add_relaxed(&nst_given_back, pages);
 	nst_sub_relaxed(&z->ready_pages, pages);
 	if (order < NST_BLOCK_ORDER)
 		p = nst_cold_lay(z, p, order);

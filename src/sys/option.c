@@ -2,7 +2,7 @@
 /*
  * option.c - NOSTALL_CONF=key:value,key:value and the file it may name (conf_file:PATH).
  *
- * The table is option_table.h; two keys take a path and are not in it: conf_file and publish_dir. A
+ * The table is option_table.h; two keys take a path and are not in it: conf_file and publish_dir; pressure may take one. A
  * setuid program reads nothing. What is not understood gives one line that names it and what is
  * allowed; the rest still counts.
  */
@@ -23,7 +23,7 @@ static struct option options[NST_NR_OPTIONS] = {
 #undef NST_OPTION
 };
 
-static char publish_dir[NST_PUBLISH_DIR_MAX + 1];
+static char publish_dir[NST_PUBLISH_DIR_MAX + 1], pressure_path[NST_PRESSURE_PATH_MAX + 1];
 
 u64 nst_option(enum nst_option o)
 {
@@ -38,6 +38,11 @@ int nst_option_is_given(enum nst_option o)
 const char *nst_option_publish_dir(void)
 {
 	return publish_dir;
+}
+
+const char *nst_option_pressure_path(void)
+{
+	return options[NST_OPT_pressure].value == NST_PRESSURE_PATH ? pressure_path : "";
 }
 
 struct word {
@@ -120,12 +125,26 @@ static int is_number(const struct option *o)
 	return o->kind[0] == 'b' || (o->kind[0] == 'n' && o->kind[1] == 'u');
 }
 
+static int is_path(struct word value, size_t most)
+{
+	return value.len && value.len <= most && value.s[0] == '/';
+}
+
+/* A word that is none of the others: PATH, the last. */
+static int parse_path(struct word w, u64 *out)
+{
+	*out = NST_PRESSURE_PATH;
+	return is_path(w, NST_PRESSURE_PATH_MAX);
+}
+
 static int parse_value(const struct option *o, struct word w, u64 *out)
 {
 	int ok;
 
 	if (word_is(w, "") && w.len == 0)
 		return 0;
+	if (o == &options[NST_OPT_pressure] && (w.s[0] == '/' || w.s[0] == 'P'))
+		return parse_path(w, out);
 	if (!is_number(o))
 		return parse_choice(w, o->kind, out);
 	ok = parse_bytes(w, o->kind[0] == 'b', out);
@@ -179,11 +198,6 @@ static void say_value(struct text *why, const struct option *o, struct word valu
 			   o->kind);
 }
 
-static int is_dir(struct word value)
-{
-	return value.len && value.len <= NST_PUBLISH_DIR_MAX && value.s[0] == '/';
-}
-
 /*
  * 1 if the word is understood; else @why says what is wrong. An option of the table comes out with its
  * value, a key with a path as NULL.
@@ -195,7 +209,7 @@ static int understand(struct word key, struct word value, struct option **o, u64
 	if (word_is(key, "conf_file"))
 		return 1;
 	if (word_is(key, "publish_dir")) {
-		if (is_dir(value))
+		if (is_path(value, NST_PUBLISH_DIR_MAX))
 			return 1;
 		nst_format(why->buf, why->len,
 			   "publish_dir is not a path that begins with / and has at most %u bytes",
@@ -260,6 +274,13 @@ static void read_conf_file(struct word path)
 	for_each_word(text, set_in_file, NULL);
 }
 
+static void set_pressure(u64 v, struct word value)
+{
+	options[NST_OPT_pressure].value = v;
+	if (v == NST_PRESSURE_PATH)
+		word_text(value, pressure_path, sizeof(pressure_path));
+}
+
 static void set(struct word key, struct word value, void *arg)
 {
 	char said[480];
@@ -270,6 +291,8 @@ static void set(struct word key, struct word value, void *arg)
 	(void)arg;
 	if (!understand(key, value, &o, &v, &why))
 		nst_warn("NOSTALL_CONF: %s", said);
+	else if (o == &options[NST_OPT_pressure])
+		set_pressure(v, value);
 	else if (o)
 		o->value = v;
 	else if (word_is(key, "conf_file"))
@@ -342,6 +365,8 @@ static const char *value_text(const struct option *o, char *buf, size_t len)
 	struct word w = {o->kind, 0};
 	u64 skip = o->value;
 
+	if (o == &options[NST_OPT_pressure] && o->value == NST_PRESSURE_PATH)
+		return pressure_path;
 	if (is_number(o)) {
 		nst_format(buf, len, "%llu", (unsigned long long)o->value);
 		return buf;

@@ -41,6 +41,15 @@ NST_OPTION(
 	"pages of 4096 bytes that foreign pointers may wait in, beside those in rings; 0: 1/1024 of RAM")
 NST_OPTION(publish, "off|on", 1, 0, 1,
 	   "a page of statistics that other processes of the same user may read")
+NST_OPTION(
+	pressure, "auto|off|PATH", 0, 0, 2,
+	"what says that memory is short, and idle memory goes back; auto: PSI and the control group; PATH: a file as those, or a FIFO, that begins with /")
+NST_OPTION(pressure_stall, "number", 150, 1, 2000,
+	   "milliseconds, of 2 seconds, that threads stall for memory until that is pressure")
+NST_OPTION(pressure_at, "number", 90, 1, 100,
+	   "percent of the control group's memory limit above which there is pressure")
+NST_OPTION(cgroup, "off|on", 1, 0, 1,
+	   "on: the control group's memory limit, less a margin, is a limit as max is")
 NST_OPTION(rcu_stall_ms, "number", 1000, 1, 1u << 30,
 	   "milliseconds after which a grace period that does not end is reported, once")
 NST_OPTION(nodes, "number", 0, 0, 8, "test build: pretend this many NUMA nodes")

@@ -192,6 +192,63 @@ int nst_option_check(const char *conf, char *why, size_t len);
 /* "key:value,key:value" of all that differ from the default. */
 size_t nst_option_text(char *buf, size_t len);
 
+/* pressure:PATH; "" if it names none. */
+#define NST_PRESSURE_PATH_MAX 200u
+enum nst_pressure_option { NST_PRESSURE_AUTO, NST_PRESSURE_OFF, NST_PRESSURE_PATH };
+const char *nst_option_pressure_path(void);
+
+/* ---- cgroup.c: the control group of this process. One thread at a time, but for what only reads. ---- */
+
+/** struct nst_sys_kept - a file that stays open, out of the way of the program's */
+struct nst_sys_kept {
+	int fd;	      /* -1: none */
+	u32 mode;     /* st_mode */
+	u64 dev, ino; /* what it was: the program may close it, and be given its number */
+	u64 bytes;
+};
+/* 0 or -errno, and k->fd is -1. */
+int nst_sys_keep(struct nst_sys_kept *k, const char *path, int flags);
+int nst_sys_kept_is_there(const struct nst_sys_kept *k);
+void nst_sys_kept_close(struct nst_sys_kept *k);
+/* From its beginning, as terminated text; how many bytes, or -errno. */
+long nst_sys_kept_read(const struct nst_sys_kept *k, char *buf, size_t len);
+/* The number behind @name where that begins a line of @text; 0 if none does. */
+u64 nst_sys_field(const char *text, const char *name);
+
+/* Finds it, and keeps the limit open that leaves the least room, of its own and those above. Its version; 0: there is none. */
+int nst_sys_group_find(void);
+int nst_sys_group_version(void);
+/* Its folder, or that of the limit. */
+const char *nst_sys_group_dir(int limited);
+/** struct nst_sys_group - in bytes */
+struct nst_sys_group {
+	u64 limit;
+	u64 used;      /* but for pages of files */
+	u64 anonymous; /* of this process: resident, and no file's */
+};
+/* 0; -ENOENT: there is no limit. Any number of threads. */
+int nst_sys_group_read(struct nst_sys_group *g);
+void nst_sys_group_after_fork(void);
+
+/* ---- pressure.c: the kernel says that memory is short. One thread at a time. ---- */
+
+enum nst_pressure_source {
+	NST_PRESSURE_STALL, /* PSI */
+	NST_PRESSURE_GROUP,
+	NST_PRESSURE_FILE,  /* what the option names */
+	NST_PRESSURE_LIMIT, /* found by who grows: mm/pressure.c */
+	NST_NR_PRESSURES
+};
+/* Opens @path or, if that is "", what there is: a set of sources. Usage above @at bytes counts, unless 0. */
+unsigned int nst_sys_pressure_open(const char *path, u32 stall_us, u64 at);
+void nst_sys_pressure_close(void);
+/* A set of those that said something since the last call. */
+unsigned int nst_sys_pressure_poll(u64 now_ns);
+/* Why the first of them could not be opened: -errno, or 0. */
+int nst_sys_pressure_error(void);
+/* What is watched, in words. */
+size_t nst_sys_pressure_text(char *buf, size_t len);
+
 /* ---- shared.c: memory that others may look at ---- */
 
 struct nst_sys_shared {

@@ -68,6 +68,16 @@ void path_settle(void);
 void path_settle_wait(void);
 void path_use_rcu(void);
 
+/* ---- syscalls_pressure.c ---- */
+
+/* A tree that looks like the kernel's, with a group of version 1 that has a limit; the library's from now on. */
+void pressure_tree(void);
+void pressure_tree_remove(void);
+void path_group(void);
+void path_pressure(void);
+void path_pressure_new(void);
+void path_relief(void);
+
 /* ---- syscalls_short.c ---- */
 
 void path_account(void);

@@ -58,6 +58,8 @@ void nap_ms(long ms)
 /* 101 as the library's: of equal ones the first linked runs first, and it is linked last. */
 __attribute__((constructor(101))) static void constructed_early(int argc, char **argv)
 {
+	if (argc > 1 && !strcmp(argv[1], "start-grouped"))
+		pressure_tree();
 	if (argc > 1 && !strncmp(argv[1], "start", 5))
 		begin(argv[1]);
 }
@@ -65,6 +67,12 @@ __attribute__((constructor(101))) static void constructed_early(int argc, char *
 static void started(void)
 {
 	end();
+}
+
+static void started_grouped(void)
+{
+	end();
+	pressure_tree_remove();
 }
 
 /* ---- no kernel at all ---- */
@@ -627,6 +635,7 @@ static void print(void)
 /* The library's options are these alone: what the harness adds would change the steps. */
 const struct path paths[] = {
 	{"start", "worker:off", started, 0, NULL},
+	{"start-grouped", "worker:off,pressure:off,cgroup:on", started_grouped, 0, NULL},
 	{"start-nodes", "worker:off,nodes:2", started, 0, NULL},
 	{"start-locked", "worker:off,lock:on", started, 0, NULL},
 	{"start-worker", "", started, 0, PTHREAD},
@@ -668,6 +677,10 @@ const struct path paths[] = {
 	{"tell", "worker:off,publish:off", path_tell, 0, "clock_gettime madvise mprotect"},
 	{"pool-wait", "worker:off,publish:off,max:4M", path_pool_wait, 0, NULL},
 	{"pool-wake", "worker:off,publish:off,max:4M", path_pool_wake, 0, NULL},
+	{"group", "worker:off,pressure:off,cgroup:on", path_group, 0, NULL},
+	{"pressure", "worker:off,publish:off,cgroup:on", path_pressure, 0, "clock_gettime"},
+	{"pressure-new", "worker:off,publish:off,cgroup:on", path_pressure_new, 0, "clock_gettime"},
+	{"relief", "worker:off,publish:off,high:64K,cgroup:on", path_relief, 0, "clock_gettime"},
 	{"destroy", "worker:off", destroy, 0, NULL},
 	{"visit", "worker:off", visit, 0, NULL},
 	{"stock", "worker:off", stock, 0, NULL},

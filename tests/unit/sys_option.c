@@ -95,6 +95,11 @@ static void check_only(void)
 		{"debug", "debug: is out of range"},
 		{"max:many", "max:many is not a size"},
 		{"publish:maybe", "publish:maybe is not known; allowed: off|on"},
+		{"pressure:auto,pressure:off,pressure:/proc/pressure/memory,pressure_stall:2000",
+		 ""},
+		{"pressure:here", "pressure:here is not known; allowed: auto|off|PATH"},
+		{"pressure:PATH", "pressure:PATH is not known"},
+		{"pressure_stall:0", "pressure_stall:0 is out of range; allowed: 1 to 2000"},
 		{"publish_dir:here", "publish_dir is not a path that begins with /"},
 	};
 	u64 debug;
@@ -142,6 +147,13 @@ int main(void)
 	taken("worker:on", NST_OPT_worker, 1);
 	taken("sequences:none", NST_OPT_sequences, 1);
 	taken("sequences:auto", NST_OPT_sequences, 0);
+	taken("pressure:/a/b:c", NST_OPT_pressure, NST_PRESSURE_PATH);
+	check(!strcmp(nst_option_pressure_path(), "/a/b:c"), "pressure takes a path", "'%s'",
+	      nst_option_pressure_path());
+	taken("pressure:off", NST_OPT_pressure, NST_PRESSURE_OFF);
+	check(!*nst_option_pressure_path(), "or none", "'%s'", nst_option_pressure_path());
+	refused("pressure:here", NST_OPT_pressure,
+		"pressure:here is not known; allowed: auto|off|PATH");
 	taken("max:3K", NST_OPT_max, 3072);
 	taken("max:5M", NST_OPT_max, (u64)5 << 20);
 	taken("max:2G,", NST_OPT_max, (u64)2 << 30);
