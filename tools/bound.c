@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * bound.c - `nostall bound`: how much memory deferred free can take at most, here and on a large machine.
+ * bound.c - `nostall bound`: how much memory deferred free can take, and what is set aside, at most, here and on a large machine.
  *
  * The figures are the library's, for its own caches and the options that are given: of NOSTALL_CONF, and of --conf,
  * which are put behind them, and then the tool executes itself: options are read once.
@@ -55,13 +55,17 @@ static void print(const struct bounds *b)
 	nst_info("cpus_possible", here, sizeof(here));
 	strncat(here, "_cpus", sizeof(here) - strlen(here) - 1);
 	snprintf(large, sizeof(large), "%lld_cpus", b->cpus);
-	printf("bytes that deferred free takes at most\n\n%-14s %16s %16s   %s\n", "bound", here,
-	       large, "formula");
+	printf("bytes that deferred free and what is set aside take at most\n\n%-14s %16s %16s   %s\n",
+	       "bound", here, large, "formula");
 	for (size_t i = 0; i < b->nr; i++)
 		printf("%-14s %16" PRIu64 " %16" PRIu64 "   %s\n", b->here[i].what,
 		       b->here[i].most_bytes, b->large[i].most_bytes, b->here[i].formula);
 	printf("%-14s %16" PRIu64 " %16" PRIu64 "\n", "together", sum(b->here, b->nr),
 	       sum(b->large, b->nr));
+	printf("\n%-14s %-8s %s\n", "bound", "promise",
+	       "what holds it there; the promise falls if it is exceeded");
+	for (size_t i = 0; i < b->nr; i++)
+		printf("%-14s %-8s %s\n", b->here[i].what, b->here[i].promise, b->here[i].holds);
 	printf("\nnot bounded: what callers say of heads (head_bytes), and what NST_NOFAIL allocates\n");
 }
 
@@ -69,9 +73,10 @@ static void print_json(const struct bounds *b)
 {
 	printf("{\"schema\":1,\"cpus\":%lld,\"bounds\":{", b->cpus);
 	for (size_t i = 0; i < b->nr; i++)
-		printf("%s\"%s\":{\"here\":%" PRIu64 ",\"large\":%" PRIu64 ",\"now\":%" PRIu64 "}",
+		printf("%s\"%s\":{\"here\":%" PRIu64 ",\"large\":%" PRIu64 ",\"now\":%" PRIu64
+		       ",\"promise\":\"%s\",\"holds\":\"%s\"}",
 		       i ? "," : "", b->here[i].what, b->here[i].most_bytes, b->large[i].most_bytes,
-		       b->here[i].now_bytes);
+		       b->here[i].now_bytes, b->here[i].promise, b->here[i].holds);
 	printf("}}\n");
 }
 

@@ -210,16 +210,18 @@ NST_API int nst_stats_read(struct nst_stats *out, size_t bytes);
  */
 NST_API size_t nst_stats_caches(struct nst_cache_stats *out, size_t nr, size_t bytes);
 
-/** struct nst_bound - one bound on the memory that deferred free takes */
+/** struct nst_bound - one bound on the memory that deferred free takes, or that is set aside ahead of need */
 struct nst_bound {
 	char what[16];
 	char formula[104];
 	uint64_t most_bytes; /* for as many CPUs as was asked */
 	uint64_t now_bytes;  /* of that, what this process takes now */
+	char holds[64];	     /* what holds it there */
+	char promise[8];     /* of docs/contract.md: the one that would fall */
 };
 
 /**
- * nst_bounds() - how much memory can what waits for grace periods take, and how much does it take?
+ * nst_bounds() - how much memory can what waits for grace periods take, and what is set aside; how much does it take?
  * @cpus: possible CPUs to compute for; 0: of this machine
  * @out: receives them; may be NULL when @nr is 0
  * @nr: how many @out has room for

@@ -293,6 +293,27 @@ static void forget(struct nst_account *a)
 	nst_meta_free(a, sizeof(*a));
 }
 
+void nst_account_bounds(unsigned int cpus, struct nst_account_bounds *b)
+{
+	unsigned int cpu;
+	u32 i;
+
+	*b = (struct nst_account_bounds){.each = sizeof(struct nst_account) +
+						 nst_pcs_table_bytes(cpus, 0)};
+	nst_lock_wait(&nst_accounts_lock);
+	for (i = 1; i <= NST_ACCOUNTS_MAX; i++) {
+		struct nst_account *a = nst_accounts[i];
+
+		if (!a)
+			continue;
+		b->now += sizeof(*a) + nst_pcs_table_bytes_now(&a->stock);
+		b->stock += (u64)stock_for(a) * (cpus + NST_STRIPES);
+		for (cpu = 0; cpu < nst_pcs_nr_stacks(&a->stock); cpu++)
+			b->stocked += (u64)nst_pcs_count(&a->stock, cpu) * NST_CHARGE_UNIT;
+	}
+	nst_unlock(&nst_accounts_lock);
+}
+
 static struct nst_account *make_locked(const char *name, struct nst_account *parent, u64 high,
 				       u64 max)
 {

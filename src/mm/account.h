@@ -75,6 +75,15 @@ int nst_account_is_high(const struct nst_account *a);
 /* Stocks of all accounts that share a limit with @a go back. Context: thread. */
 void nst_account_drain(const struct nst_account *a);
 
+/** struct nst_account_bounds - of all accounts, for bound.c */
+struct nst_account_bounds {
+	u64 each;	    /* bytes that one takes, on so many CPUs */
+	u64 now;	    /* bytes that those take that there are */
+	u64 stock, stocked; /* bytes that lie in CPUs' stocks: at most, and now */
+};
+/* Locks: takes nst_accounts_lock. */
+void nst_account_bounds(unsigned int cpus, struct nst_account_bounds *b);
+
 /* ---- told.c ---- */
 
 /* What was met is written to those who poll: did anything? Context: thread (who has the pass). */

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bound.c - how much memory deferred free can take, as formulas, and how much of it is taken now.
+ * bound.c - how much memory deferred free can take, and what is set aside, as formulas, and how much of it is taken now.
  *
  * A row's formula and its sum here say the same; tests/contract/bound.c holds both against what is there. The rows are
  * explained in docs/contract.md, "The bound".
  */
 #define NST_NO_MACROS
-#include "mm.h"
+#include "account.h"
+#include "pool.h"
+#include "reclaim.h"
 #include "retired.h"
 
 /* Sums over the channels: of caches, mixed, calls, and mixed of each domain that is not ours. */
@@ -91,6 +93,29 @@ static struct nst_bound row(const char *what, const char *formula, u64 most, u64
 	return b;
 }
 
+/* By row, in order: which promise falls if it is exceeded, and what holds it there. */
+static const struct {
+	const char *promise, *holds;
+} kept[] = {
+	{"C21", "one a channel, made once"},
+	{"C21", "made by who retires on a CPU, gone when idle"},
+	{"C21", "a ring has no more slots"},
+	{"C18", "requests give way above the budget"},
+	{"C17", "bits come and go with their block"},
+	{"C21", "made once"},
+	{"C18", "who may sleep waits, then NULL; NULL at once"},
+	{"C17", "beyond it foreign pointers are refused"},
+	{"C18", "beyond it CPUs' lists are empty, and refills NULL"},
+	{"C25", "a page taken carries its number; none left: NULL"},
+	{"C24", "frees fill it up to its minimum, no further"},
+	{"C23", "a refill fills what was taken, no further"},
+	{"C26", "NST_ACCOUNTS_MAX at a time"},
+	{"C26", "one beside each cache, none of its own"},
+	{"C26", "a vector comes and goes with its slab"},
+	{"C26", "a stock's room; what is more goes back"},
+	{"C30", "nothing more is put aside"},
+};
+
 /* Memory of blocks that there can be. */
 static u64 blocks_bytes(void)
 {
@@ -99,7 +124,88 @@ static u64 blocks_bytes(void)
 	return most ? most : nst_sys_reserve_default(1);
 }
 
-#define NR_ROWS 9u
+/* ---- what is set aside ahead of need ---- */
+
+struct twins {
+	u64 most, now;
+};
+
+static u64 nodes_bytes(void)
+{
+	return nst_sys_cpus.nr_nodes * sizeof(struct nst_cache_node);
+}
+
+/* The charged cache beside @c, which may not be there yet. */
+static void add_twin(struct twins *t, const struct nst_cache *c, unsigned int cpus)
+{
+	t->most += sizeof(*c) + nodes_bytes() + nst_pcs_table_bytes(cpus, c->main_cap) +
+		   (cpus + NST_BESIDE) * sizeof(void *) + nst_pcs_table_bytes(cpus, c->spares) +
+		   nst_pcs_table_bytes(cpus, c->spares + 1);
+}
+
+static void add_twin_now(struct twins *t, struct nst_cache *c)
+{
+	nst_lock_wait(&c->areas);
+	t->now += sizeof(*c) + nodes_bytes() + nst_pcs_table_bytes_now(&c->main) +
+		  nst_pcs_table_bytes_now(&c->full) + nst_pcs_table_bytes_now(&c->empty);
+	nst_unlock(&c->areas);
+}
+
+static struct twins add_twins(unsigned int cpus)
+{
+	struct twins t = {0, 0};
+	u32 id;
+
+	nst_lock_wait(&nst_caches_lock);
+	for (id = 1; id <= nst_nr_caches; id++) {
+		struct nst_cache *c = nst_cache_number(id);
+
+		if (!nst_cache_is_used(c))
+			continue;
+		if (c->charged)
+			add_twin_now(&t, c);
+		else
+			add_twin(&t, c, cpus);
+	}
+	nst_unlock(&nst_caches_lock);
+	return t;
+}
+
+static void compute_aside(unsigned int cpus, struct nst_bound *b)
+{
+	struct twins twins = add_twins(cpus);
+	struct nst_account_bounds a;
+	u64 most, now;
+
+	nst_account_bounds(cpus, &a);
+	nst_reserve_bytes(&most, &now);
+	b[0] = row("reserves", "sum of reserves: bytes, in pages", most, now);
+	now = nst_load_relaxed(&nst_set_aside.pools); /* counts, here and below */
+	b[1] = row(
+		"pools",
+		"sum of pools: min x slot, and P(min), P(n) = P + 512 x (2^k - 1), at least P + 8 n",
+		now, now);
+	now = nst_load_relaxed(&nst_set_aside.prefilled);
+	b[2] = row("prefilled", "sum of sheaves: n x (slot + 8) + 32", now, now);
+	b[3] = row("accounts",
+		   "1023 x (A + T(0)), T(n) = (CPUs + 4) x 8 + 8 x 64 + (CPUs + 8) x (32 + 8 n)",
+		   NST_ACCOUNTS_MAX * a.each, a.now);
+	b[4] = row("twins",
+		   "sum of caches: C + T(main) + T(spares) + T(spares + 1) + (CPUs + 4) x 8",
+		   twins.most, twins.now);
+	b[5] = row("owners", "(max, or RAM) / 16 x 2", blocks_bytes() / 8,
+		   nst_load_relaxed(&nst_set_aside.owners));
+	b[6] = row("stocks", "sum of accounts: (CPUs + 8) x stock, stock = max / 8 / CPUs, or 64 K",
+		   a.stock, a.stocked);
+	b[7] = row("speculation", "each that is under way: 4 x the largest request, 4096 x 2^9",
+		   NST_SPECULATE_ASIDE * NST_BLOCK_BYTES, 0);
+}
+
+#define NR_RETIRED 9u
+#define NR_ROWS 17u
+nst_static_assert(NST_ARRAY_SIZE(kept) == NR_ROWS, "a line a row");
+nst_static_assert(sizeof(struct nst_prefilled) == 32 && sizeof(struct nst_stripe) == 64,
+		  "as formulas say");
 
 static void compute(const struct sums *s, u64 cpus, struct nst_bound *b)
 {
@@ -139,7 +245,13 @@ size_t nst_bounds(unsigned int cpus, struct nst_bound *out, size_t nr, size_t by
 		return 0;
 	nst_fork_check();
 	add_all(&s);
-	compute(&s, cpus ? cpus : nst_sys_cpus.nr, b);
+	cpus = cpus ? cpus : nst_sys_cpus.nr;
+	compute(&s, cpus, b);
+	compute_aside(cpus, b + NR_RETIRED);
+	for (i = 0; i < NR_ROWS; i++) {
+		nst_format(b[i].holds, sizeof(b[i].holds), "%s", kept[i].holds);
+		nst_format(b[i].promise, sizeof(b[i].promise), "%s", kept[i].promise);
+	}
 	for (i = 0; i < nr && i < NR_ROWS; i++) {
 		__builtin_memset((char *)out + i * bytes, 0, bytes);
 		__builtin_memcpy((char *)out + i * bytes, &b[i], nst_min(bytes, sizeof(b[i])));

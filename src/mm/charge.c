@@ -38,6 +38,7 @@ int nst_owners_make(const struct nst_cache *c, struct nst_page *slab)
 	if (!v)
 		return -12;
 	slab->owner = (u32)((size_t)(v - nst_meta_base) / NST_LINE);
+	nst_add_relaxed(&nst_set_aside.owners, vector_bytes(c));
 	return 0;
 }
 
@@ -45,6 +46,7 @@ void nst_owners_drop(struct nst_page *slab)
 {
 	if (!slab->owner)
 		return;
+	nst_sub_relaxed(&nst_set_aside.owners, vector_bytes(nst_cache_number(slab->cache)));
 	nst_meta_free(nst_owner_at(slab, 0), vector_bytes(nst_cache_number(slab->cache)));
 	slab->owner = 0;
 }

@@ -74,6 +74,11 @@ enum nst_count {
 	NST_COUNT_NULL,					      /* by mode and reason */
 	NST_NR_COUNTS = NST_COUNT_NULL + NST_NR_MODES * NST_NR_NULLS
 };
+/* Bytes that are somebody's ahead of need, for bound.c: relaxed counts. */
+struct nst_set_aside {
+	u64 prefilled, pools, owners;
+};
+extern struct nst_set_aside nst_set_aside NST_HIDDEN;
 int nst_stats_init(void);
 /* Counters of its own for a CPU; benign without memory. Context: thread. */
 void nst_stats_ensure(unsigned int cpu);

@@ -454,6 +454,17 @@ static int make_room(struct nst_pool *p, u32 nr)
 	return 0;
 }
 
+/* With its objects, those that are held as well. */
+static u64 bytes_of(const struct nst_pool *p)
+{
+	u64 bytes = sizeof(*p) + (u64)p->min * p->cache->slot;
+	u32 k;
+
+	for (k = 0; k < NST_POOL_CHUNKS; k++)
+		bytes += p->chunk[k] ? (NST_POOL_CHUNK << k) * sizeof(void *) : 0;
+	return bytes;
+}
+
 /* Beyond @nr. */
 static void drain(struct nst_pool *p, u32 nr, struct nst_site site)
 {
@@ -494,6 +505,8 @@ static int resize(struct nst_pool *p, u32 min_nr, struct nst_site site)
 	if (err)
 		nst_store_relaxed(&p->min, before); /* as above */
 	drain(p, p->min, site);
+	nst_add_relaxed(&nst_set_aside.pools, bytes_of(p) - p->counted);
+	p->counted = bytes_of(p);
 	return err;
 }
 
@@ -514,6 +527,7 @@ int nst_pool_destroy(struct nst_pool *pool)
 	if (nst_load_relaxed(&pool->out)) /* nobody else calls */
 		return -16;
 	drain(pool, 0, NST_SITE("nst_pool_destroy"));
+	nst_sub_relaxed(&nst_set_aside.pools, pool->counted);
 	for (k = 0; k < NST_POOL_CHUNKS; k++)
 		nst_meta_free(pool->chunk[k], (NST_POOL_CHUNK << k) * sizeof(void *));
 	nst_meta_free(pool, sizeof(*pool));

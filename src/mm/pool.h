@@ -47,6 +47,7 @@ struct nst_pool {
 	u32 holders, held_max;
 	u32 waiting; /* threads */
 	u32 bell;    /* the futex they sleep on */
+	u64 counted; /* of it, in nst_set_aside */
 	void **chunk[NST_POOL_CHUNKS];
 };
 

@@ -164,11 +164,13 @@ int nst_sheaf_prefill(struct nst_cache *cache, unsigned int n, nst_mode_t mode,
 	s->zero = mode & NST_ZERO;
 	s->is_started = nst_mm.instrument || s->zero;
 	err = refill(s, n, mode, site);
-	if (err)
+	if (err) {
 		nst_meta_free(s, bytes_of(n));
-	else
-		*sheaf = s;
-	return err;
+		return err;
+	}
+	nst_add_relaxed(&nst_set_aside.prefilled, bytes_of(n) + (u64)n * cache->slot);
+	*sheaf = s;
+	return 0;
 }
 
 int nst_sheaf_refill(struct nst_prefilled *sheaf, unsigned int n, nst_mode_t mode)
@@ -191,5 +193,7 @@ void nst_sheaf_return(struct nst_prefilled *sheaf)
 	nst_fork_check();
 	nst_count(NST_COUNT_PREFILL_RETURNED, left_of(sheaf->state));
 	give_back(sheaf->cache, sheaf->obj, left_of(sheaf->state), site);
+	nst_sub_relaxed(&nst_set_aside.prefilled,
+			bytes_of(sheaf->room) + (u64)sheaf->room * sheaf->cache->slot);
 	nst_meta_free(sheaf, bytes_of(sheaf->room));
 }

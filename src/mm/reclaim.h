@@ -85,6 +85,8 @@ void nst_reserve_refill_locked(struct nst_zone *z);
 /* In a fork child: @z has lost its lists; then, once: tickets of other threads are back. */
 void nst_reserve_zone_lost(struct nst_zone *z);
 void nst_reserve_after_fork(void);
+/* Bytes of all of them, and of those in use. Locks: takes zones. */
+void nst_reserve_bytes(u64 *most, u64 *now);
 /* NST_MEMALLOC without a ticket: one line, once. */
 void nst_reserve_missing(nst_mode_t mode, struct nst_site site);
 

@@ -391,6 +391,21 @@ void nst_reserve_missing(nst_mode_t mode, struct nst_site site)
 			 site.function, name);
 }
 
+void nst_reserve_bytes(u64 *most, u64 *now)
+{
+	struct nst_reserve *r;
+
+	*most = *now = 0;
+	for (r = reserves; r < reserves + NST_NR_RESERVES; r++) {
+		if (!is_used(r))
+			continue;
+		nst_lock_wait(&r->zone->lock);
+		*most += r->pages << NST_PAGE_SHIFT;
+		*now += r->lacks << NST_PAGE_SHIFT;
+		nst_unlock(&r->zone->lock);
+	}
+}
+
 int nst_reserve_read(struct nst_reserve *r, struct nst_reserve_stats *out, size_t bytes)
 {
 	struct nst_reserve_stats s;

@@ -24,6 +24,7 @@ enum patience { WAITS, GIVES_UP };
 /* Something was counted since a snapshot was published: a hint, read by all CPUs and seldom written. The start counts. */
 static u32 moved NST_LINE_ALIGNED = 1;
 
+struct nst_set_aside nst_set_aside;
 static struct counts early;   /* before start, and of CPUs that have no line yet */
 static struct counts **lines; /* by CPU, from its first ordinary request on a slow path on */
 static unsigned int nr_lines;

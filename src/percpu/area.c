@@ -292,6 +292,29 @@ void nst_pcs_table_exit(struct nst_pcs_table *t)
 	nst_store_relaxed(&t->stripes, (struct nst_stripe *)NULL);
 }
 
+u64 nst_pcs_table_bytes(unsigned int cpus, u32 room)
+{
+	return (cpus + NST_BESIDE) * sizeof(struct nst_pcs *) +
+	       NST_STRIPES * sizeof(struct nst_stripe) + (cpus + NST_STRIPES) * pcs_bytes(room);
+}
+
+u64 nst_pcs_table_bytes_now(const struct nst_pcs_table *t)
+{
+	u64 bytes = t->apart ? table_entries() * sizeof(*t->fast) : 0;
+	unsigned int i;
+
+	/* relaxed: hints of others' stacks, whose rooms do not change */
+	if (nst_load_relaxed(&t->stripes))
+		bytes += NST_STRIPES * (sizeof(struct nst_stripe) + pcs_bytes(t->room));
+	if (!nst_load_relaxed(&t->real) || nst_load_relaxed(&t->real) == table_of_none)
+		return bytes;
+	bytes += table_entries() * sizeof(struct nst_pcs *);
+	for (i = 0; i < nst_sys_cpus.nr; i++)
+		if (nst_load_relaxed(&t->real[i]) != &nst_pcs_none)
+			bytes += pcs_bytes(t->room);
+	return bytes;
+}
+
 static int ensure_stripes(struct nst_pcs_table *t)
 {
 	struct nst_stripe *stripes;

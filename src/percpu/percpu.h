@@ -95,6 +95,9 @@ int nst_pcs_table_init(struct nst_pcs_table *t, u32 cap);
  */
 void nst_pcs_table_init_lazy(struct nst_pcs_table *t, u32 cap, u32 room);
 void nst_pcs_table_exit(struct nst_pcs_table *t);
+/* What a table with stacks for @room pointers takes on @cpus CPUs, and in stripes; what it takes now. Locks: the takers'. */
+u64 nst_pcs_table_bytes(unsigned int cpus, u32 room);
+u64 nst_pcs_table_bytes_now(const struct nst_pcs_table *t);
 /* Make sure @cpu has a stack, or that there are stripes where this thread needs them. Context: thread. */
 int nst_pcs_ensure(struct nst_pcs_table *t, unsigned int cpu);
 /* Does this thread have sequences? Context: any. */

@@ -14,12 +14,16 @@
 #include "base/testhook.h"
 #include "common/check.h"
 #include "common/trap.h"
+#include <nostall/account.h>
 #include <nostall/nostall.h>
 #include <nostall/rcu.h>
+#include <nostall/reclaim.h>
+#include <nostall/reserve.h>
+#include <nostall/speculate.h>
 
 #define BUDGET (1u << 20) /* as in TEST_CONF */
 #define STRIPES 8u	  /* rings of threads without sequences */
-#define MOST_ROWS 16
+#define MOST_ROWS 32
 
 enum row {
 	TABLES,
@@ -31,12 +35,21 @@ enum row {
 	BUDGETED,
 	FOREIGN_PAGES,
 	EXCESS,
+	RESERVES,
+	POOLS,
+	PREFILLED,
+	ACCOUNTS,
+	TWINS,
+	OWNERS,
+	STOCKS,
+	SPECULATION,
 	NR_ROWS
 };
 
-static const char *const names[NR_ROWS] = {"tables",	    "rings",	     "ring_pages",
-					   "waiting_pages", "dead_bits",     "notes",
-					   "budget",	    "foreign_pages", "excess"};
+static const char *const names[NR_ROWS] = {
+	"tables",   "rings",	     "ring_pages", "waiting_pages", "dead_bits",  "notes",
+	"budget",   "foreign_pages", "excess",	   "reserves",	    "pools",	  "prefilled",
+	"accounts", "twins",	     "owners",	   "stocks",	    "speculation"};
 
 struct bounds {
 	struct nst_bound row[MOST_ROWS];
@@ -73,7 +86,8 @@ static void check_rows(void)
 	struct nst_bound first;
 
 	for (int i = 0; i < NR_ROWS; i++) {
-		check_quiet(!strcmp(b.row[i].what, names[i]) && *b.row[i].formula,
+		check_quiet(!strcmp(b.row[i].what, names[i]) && *b.row[i].formula &&
+				    *b.row[i].holds && b.row[i].promise[0] == 'C',
 			    "C21 rows have names", "row %d is '%s'", i, b.row[i].what);
 		check_quiet(b.row[i].now_bytes <= b.row[i].most_bytes, "C21 within the bound",
 			    "%s: %llu of %llu", names[i], (unsigned long long)b.row[i].now_bytes,
@@ -221,6 +235,204 @@ static void check_flood(void)
 	check(p != NULL, "C21 requests are served again", "NULL");
 }
 
+/* ---- what is set aside ahead of need ---- */
+
+static uint64_t most(enum row r)
+{
+	return read_bounds().row[r].most_bytes;
+}
+
+static uint64_t now(enum row r)
+{
+	return read_bounds().row[r].now_bytes;
+}
+
+static uint64_t most_on(unsigned int cpus, enum row r)
+{
+	struct nst_bound b[MOST_ROWS];
+
+	nst_bounds(cpus, b, MOST_ROWS, sizeof(b[0]));
+	return b[r].most_bytes;
+}
+
+/* Of the cache of this name: bytes of a slot, and objects that are not free. */
+static struct nst_cache_stats cache_named(const char *name, uint64_t *in_use)
+{
+	static struct nst_cache_stats c[512];
+	size_t n = nst_stats_caches(c, 512, sizeof(c[0]));
+
+	for (size_t i = 0; i < n && i < 512; i++) {
+		if (strcmp(c[i].name, name))
+			continue;
+		*in_use = c[i].objects - c[i].in_slabs - c[i].in_cpus - c[i].in_barn;
+		return c[i];
+	}
+	check_broken(name);
+}
+
+/* All of it in use, and not a page more. */
+static void check_reserves(void)
+{
+	uint64_t before = most(RESERVES);
+	struct nst_reserve *r = nst_reserve_create(64 << 10, 4);
+	static void *p[65536];
+	unsigned int n = 0;
+
+	check(r && most(RESERVES) - before == 64 << 10 && now(RESERVES) == 0,
+	      "C21 a reserve is its bytes", "%llu", (unsigned long long)most(RESERVES));
+	nst_reserve_enter(r, NST_NORMAL);
+	nst_test_fail[NST_FAIL_POPULATE] = -1; /* no more memory */
+	while (n < 65536 && (p[n] = nst_pages_alloc(0, NST_NORETRY | NST_MEMALLOC)) != NULL)
+		n++;
+	nst_test_fail[NST_FAIL_POPULATE] = 0;
+	check(now(RESERVES) == 64 << 10, "C21 all of it in use, and no more",
+	      "%llu in use, %u pages", (unsigned long long)now(RESERVES), n);
+	while (n)
+		nst_pages_free(p[--n]);
+	nst_reserve_exit(r);
+	check(nst_reserve_destroy(r) == 0 && most(RESERVES) == before, "C21 a reserve that goes",
+	      "-");
+}
+
+#define POOL 100u
+
+/* Objects that debug:3 keeps from being free. */
+static uint64_t quarantined(void)
+{
+	const char *conf = getenv("NOSTALL_CONF");
+
+	return conf && strstr(conf, "debug:3") ? 64 : 0;
+}
+
+static void check_pools(void)
+{
+	struct nst_cache *c = nst_cache_create("bound_pool", 64, 0, 0, NULL);
+	uint64_t before = most(POOLS), in_use, slot = cache_named("bound_pool", &in_use).slot_bytes,
+		 bytes;
+	struct nst_pool *pool = nst_pool_create(c, POOL, 4, POOL / 4);
+	void *p[POOL + 50];
+	unsigned int i;
+
+	bytes = most(POOLS) - before;
+	cache_named("bound_pool", &in_use);
+	check(in_use == POOL && bytes >= POOL * (slot + 8) &&
+		      bytes <= POOL * slot + 3 * 512 + 256 && now(POOLS) == most(POOLS),
+	      "C21 a pool is its objects", "%llu of %llu bytes, %llu objects",
+	      (unsigned long long)bytes, (unsigned long long)slot, (unsigned long long)in_use);
+	/* More come back than it has room for: those are the cache's. */
+	for (i = 0; i < POOL + 50; i++)
+		p[i] = nst_cache_alloc(c, NST_NORMAL);
+	while (i)
+		nst_pool_free(pool, p[--i]);
+	cache_named("bound_pool", &in_use);
+	check(in_use <= POOL + quarantined() && most(POOLS) - before == bytes,
+	      "C21 and no more than those", "%llu", (unsigned long long)in_use);
+	nst_pool_resize(pool, 2 * POOL);
+	cache_named("bound_pool", &in_use);
+	check(in_use - 2 * POOL <= quarantined() && most(POOLS) - before >= bytes + POOL * slot,
+	      "C21 resized", "%llu", (unsigned long long)in_use);
+	check(nst_pool_destroy(pool) == 0 && most(POOLS) == before && !nst_cache_destroy(c),
+	      "C21 a pool that goes", "-");
+}
+
+static void check_prefilled(void)
+{
+	struct nst_cache *c = nst_cache_create("bound_sheaf", 64, 0, 0, NULL);
+	uint64_t before = most(PREFILLED), in_use,
+		 slot = cache_named("bound_sheaf", &in_use).slot_bytes;
+	struct nst_prefilled *s = NULL;
+	void *p[POOL];
+	unsigned int i;
+
+	nst_sheaf_prefill(c, POOL, NST_NORMAL, &s);
+	cache_named("bound_sheaf", &in_use);
+	check(in_use == POOL && most(PREFILLED) - before == POOL * (slot + 8) + 32,
+	      "C21 a sheaf is its objects", "%llu, %llu objects",
+	      (unsigned long long)(most(PREFILLED) - before), (unsigned long long)in_use);
+	for (i = 0; i < POOL / 2; i++)
+		p[i] = nst_sheaf_alloc(s);
+	nst_sheaf_refill(s, POOL, NST_NORMAL);
+	cache_named("bound_sheaf", &in_use);
+	check(in_use - POOL - POOL / 2 <= quarantined() &&
+		      most(PREFILLED) - before == POOL * (slot + 8) + 32,
+	      "C21 beside those that were taken", "%llu", (unsigned long long)in_use);
+	while (i)
+		nst_free(p[--i]);
+	nst_sheaf_return(s);
+	check(most(PREFILLED) == before && !nst_cache_destroy(c), "C21 a sheaf that goes", "-");
+}
+
+static void check_charged(struct nst_account *a)
+{
+	nst_account_token_t t = nst_account_enter(a);
+	void *p[4096];
+	unsigned int n;
+
+	for (n = 0; n < 4096 && (p[n] = nst_alloc(16, NST_NORMAL)) != NULL; n++)
+		check_quiet(now(STOCKS) <= most(STOCKS), "C21 stocks", "%llu of %llu",
+			    (unsigned long long)now(STOCKS), (unsigned long long)most(STOCKS));
+	check(n == 4096 && now(STOCKS) > 0 && most(STOCKS) >= now(STOCKS), "C21 stocks",
+	      "%llu of %llu", (unsigned long long)now(STOCKS), (unsigned long long)most(STOCKS));
+	check(now(OWNERS) >= n * 2 && now(OWNERS) <= most(OWNERS), "C21 owners, two bytes each",
+	      "%llu", (unsigned long long)now(OWNERS));
+	check(now(TWINS) > 0 && now(TWINS) <= most(TWINS), "C21 a cache beside each",
+	      "%llu of %llu", (unsigned long long)now(TWINS), (unsigned long long)most(TWINS));
+	while (n)
+		nst_free(p[--n]);
+	nst_account_exit(t);
+}
+
+/* As many as there can be, and one more. */
+static void check_accounts(void)
+{
+	static struct nst_account *a[NST_ACCOUNTS_MAX + 1];
+	uint64_t each = most(ACCOUNTS) / NST_ACCOUNTS_MAX;
+	unsigned int n = 1;
+
+	check(most_on(384, ACCOUNTS) - most_on(383, ACCOUNTS) == NST_ACCOUNTS_MAX * (8 + 32),
+	      "C21 accounts grow with CPUs", "-");
+	a[0] = nst_account_create("bound", NULL, NST_NO_LIMIT, 1 << 20);
+	check(now(ACCOUNTS) > 0 && now(ACCOUNTS) <= each, "C21 an account", "%llu of %llu",
+	      (unsigned long long)now(ACCOUNTS), (unsigned long long)each);
+	check_charged(a[0]);
+	each = now(ACCOUNTS);
+	while (n <= NST_ACCOUNTS_MAX &&
+	       (a[n] = nst_account_create("bound", NULL, NST_NO_LIMIT, NST_NO_LIMIT)) != NULL)
+		n++;
+	check(n == NST_ACCOUNTS_MAX && now(ACCOUNTS) == n * each && now(ACCOUNTS) <= most(ACCOUNTS),
+	      "C21 as many as there can be", "%u: %llu of %llu", n,
+	      (unsigned long long)now(ACCOUNTS), (unsigned long long)most(ACCOUNTS));
+	while (n)
+		check_quiet(nst_account_destroy(a[--n]) == 0, "C21 nothing is charged", "-");
+	check(now(ACCOUNTS) == 0 && now(STOCKS) == 0, "C21 accounts that go", "%llu",
+	      (unsigned long long)now(ACCOUNTS));
+}
+
+/* Refused as often as there are sizes: what is paid is no more than may be put aside. */
+static void check_speculation(void)
+{
+	static struct nst_speculate_site site;
+	static void *p[100000];
+	struct nst_speculation s;
+	unsigned int n = 0, nulls = 0;
+
+	nst_speculate_init(&s, &site);
+	nst_speculate_begin(&s);
+	while (nulls < 10 && n < 100000)
+		if ((p[n] = nst_speculate_alloc(&s, NST_NOLOCK_MAX)) != NULL)
+			n++;
+		else
+			nulls++;
+	nst_speculate_end(&s, NST_SPECULATE_NULL);
+	nst_speculate_again(&s);
+	check(nulls == 10 && s.nr_aside > 0 && s.nr_aside <= NST_SPECULATE_ASIDE &&
+		      s.nr_aside * NST_NOLOCK_MAX <= most(SPECULATION),
+	      "C21 put aside", "%u, after %u NULLs", s.nr_aside, nulls);
+	nst_speculate_finish(&s);
+	while (n)
+		nst_free(p[--n]);
+}
+
 TEST_CONF("worker:off,rcu_budget:1M,high:32M")
 
 int main(int argc, char **argv)
@@ -236,7 +448,12 @@ int main(int argc, char **argv)
 	check_rows();
 	check_cache();
 	check_dead_bits();
+	check_reserves();
+	check_pools();
+	check_prefilled();
+	check_speculation();
 	check_flood();
+	check_accounts();
 	check_print();
 	return check_status();
 }
