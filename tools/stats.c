@@ -290,6 +290,8 @@ void stats_print(FILE *out, const struct shown *s)
 	if (s->now->stats.debt.billed_bytes)
 		print_fields(out, s, "debt", "count", stats_debt, STATS_NR_DEBT);
 	print_pressure(out, s);
+	if (s->now->stats.compact.moved || s->now->stats.compact.refused)
+		print_fields(out, s, "compaction", "count", stats_compact, STATS_NR_COMPACT);
 	if (s->now->stats.speculate.success || s->now->stats.speculate.abort ||
 	    s->now->stats.speculate.retry)
 		print_fields(out, s, "speculation", "count", stats_speculate, STATS_NR_SPECULATE);

@@ -89,6 +89,16 @@ const struct stats_field stats_pressure[] = {
 	PRESSURE(limit_events), PRESSURE(reliefs),	PRESSURE(given_back),
 	PRESSURE(limit_bytes),	PRESSURE(used_bytes),
 };
+#define COMPACT(name)                                                                              \
+	{                                                                                          \
+#name, offsetof(struct nst_stats, compact.name)                                    \
+	}
+const struct stats_field stats_compact[] = {
+	COMPACT(moved),
+	COMPACT(refused),
+	COMPACT(freed),
+	COMPACT(blocks),
+};
 #define SPECULATE(name)                                                                            \
 	{                                                                                          \
 #name, offsetof(struct nst_stats, speculate.name)                                  \
@@ -184,6 +194,14 @@ static void put_pressure(FILE *out, const struct nst_stats *s)
 	fprintf(out, ",\"pressure\":{\"watched\":%" PRIu32 ",\"error\":%" PRIu32,
 		s->pressure.watched, s->pressure.error);
 	put_fields(out, s, stats_pressure, STATS_NR_PRESSURE);
+	fputc('}', out);
+}
+
+static void put_compact(FILE *out, const struct nst_stats *s)
+{
+	fprintf(out, ",\"compact\":{\"used\":%s",
+		s->compact.moved || s->compact.refused ? "true" : "false");
+	put_fields(out, s, stats_compact, STATS_NR_COMPACT);
 	fputc('}', out);
 }
 
@@ -293,6 +311,7 @@ void stats_print_json(FILE *out, const struct shown *s)
 	put_notify(out, &p->stats);
 	put_debt(out, &p->stats);
 	put_pressure(out, &p->stats);
+	put_compact(out, &p->stats);
 	put_speculate(out, &p->stats);
 	put_zones(out, &p->stats);
 	put_locks(out, &p->stats);

@@ -24,6 +24,7 @@ struct stats_field {
 #define STATS_NR_RECLAIM 4
 #define STATS_NR_DEBT 7
 #define STATS_NR_PRESSURE 8
+#define STATS_NR_COMPACT 4
 #define STATS_NR_SPECULATE 6
 #define STATS_NR_NOTIFY 7
 #define STATS_NR_UNMEASURED 3
@@ -32,6 +33,7 @@ extern const struct stats_field stats_memory[STATS_NR_MEMORY], stats_slow[STATS_
 extern const struct stats_field stats_speculate[STATS_NR_SPECULATE];
 extern const struct stats_field stats_waiting[STATS_NR_WAITING], stats_retired[STATS_NR_RETIRED];
 extern const struct stats_field stats_reclaim[STATS_NR_RECLAIM], stats_debt[STATS_NR_DEBT];
+extern const struct stats_field stats_compact[STATS_NR_COMPACT];
 extern const struct stats_field stats_notify[STATS_NR_NOTIFY], stats_pressure[STATS_NR_PRESSURE];
 extern const char *const stats_unmeasured[STATS_NR_UNMEASURED];
 

@@ -113,6 +113,13 @@ struct nst_debt_stats {
 	uint64_t slept_us;	   /* microseconds, in all */
 	uint64_t longest_sleep_us; /* at a time */
 };
+/** struct nst_compact_stats - runs that were moved so that blocks go back: see nostall/pages.h */
+struct nst_compact_stats {
+	uint64_t moved;	  /* runs */
+	uint64_t refused; /* that their mover did not move */
+	uint64_t freed;	  /* that their owner freed meanwhile */
+	uint64_t blocks;  /* in which no movable run was left */
+};
 
 /** struct nst_pool_stats - objects taken ahead of need: see nostall/reserve.h */
 struct nst_pool_stats {
@@ -175,6 +182,7 @@ struct nst_stats {
 	struct nst_notify_stats notify; /* see nostall/notify.h */
 	struct nst_debt_stats debt;
 	struct nst_pressure_stats pressure;
+	struct nst_compact_stats compact;
 };
 
 /** struct nst_cache_stats - one cache */

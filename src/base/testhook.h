@@ -34,6 +34,7 @@ enum nst_read_seq {
 	NST_SEQ_PREFILLED,
 	NST_SEQ_POOL,
 	NST_SEQ_HAND, /* lists that go from hand to hand: ripe.c, calls.c */
+	NST_SEQ_MOVE, /* nor are those of moving runs */
 	NST_NR_ALL_SEQS
 };
 #define NST_SEQ_POINTS 8

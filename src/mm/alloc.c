@@ -111,11 +111,15 @@ void *nst_alloc_aligned(size_t size, size_t align, nst_mode_t mode)
 /* @p is that of a live object, or of one that readers may still have. */
 static size_t usable(const struct nst_page *p)
 {
-	if (p->state == NST_PAGE_SLAB)
+	enum nst_page_state state = nst_page_state(p);
+
+	if (state == NST_PAGE_SLAB)
 		return nst_cache_number(p->cache)->size;
-	if (p->state == NST_PAGE_LARGE || p->state == NST_PAGE_LARGE_RETIRED)
+	if (state == NST_PAGE_LARGE || state == NST_PAGE_LARGE_RETIRED)
 		return p->free[NST_PAGE_BYTES_WORD];
-	return p->state == NST_PAGE_RUN || p->state == NST_PAGE_RUN_RETIRED ? nst_run_bytes(p) : 0;
+	return state == NST_PAGE_RUN || state == NST_PAGE_RUN_RETIRED || nst_page_is_movable(p)
+		       ? nst_run_bytes(p)
+		       : 0;
 }
 
 static size_t usable_slow(const void *ptr)
@@ -147,7 +151,7 @@ static int fits(const struct nst_page *p, size_t size)
 {
 	const struct nst_cache *c;
 
-	if (p->state != NST_PAGE_SLAB)
+	if (nst_page_state(p) != NST_PAGE_SLAB)
 		return size > NST_CLASS_MAX && size <= usable(p) && size > usable(p) / 2;
 	c = nst_cache_plain(nst_cache_number(p->cache));
 	return size <= c->size && (!c->is_class || nst_size_table[nst_size_index(size)] == c);
@@ -159,8 +163,9 @@ static void move_contents(void *to, void *ptr, const struct nst_page *p, size_t 
 {
 	size_t whole = nst_round_up(bytes, NST_PAGE_BYTES);
 
-	if (p->state == NST_PAGE_LARGE && bytes > NST_BLOCK_BYTES && nst_mode_row(mode)->kernel &&
-	    nst_page_of(to)->state == NST_PAGE_LARGE && nst_sys_move(ptr, to, whole) == 0)
+	if (nst_page_state(p) == NST_PAGE_LARGE && bytes > NST_BLOCK_BYTES &&
+	    nst_mode_row(mode)->kernel && nst_page_of(to)->state == NST_PAGE_LARGE &&
+	    nst_sys_move(ptr, to, whole) == 0)
 		return;
 	__builtin_memcpy(to, ptr, bytes);
 }
@@ -168,14 +173,14 @@ static void move_contents(void *to, void *ptr, const struct nst_page *p, size_t 
 /* To its end, so that what it grows by where it is, the next time, is zero as well. Of a cache's all is the object. */
 static void zero_behind(void *obj, const struct nst_page *p, size_t from)
 {
-	if (p->state != NST_PAGE_SLAB || nst_cache_number(p->cache)->is_class)
+	if (nst_page_state(p) != NST_PAGE_SLAB || nst_cache_number(p->cache)->is_class)
 		__builtin_memset((char *)obj + from, 0, usable(p) - from);
 }
 
 /* Scopes count. Where calls are watched, what is behind an object was written when it was handed out. */
 static int may_extend(const struct nst_page *p, size_t size, size_t have, nst_mode_t mode)
 {
-	return p->state == NST_PAGE_RUN && size > have && size <= NST_BLOCK_BYTES &&
+	return nst_page_state(p) == NST_PAGE_RUN && size > have && size <= NST_BLOCK_BYTES &&
 	       !(mode & NST_ZERO) && !nst_mm.instrument &&
 	       nst_mode_row(nst_mode_in_scope(mode))->sleeps;
 }
@@ -185,7 +190,7 @@ static int extend(struct nst_page *p, size_t size, size_t have, nst_mode_t mode)
 {
 	if (p->owner) /* what it grew by would be charged to nobody */
 		return 0;
-	if (p->state == NST_PAGE_LARGE)
+	if (nst_page_state(p) == NST_PAGE_LARGE)
 		return !(mode & NST_ZERO) && nst_large_extend(p, size);
 	if (!may_extend(p, size, have, mode))
 		return 0;

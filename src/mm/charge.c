@@ -68,7 +68,7 @@ static u32 take_owner(struct nst_page *p, const void *obj, u64 *bytes)
 {
 	u32 id = p->owner;
 
-	if (p->state == NST_PAGE_SLAB) {
+	if (nst_page_state(p) == NST_PAGE_SLAB) {
 		const struct nst_cache *c = nst_cache_number(p->cache);
 		u16 *owner = nst_owner_at(p, nst_slab_slot(c, p, obj));
 
@@ -77,7 +77,8 @@ static u32 take_owner(struct nst_page *p, const void *obj, u64 *bytes)
 		*bytes = c->slot;
 	} else {
 		p->owner = 0;
-		*bytes = p->state == NST_PAGE_RUN ? nst_run_bytes(p) : p->free[NST_PAGE_BYTES_WORD];
+		*bytes = nst_page_state(p) == NST_PAGE_RUN ? nst_run_bytes(p)
+							   : p->free[NST_PAGE_BYTES_WORD];
 	}
 	return id;
 }
@@ -105,7 +106,7 @@ void nst_owner_retired(struct nst_page *p, void *obj)
 	if (!p->owner)
 		return;
 	id = take_owner(p, obj, &bytes);
-	if (p->state == NST_PAGE_SLAB)
+	if (nst_page_state(p) == NST_PAGE_SLAB)
 		*nst_owner_at(p, nst_slab_slot(nst_cache_number(p->cache), p, obj)) =
 			NST_OWNER_NONE;
 	else

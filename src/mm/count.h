@@ -48,6 +48,10 @@ enum nst_count {
 	NST_COUNT_RECLAIM_BACKGROUND,
 	NST_COUNT_RECLAIM_SERVED,
 	NST_COUNT_SHRUNK,
+	NST_COUNT_COMPACT_RUN,	   /* that were moved, */
+	NST_COUNT_COMPACT_REFUSED, /* that their mover refused to move, */
+	NST_COUNT_COMPACT_FREED,   /* or that were freed meanwhile */
+	NST_COUNT_COMPACT_BLOCK,   /* that no run is left in */
 	NST_COUNT_NOTIFY_BEGIN,
 	NST_COUNT_NOTIFY_REFUSED,
 	NST_COUNT_NOTIFY_INVALIDATE,
@@ -65,7 +69,7 @@ enum nst_count {
 	NST_COUNT_PRESSURE_BYTES,
 	NST_COUNT_PRESSURE, /* by enum nst_pressure_source */
 	NST_COUNT_PRESSURE_LAST = NST_COUNT_PRESSURE + NST_NR_PRESSURES - 1,
-	NST_COUNT_RETIRED, /* by enum nst_retired_way */
+	NST_COUNT_RETIRED,	   /* by enum nst_retired_way */
 	NST_COUNT_RETIRED_LAST = NST_COUNT_RETIRED + NST_NR_RETIRED_WAYS - 1,
 	NST_COUNT_SPECULATE, /* by enum nst_speculate_count */
 	NST_COUNT_SPECULATE_LAST = NST_COUNT_SPECULATE + NST_NR_SPECULATE_COUNTS - 1,

@@ -117,7 +117,7 @@ void nst_misuse_double(const void *obj, struct nst_site site)
 	char what[320], a[128], b[128];
 
 	nst_format(what, sizeof(what), "freed twice");
-	if (nst_mm.debug >= 3 && p && p->state == NST_PAGE_SLAB) {
+	if (nst_mm.debug >= 3 && p && nst_page_state(p) == NST_PAGE_SLAB) {
 		const void **sites = sites_of(nst_cache_number(p->cache), obj);
 		const char *here = nst_thread.caller;
 
@@ -143,7 +143,7 @@ static void misuse_cache(const struct nst_cache *c, const struct nst_page *p, co
 {
 	char what[160];
 
-	if (p->state != NST_PAGE_SLAB)
+	if (nst_page_state(p) != NST_PAGE_SLAB)
 		nst_format(what, sizeof(what), "is a run of pages, no object of cache '%s'",
 			   c->name);
 	else
@@ -208,6 +208,13 @@ static struct nst_page *check_slab(struct nst_cache *c, struct nst_page *p, void
 	return NULL;
 }
 
+/* A run or mapping. */
+static int is_live(enum nst_page_state state)
+{
+	return state == NST_PAGE_RUN || state == NST_PAGE_LARGE || state == NST_PAGE_MOVABLE ||
+	       state == NST_PAGE_MOVING;
+}
+
 struct nst_page *nst_free_check(struct nst_cache *c, void *obj, struct nst_site site)
 {
 	struct nst_page *p = c ? nst_slab_of(obj, c->order) : nst_page_of(obj);
@@ -220,9 +227,9 @@ struct nst_page *nst_free_check(struct nst_cache *c, void *obj, struct nst_site 
 		nst_misuse(obj, site, "not memory of this library", "a pointer from nst_*alloc*()");
 		return NULL;
 	}
-	if (p->state == NST_PAGE_SLAB)
+	if (nst_page_state(p) == NST_PAGE_SLAB)
 		return check_slab(c, p, obj, site);
-	if (p->state != NST_PAGE_RUN && p->state != NST_PAGE_LARGE)
+	if (!is_live(nst_page_state(p)))
 		nst_misuse_double(obj, site);
 	else if (obj != nst_page_address(p))
 		misuse_interior(obj, nst_page_address(p), site);
@@ -276,7 +283,7 @@ int nst_debug_retire(void *obj, struct nst_site site)
 		nst_misuse_double(obj, site);
 		return 0;
 	}
-	if (nst_mm.debug >= 3 && p->state == NST_PAGE_SLAB)
+	if (nst_mm.debug >= 3 && nst_page_state(p) == NST_PAGE_SLAB)
 		sites_of(nst_cache_number(p->cache), obj)[1] = site.address;
 	return 1;
 }
@@ -286,7 +293,7 @@ const void *nst_debug_unretire(void *obj)
 	struct nst_page *p = nst_page_of(obj);
 
 	live_begin(obj);
-	if (nst_mm.debug < 3 || p->state != NST_PAGE_SLAB)
+	if (nst_mm.debug < 3 || nst_page_state(p) != NST_PAGE_SLAB)
 		return NULL;
 	return sites_of(nst_cache_number(p->cache), obj)[1];
 }
@@ -424,7 +431,7 @@ int nst_debug_end_use(struct nst_page *p, void *obj, struct nst_site site)
 		nst_misuse_double(obj, site);
 		return 0;
 	}
-	if (p->state == NST_PAGE_SLAB)
+	if (nst_page_state(p) == NST_PAGE_SLAB)
 		free_slab_object(nst_cache_number(p->cache), obj, site);
 	return 1;
 }
@@ -437,17 +444,29 @@ static void *through_quarantine(const struct nst_page *p, void *obj)
 {
 	u32 i;
 
-	if (nst_mm.debug < 3 || p->state != NST_PAGE_SLAB)
+	if (nst_mm.debug < 3 || nst_page_state(p) != NST_PAGE_SLAB)
 		return obj;
 	i = nst_add_relaxed(&quarantine_next, 1u) % QUARANTINE; /* only spreads */
 	/* Pairs with: itself, and nst_debug_quarantine_flush(). */
 	return nst_exchange_acq_rel(&quarantine[i], obj);
 }
 
+/* 1: there is something to place. */
+static int end_movable(struct nst_page *p, const void *obj, struct nst_site site)
+{
+	enum nst_movable_end end = nst_movable_freed(p);
+
+	if (end == NST_MOVABLE_TWICE)
+		nst_misuse_double(obj, site);
+	return end == NST_MOVABLE_YOURS;
+}
+
 struct nst_page *nst_free_admit(struct nst_cache *c, void **obj, struct nst_site site)
 {
 	struct nst_page *p = nst_free_check(c, *obj, site);
 
+	if (p && nst_unlikely(nst_page_is_movable(p)) && !end_movable(p, *obj, site))
+		return NULL;
 	if (!p || (nst_mm.instrument && !nst_debug_end_use(p, *obj, site)))
 		return NULL;
 	if (nst_unlikely(!nst_owner_freed(p, *obj))) {

@@ -166,6 +166,8 @@ static void repair(void)
 		repair_zone(&nst_zones[i]);
 	nst_reserve_after_fork();
 	nst_reclaim_after_fork();
+	nst_movable_after_fork();
+	nst_compact_after_fork();
 	if (lost(&nst_retired.lock))
 		abandon(&nst_retired.lock);
 	if (lost(&nst_accounts_lock))
@@ -310,6 +312,8 @@ static void ready_by_block(struct nst_arena *a, size_t blocks)
 	nst_sys_populate(a->block_mob, nst_round_up(blocks, NST_PAGE_BYTES));
 	nst_sys_populate(a->block_idle,
 			 nst_round_up(blocks * sizeof(*a->block_idle), NST_PAGE_BYTES));
+	nst_sys_populate(a->block_movable, /* and a free of a movable run that */
+			 nst_round_up(blocks * sizeof(*a->block_movable), NST_PAGE_BYTES));
 }
 
 int nst_fork_make_ready(void)

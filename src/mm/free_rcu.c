@@ -143,25 +143,61 @@ static void retire_object(struct nst_rcu_domain *d, struct nst_cache *c, void *o
 	waits(c->slot);
 }
 
-/* A run or mapping: its state says that it is retired, and its descriptor has the link. 0: it was before. */
-static int retire_run(struct nst_rcu_domain *d, struct nst_page *p, void *obj, struct nst_site site)
+static void chain_run(struct nst_page **runs, struct nst_page *p)
 {
-	struct nst_page *head, **runs = &nst_retired.runs[d - nst_rcu_domains];
-	u8 state = p->state;
-	u8 to = state == NST_PAGE_RUN ? NST_PAGE_RUN_RETIRED : NST_PAGE_LARGE_RETIRED;
+	struct nst_page *head;
 
-	if (!nst_cas_relaxed(&p->state, state, to)) { /* relaxed: the state alone matters */
-		nst_misuse_double(obj, site);
-		return 0;
-	}
-	waits(state == NST_PAGE_RUN ? nst_run_bytes(p) : p->free[NST_PAGE_BYTES_WORD]);
-	nst_count(NST_COUNT_RETIRED + NST_RETIRED_RUN, 1);
 	do {
 		head = nst_load_relaxed(runs); /* relaxed: the swap checks it */
 		p->free[NST_PAGE_LINK_WORD] = (u64)(uintptr_t)head;
 		/* Pairs with: nst_cas_acq_rel() in take_chains(). */
 	} while (!nst_cas_release(runs, head, p));
 	nst_worker_flag();
+}
+
+void nst_retired_moved(struct nst_page *p, u32 domain)
+{
+	nst_page_set_state(p, NST_PAGE_RUN_RETIRED);
+	chain_run(&nst_retired.runs[domain], p);
+}
+
+/* 1: to be chained; 0: it is being moved, and is chained then; -1: it was retired before. */
+static int end_run(struct nst_page *p, u32 domain)
+{
+	enum nst_movable_end end = NST_MOVABLE_YOURS;
+	u8 state;
+
+	if (nst_unlikely(nst_page_is_movable(p)))
+		end = nst_movable_retired(p, domain);
+	if (end != NST_MOVABLE_YOURS)
+		return end == NST_MOVABLE_MOVING ? 0 : -1;
+	state = (u8)nst_page_state(p);
+	/* relaxed: the state alone matters */
+	return nst_cas_relaxed(
+		       &p->state, state,
+		       (u8)(state == NST_PAGE_RUN ? NST_PAGE_RUN_RETIRED : NST_PAGE_LARGE_RETIRED))
+		       ? 1
+		       : -1;
+}
+
+/* A run or mapping: its state says that it is retired, and its descriptor has the link. 0: it was before. */
+static int retire_run(struct nst_rcu_domain *d, struct nst_page *p, void *obj, struct nst_site site)
+{
+	u32 domain = (u32)(d - nst_rcu_domains);
+	u64 bytes = nst_page_state(p) == NST_PAGE_LARGE ? p->free[NST_PAGE_BYTES_WORD]
+							: nst_run_bytes(p);
+	int end;
+
+	waits(bytes); /* once it is retired it may be freed, and counted so, at any time */
+	end = end_run(p, domain);
+	if (end < 0) {
+		nst_retired_freed(bytes);
+		nst_misuse_double(obj, site);
+		return 0;
+	}
+	nst_count(NST_COUNT_RETIRED + NST_RETIRED_RUN, 1);
+	if (end)
+		chain_run(&nst_retired.runs[domain], p);
 	return 1;
 }
 
@@ -189,7 +225,7 @@ static struct nst_page *check(void *obj, struct nst_site site)
 	p = nst_free_check(NULL, obj, site);
 	if (!p)
 		return NULL;
-	if (nst_unlikely(!nst_retired_is_ready()) && p->state == NST_PAGE_SLAB) {
+	if (nst_unlikely(!nst_retired_is_ready()) && nst_page_state(p) == NST_PAGE_SLAB) {
 		too_early(obj, site);
 		return NULL;
 	}
@@ -203,7 +239,7 @@ static void retire_slow(void *obj, struct nst_site site)
 
 	if (!p)
 		return;
-	if (p->state == NST_PAGE_SLAB)
+	if (nst_page_state(p) == NST_PAGE_SLAB)
 		retire_object(nst_rcu_own, nst_cache_number(p->cache), obj, site);
 	else
 		retire_run(nst_rcu_own, p, obj, site);
@@ -246,7 +282,7 @@ void nst_free_rcu_in(struct nst_rcu_domain *domain, void *ptr)
 		return;
 	if (!nst_rcu_domain_hold(domain))
 		no_domain(domain, ptr);
-	else if (p->state == NST_PAGE_SLAB)
+	else if (nst_page_state(p) == NST_PAGE_SLAB)
 		retire_object(domain, nst_cache_number(p->cache), ptr, site);
 	else if (!retire_run(domain, p, ptr, site))
 		nst_rcu_domain_let_go(domain, 1);

@@ -169,9 +169,9 @@ static NST_NOINLINE void free_walk(struct nst_cache *c, void *obj, struct nst_si
 	p = nst_free_admit(c, &obj, site);
 	if (!p)
 		return;
-	if (p->state == NST_PAGE_SLAB)
+	if (nst_page_state(p) == NST_PAGE_SLAB)
 		nst_cache_put_nolock(nst_cache_number(p->cache), obj, site);
-	else if (p->state == NST_PAGE_RUN)
+	else if (nst_page_state(p) == NST_PAGE_RUN)
 		nst_page_put_nolock(p);
 	else
 		nst_large_free(p);

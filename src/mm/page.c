@@ -124,6 +124,11 @@ static void *idle_page_of(struct nst_arena *a, size_t block)
 	return (void *)nst_round_down((uintptr_t)&a->block_idle[block], NST_PAGE_BYTES);
 }
 
+static void *movable_page_of(struct nst_arena *a, size_t block)
+{
+	return (void *)nst_round_down((uintptr_t)&a->block_movable[block], NST_PAGE_BYTES);
+}
+
 int nst_block_prepare(struct nst_arena *a, size_t block)
 {
 	size_t bytes = NST_BLOCK_PAGES * sizeof(struct nst_page);
@@ -131,7 +136,8 @@ int nst_block_prepare(struct nst_arena *a, size_t block)
 
 	if (nst_sys_commit(pages, bytes) || nst_sys_populate(pages, bytes) ||
 	    nst_sys_populate(map_page_of(a, block), NST_PAGE_BYTES) ||
-	    nst_sys_populate(idle_page_of(a, block), NST_PAGE_BYTES))
+	    nst_sys_populate(idle_page_of(a, block), NST_PAGE_BYTES) ||
+	    nst_sys_populate(movable_page_of(a, block), NST_PAGE_BYTES))
 		return -12;
 	return nst_mm.debug ? nst_live_prepare(a, block) : 0;
 }
@@ -201,10 +207,10 @@ static void lay_by_page(struct nst_arena *a, char *at)
 	a->map = (u32 *)(void *)(at + pages + whole_pages(a->bytes / 16 / 8));
 }
 
-/* Those by block: state, mobility, idle pages. */
+/* Those by block: state, mobility, idle pages, movable pages. */
 static size_t by_block_bytes(const struct nst_arena *a)
 {
-	return 2 * whole_pages(a->nr_blocks) + whole_pages(a->nr_blocks * sizeof(u16));
+	return 2 * whole_pages(a->nr_blocks) + 2 * whole_pages(a->nr_blocks * sizeof(u16));
 }
 
 static void lay_by_block(struct nst_arena *a, char *at)
@@ -212,6 +218,8 @@ static void lay_by_block(struct nst_arena *a, char *at)
 	a->block = (u8 *)at;
 	a->block_mob = a->block + whole_pages(a->nr_blocks);
 	a->block_idle = (u16 *)(void *)(a->block_mob + whole_pages(a->nr_blocks));
+	a->block_movable =
+		(u16 *)(void *)((char *)a->block_idle + whole_pages(a->nr_blocks * sizeof(u16)));
 }
 
 /* All arrays in one reservation beside the memory, so that one refusal undoes all. */

@@ -35,14 +35,18 @@ enum nst_page_state {
 	NST_PAGE_LARGE,	      /* first page of a mapping above the largest order */
 	NST_PAGE_LARGE_FREED, /* the same, waiting to be given back */
 	NST_PAGE_RUN_RETIRED, /* a run that waits for a grace period; a mapping */
-	NST_PAGE_LARGE_RETIRED
+	NST_PAGE_LARGE_RETIRED,
+	NST_PAGE_MOVABLE, /* a user's run that its owner can move: movable.c; and from here on such */
+	NST_PAGE_MOVING,
+	NST_PAGE_MOVING_FREED,
+	NST_PAGE_MOVING_RETIRED
 };
 
 /** struct nst_page - descriptor of a page; written by the owner of the page, list by the list's lock */
 struct nst_page {
 	u8 state, order, mobility;
 	u8 gen;	    /* of the lists it is on; another than theirs: on none (fork.c) */
-	u16 cache;  /* of a slab */
+	u16 cache;  /* of a slab; a movable run: its mover */
 	u8 on_full; /* slab: on the list of full slabs */
 	u8 reserve; /* whose it is while it is in use: reserve.c; 0: nobody's */
 	u16 inuse;  /* slab: slots handed out */
@@ -67,6 +71,7 @@ static inline enum nst_page_state nst_page_state(const struct nst_page *p)
 #define NST_PAGE_BYTES_WORD 0
 #define NST_PAGE_LINK_WORD 1
 #define NST_PAGE_CHECK_WORD 2
+#define NST_PAGE_DATA_WORD 3 /* of a movable run */
 
 enum nst_block_state {
 	NST_BLOCK_NONE, /* PROT_NONE */
@@ -91,6 +96,7 @@ struct nst_arena {
 	u8 *block;		/* enum nst_block_state; by the zone's grow lock */
 	u8 *block_mob;		/* enum nst_mobility; by the zone's lock */
 	u16 *block_idle;	/* pages of it that are free, or cold; by the zone's lock */
+	u16 *block_movable;	/* pages of it that are of movable runs; relaxed counters */
 	u64 *live;	/* debug: a bit per 16 bytes, 1 is handed out; committed with their block */
 	u64 *dead;	/* dead.c: the same, 1 is retired; NULL before nst_rcu_use() */
 	u8 *block_dead; /* 1: some bit of the block is set */
@@ -124,6 +130,7 @@ struct nst_zone {
 	size_t top[NST_MAX_ARENAS];   /* no block from it on was ever opened */
 	u64 purge_failed;
 	u32 quiet, since_runs; /* times that no block was given back, and no run; the worker's */
+	u32 still;	       /* looks since a whole block was given back, the worker's */
 	u32 more_idle; /* the last pass that gave back had done enough before all that was idle had gone; the worker's */
 	u64 ready_pages; /* relaxed counter */
 	/* by sequences: */
@@ -356,5 +363,47 @@ static inline size_t nst_run_bytes(const struct nst_page *p)
 {
 	return p->pages ? (size_t)p->pages << NST_PAGE_SHIFT : NST_PAGE_BYTES << p->order;
 }
+
+/* ---- movable.c: runs that their owner can move ---- */
+
+/* A live movable run, or one that was a moment ago: who frees or retires it is to say so first. */
+static inline int nst_page_is_movable(const struct nst_page *p)
+{
+	return nst_page_state(p) >= NST_PAGE_MOVABLE;
+}
+enum nst_movable_end {
+	NST_MOVABLE_YOURS,  /* an ordinary run from here on, to be placed */
+	NST_MOVABLE_MOVING, /* who moves it places it */
+	NST_MOVABLE_TWICE,  /* it was freed before */
+};
+/* Its owner frees it. Context: any. Waits: never. */
+enum nst_movable_end nst_movable_freed(struct nst_page *p);
+/* The same, to be freed after a grace period of domain number @domain. */
+enum nst_movable_end nst_movable_retired(struct nst_page *p, u32 domain);
+/* How many runs there are. A hint. */
+u64 nst_movable_runs(void);
+enum nst_moved {
+	NST_MOVED,	     /* @from is free, as is off all lists, and @to is in use */
+	NST_MOVED_ELSEWHERE, /* @to is in use, and @from is placed */
+	NST_MOVED_NOT,	     /* @to is as it was */
+};
+/* The next run of a block from page *at on, isolated, and *at behind it: NULL if there is none. Locks: needs z->grow. */
+struct nst_page *nst_movable_isolate_locked(struct nst_arena *a, size_t block, size_t *at,
+					    nst_mode_t mode);
+/* Calls its mover: @to is off all lists, and as large. Context: thread. Waits: sleeps. */
+enum nst_moved nst_movable_move(struct nst_page *from, struct nst_page *to);
+/* It stays where it is. Context: thread. */
+void nst_movable_leave(struct nst_page *p);
+void nst_movable_after_fork(void);
+
+/* ---- compact.c: blocks that are in use for a few movable runs become free ---- */
+
+/* One look of the worker at a zone: is it worth a compaction, and is the zone quiet? */
+void nst_compact_look(struct nst_zone *z);
+/* Memory is short: all that can be compacted is to be. Context: thread. */
+void nst_compact_want(void);
+/* Where there is no thread for it: 1 if it moved anything. Context: thread, no lock held. Waits: sleeps. */
+int nst_compact_help(void);
+void nst_compact_after_fork(void);
 
 #endif

@@ -137,6 +137,13 @@ static void print_debt(struct out *o, const struct nst_debt_stats *r)
 		     ull(r->longest_sleep_us));
 }
 
+static void print_compact(struct out *o, const struct nst_compact_stats *r)
+{
+	if (r->moved || r->refused)
+		line(o, "compact moved=%llu refused=%llu freed=%llu blocks=%llu", ull(r->moved),
+		     ull(r->refused), ull(r->freed), ull(r->blocks));
+}
+
 static void print_speculate(struct out *o, const struct nst_speculate_stats *s)
 {
 	if (!(s->success | s->abort | s->retry | s->miss)) /* nobody speculates */
@@ -206,6 +213,7 @@ int nst_stats_print(int fd)
 	print_notify(&o, &s.notify);
 	print_debt(&o, &s.debt);
 	print_pressure(&o, &s.pressure);
+	print_compact(&o, &s.compact);
 	print_speculate(&o, &s.speculate);
 	print_pools(&o, &s.pools);
 	print_locks(&o, &s);

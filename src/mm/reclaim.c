@@ -195,6 +195,7 @@ static void ring(void)
 
 void nst_reclaim_want(void)
 {
+	nst_compact_want();
 	if (!nst_shrink_are_some() || nst_hint(&background.wanted))
 		return;
 	nst_hint_set(&background.wanted, 1u);

@@ -163,6 +163,8 @@ static inline void nst_retired_freed(u64 bytes)
 {
 	nst_sub_relaxed(&nst_retired.bytes, bytes); /* a count */
 }
+/* A run that was retired to domain number @domain while it was moved, and counted: it waits. Context: thread. */
+void nst_retired_moved(struct nst_page *p, u32 domain);
 /* Of domain @d, which is let go of as often as something of it is freed: of all below. */
 void nst_reuse_pages(struct nst_retired_pages *p, struct nst_rcu_domain *d);
 /* Ours needs no holding. */

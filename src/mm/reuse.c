@@ -121,7 +121,7 @@ void nst_reuse_runs(struct nst_page **list, struct nst_rcu_domain *d)
 	struct nst_page *p;
 
 	while ((p = *list) != NULL) {
-		int run = p->state == NST_PAGE_RUN_RETIRED;
+		int run = nst_page_state(p) == NST_PAGE_RUN_RETIRED;
 
 		*list = (struct nst_page *)(uintptr_t)p->free[NST_PAGE_LINK_WORD];
 		nst_barrier(); /* as above */

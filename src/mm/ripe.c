@@ -124,7 +124,7 @@ static void take_chains(struct nst_turn *t)
 	do {
 		run = nst_chain_note(runs, &t->runs);
 		nst_test_delay_here(NST_SEQ_HAND, 0);
-		/* Pairs with: nst_cas_release() in retire_run(). */
+		/* Pairs with: nst_cas_release() in chain_run(). */
 	} while (run && !nst_cas_acq_rel(runs, run, (struct nst_page *)NULL));
 	if (t != nst_turn_own)
 		return;

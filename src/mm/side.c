@@ -27,7 +27,7 @@ static u64 *words_of(void *obj, struct nst_page *p)
 {
 	struct nst_cache *c;
 
-	if (p->state != NST_PAGE_SLAB)
+	if (nst_page_state(p) != NST_PAGE_SLAB)
 		return &p->free[NST_PAGE_LINK_WORD];
 	c = nst_cache_number(p->cache);
 	if (!c->ctor)
@@ -99,9 +99,9 @@ static void place(void *obj, struct nst_page *p)
 {
 	struct nst_site site = {"side list", NULL};
 
-	if (p->state == NST_PAGE_SLAB && !nst_cache_number(p->cache)->ctor)
+	if (nst_page_state(p) == NST_PAGE_SLAB && !nst_cache_number(p->cache)->ctor)
 		nst_debug_refill(nst_cache_number(p->cache), obj, 16);
-	if (p->state == NST_PAGE_SLAB)
+	if (nst_page_state(p) == NST_PAGE_SLAB)
 		nst_cache_put_waits(nst_cache_number(p->cache), obj, site);
 	else
 		nst_page_put_waits(p);

@@ -49,7 +49,7 @@ void nst_slab_make(struct nst_cache *c, struct nst_page *p)
 		c->ctor(addr + (size_t)i * c->slot);
 	nst_debug_slab_made(c, addr);
 	p->inuse = 0;
-	p->cache = c->id;
+	nst_store_relaxed(&p->cache, c->id); /* movable.c may look */
 	p->on_full = 0;
 	p->gen = 0;
 	nst_list_init(&p->list);

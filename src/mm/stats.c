@@ -199,6 +199,14 @@ static void read_pressure(struct nst_pressure_stats *s)
 	nst_pressure_fill(s);
 }
 
+static void read_compact(struct nst_compact_stats *r)
+{
+	r->moved = total(NST_COUNT_COMPACT_RUN);
+	r->refused = total(NST_COUNT_COMPACT_REFUSED);
+	r->freed = total(NST_COUNT_COMPACT_FREED);
+	r->blocks = total(NST_COUNT_COMPACT_BLOCK);
+}
+
 static void read_speculate(struct nst_speculate_stats *out)
 {
 	u64 n[NST_NR_SPECULATE_COUNTS];
@@ -300,6 +308,7 @@ static void read_counts(struct nst_stats *s)
 	read_notify(&s->notify);
 	read_debt(&s->debt);
 	read_pressure(&s->pressure);
+	read_compact(&s->compact);
 	read_speculate(&s->speculate);
 	read_pools(&s->pools);
 	s->abandoned_after_fork = total(NST_COUNT_ABANDONED);

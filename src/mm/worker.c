@@ -28,7 +28,7 @@
 #define PURGE_BLOCKS 8u	     /* given back in a pass, at most */
 #define PURGE_RUNS 64u
 #define COMPACT_BLOCKS 16u
-#define RUNS_QUIET 3u /* (tune) in such times */
+#define RUNS_QUIET 3u	/* (tune) in such times */
 #define RUNS_LATEST 10u
 #define PURGE_NS 100000000ull /* a block must have been idle for this long */
 
@@ -166,6 +166,8 @@ static unsigned int purge_zone(struct nst_zone *z, int now, int again)
 	if (!n && runs)
 		n = nst_zone_compact(z, COMPACT_BLOCKS);
 	if (!again) {
+		z->still++;
+		nst_compact_look(z);
 		z->quiet = n && !runs ? 0 : z->quiet + 1;
 		z->since_runs = runs ? 0 : z->since_runs + 1;
 	}
@@ -306,12 +308,15 @@ void nst_maintain_resume(void)
 
 int nst_maintain(void)
 {
+	int found;
+
 	if (nst_start())
 		return 0;
 	nst_fork_check();
 	nst_calls_help();
 	nst_reclaim_help();
-	return nst_maintain_pass(NST_PASS_PURGE | NST_PASS_PUBLISH | NST_PASS_NOW);
+	found = nst_compact_help();
+	return found | nst_maintain_pass(NST_PASS_PURGE | NST_PASS_PUBLISH | NST_PASS_NOW);
 }
 
 /* ---- the thread ---- */

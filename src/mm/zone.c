@@ -349,8 +349,10 @@ unsigned int nst_zone_shrink(struct nst_zone *z, unsigned int blocks, unsigned i
 	for (order = NST_BLOCK_ORDER - 1; order >= COLD_ORDER; order--)
 		while (k < runs && give_back(z, order))
 			k++;
-	if (n)
+	if (n) {
+		z->still = 0;
 		nst_span_cut_zone(z);
+	}
 	z->more_idle = (blocks && n == blocks) || (runs && k == runs);
 	if (z->more_idle)
 		return n + k;

@@ -92,6 +92,7 @@ void path_pool_wake(void);
 void path_reclaim(void);
 void path_debt(void);
 void path_shrinker_busy(void);
+void path_mover_busy(void);
 void path_tell(void);
 void path_ticket(void);
 void path_ticket_back(void);

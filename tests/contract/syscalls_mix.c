@@ -356,8 +356,20 @@ static void notify(void)
 	MARKED(nst_oom_unregister, nst_oom_unregister(o));
 }
 
+static int never(void *ctx, void *data, void *to, void *from, size_t bytes)
+{
+	(void)ctx;
+	(void)data;
+	(void)to;
+	(void)from;
+	(void)bytes;
+	return -EAGAIN;
+}
+
 static void make_and_destroy(void)
 {
+	void *run;
+	struct nst_mover *m;
 	struct nst_reserve_stats s;
 	struct nst_shrinker *h;
 	struct nst_reserve *r;
@@ -375,6 +387,11 @@ static void make_and_destroy(void)
 	MARKED(nst_shrinker_register, h = nst_shrinker_register(none, nothing, NULL, 2, 0));
 	MARKED(nst_shrinker_unregister, nst_shrinker_unregister(h));
 	notify();
+	MARKED(nst_mover_register, m = nst_mover_register(never, NULL, 0));
+	MARKED(nst_pages_alloc_movable,
+	       run = nst_pages_alloc_movable(m, rng_below(&mix.rng, 4), NST_NORMAL, NULL));
+	MARKED(nst_pages_free, nst_pages_free(run));
+	MARKED(nst_mover_unregister, nst_mover_unregister(m));
 	MARKED(nst_reserve_create, r = nst_reserve_create(64 << 10, 2));
 	if (!r)
 		exit(97);

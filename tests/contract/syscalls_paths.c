@@ -668,6 +668,7 @@ const struct path paths[] = {
 	{"oom", "worker:off,publish:off,max:4M", path_oom, 0, NULL},
 	{"oom-reaper", "", path_oom_reaper, 0, PTHREAD},
 	{"notifier-busy", "worker:off", path_notifier_busy, 0, NULL},
+	{"mover-busy", "worker:off", path_mover_busy, 0, NULL},
 	{"ticket", "worker:off", path_ticket, 0, NULL},
 	{"ticket-back", "worker:off", path_ticket_back, 0, NULL},
 	{"account", "worker:off", path_account, 0, NULL},

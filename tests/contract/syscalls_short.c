@@ -3,6 +3,7 @@
  * syscalls_short.c - the steps of docs/syscalls.md where memory is short: reclaim, tickets, accounts, pools.
  */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -174,6 +175,48 @@ void path_shrinker_busy(void)
 		usleep(1000);
 	begin("shrinker-busy");
 	must(nst_shrinker_unregister(shrinker) == 0);
+	end();
+	pthread_join(t, NULL);
+}
+
+/* The mover's own function frees all that it has, and stays for a while. */
+static void *movable[2048];
+
+static int migrate_long(void *ctx, void *data, void *to, void *from, size_t bytes)
+{
+	(void)ctx;
+	(void)data;
+	(void)to;
+	(void)from;
+	(void)bytes;
+	for (unsigned int i = 1; i < 2048; i += 2)
+		nst_pages_free(movable[i]);
+	held = 1;
+	usleep(50000);
+	return -EAGAIN;
+}
+
+static void *compact_long(void *unused)
+{
+	while (!held)
+		nst_maintain();
+	return unused;
+}
+
+void path_mover_busy(void)
+{
+	struct nst_mover *m = nst_mover_register(migrate_long, NULL, 0);
+	pthread_t t;
+
+	for (unsigned int i = 0; i < 2048; i++)
+		must((movable[i] = nst_pages_alloc_movable(m, 0, NST_NORMAL, NULL)) != NULL);
+	for (unsigned int i = 0; i < 2048; i += 2)
+		nst_pages_free(movable[i]);
+	must(pthread_create(&t, NULL, compact_long, NULL) == 0);
+	while (!held)
+		usleep(1000);
+	begin("mover-busy");
+	must(nst_mover_unregister(m) == 0);
 	end();
 	pthread_join(t, NULL);
 }
