@@ -171,6 +171,11 @@ static size_t slab_waits(struct nst_cache *c, unsigned int node, nst_mode_t mode
 	nst_lock_wait(&n->slab);
 	got = nst_slab_take_locked(c, n, obj, nr);
 	nst_unlock(&n->slab);
+	if (!got && nst_mode_row(mode)->sleeps && nst_slab_warm(c, n)) {
+		nst_lock_wait(&n->slab);
+		got = nst_slab_take_locked(c, n, obj, nr);
+		nst_unlock(&n->slab);
+	}
 	if (got)
 		return got;
 	p = nst_page_take_waits(node, c->order, slab_mode(c, mode), why);

@@ -17,15 +17,19 @@
 #define NO_OTHER NST_NR_ORDERS
 #define GONE (-11)
 #define LOOK_BLOCKS 64u	  /* (tune) */
+#define LOOK_RUNS 64u	  /* (tune) */
+#define FEW_PAGES 8u	  /* (tune) made ready at once, if they lie apart */
 #define ROUND ((size_t)8) /* pages: no smaller run is left cold behind another */
 
-/* Those of a step or more first: a zone that grows takes the first that does. */
+/* Those of a step or more first: a zone that grows takes the first that does. Small ones, of which there may be many, apart. */
 static void cold_in_locked(struct nst_zone *z, struct nst_page *p, unsigned int order)
 {
 	nst_page_set_state(p, NST_PAGE_COLD);
 	nst_store_relaxed(&p->order, (u8)order); /* see nst_page_set_state() */
 	p->gen = z->gen;
-	if ((size_t)1 << order >= nst_zone_step(z))
+	if ((size_t)1 << order < ROUND)
+		nst_list_add(&z->cold_small, &p->list);
+	else if ((size_t)1 << order >= nst_zone_step(z))
 		nst_list_add(&z->cold, &p->list);
 	else
 		nst_list_add_tail(&z->cold, &p->list);
@@ -55,7 +59,7 @@ static void back_locked(struct nst_zone *z, struct nst_page *p)
 	nst_page_set_state(p, NST_PAGE_COLD);
 	p->gen = z->gen;
 	nst_buddy_idle_locked(p, 1 << p->order);
-	nst_list_add_tail(&z->cold, &p->list);
+	nst_list_add_tail((size_t)1 << p->order < ROUND ? &z->cold_small : &z->cold, &p->list);
 }
 
 static int make_ready(struct nst_zone *z, struct nst_page *p, size_t pages, size_t cold)
@@ -68,34 +72,48 @@ static int make_ready(struct nst_zone *z, struct nst_page *p, size_t pages, size
 	return 0;
 }
 
+/* The first of @order or more, of so many as may be looked at with the zone's lock. */
+static struct nst_page *find_locked(struct nst_list *list, unsigned int order)
+{
+	struct nst_list *l, *tmp;
+	unsigned int looked = 0;
+
+	nst_list_for_each (l, tmp, list) {
+		struct nst_page *p = nst_container_of(l, struct nst_page, list);
+
+		if (p->order >= order)
+			return p;
+		if (++looked == LOOK_RUNS)
+			break;
+	}
+	return NULL;
+}
+
 /* The first of @order or more, off the list, and no more of it than a step. */
 static struct nst_page *take(struct nst_zone *z, unsigned int order)
 {
 	unsigned int step = nst_log2(nst_zone_step(z));
-	struct nst_page *p = NULL;
-	struct nst_list *l, *tmp;
+	struct nst_page *p;
 
 	nst_lock_wait(&z->lock);
-	nst_list_for_each (l, tmp, &z->cold) {
-		p = nst_container_of(l, struct nst_page, list);
-		if (p->order >= order)
-			break;
-		p = NULL;
-	}
+	p = find_locked(&z->cold, order);
+	if (!p && (size_t)1 << order < ROUND)
+		p = find_locked(&z->cold_small, order);
 	if (p)
 		cut_locked(z, p, (unsigned int)nst_max(order, step));
 	nst_unlock(&z->lock);
 	return p;
 }
 
-int nst_cold_warm_locked(struct nst_zone *z, unsigned int order)
+/* Its pages, or 0: there is none, or no memory for it. */
+static u64 warm_one(struct nst_zone *z, unsigned int order)
 {
 	struct nst_page *p = take(z, order);
 	u64 pages;
 	int err;
 
 	if (!p)
-		return -12;
+		return 0;
 	pages = 1ull << p->order;
 	err = make_ready(z, p, pages, pages);
 	nst_lock_wait(&z->lock);
@@ -104,7 +122,19 @@ int nst_cold_warm_locked(struct nst_zone *z, unsigned int order)
 	else
 		nst_buddy_put_locked(z, p, p->order);
 	nst_unlock(&z->lock);
-	return err;
+	return err ? 0 : pages;
+}
+
+/* Of small runs some: who grows the zone comes back as soon as they are taken. */
+int nst_cold_warm_locked(struct nst_zone *z, unsigned int order)
+{
+	u64 pages = 0, got;
+
+	do {
+		got = warm_one(z, order);
+		pages += got;
+	} while (got && pages < FEW_PAGES);
+	return pages ? 0 : -12;
 }
 
 struct nst_page *nst_cold_lay(struct nst_zone *z, struct nst_page *p, unsigned int order)

@@ -85,6 +85,7 @@ static int make_nodes(struct nst_cache *c)
 		nst_list_init(&n->partial);
 		nst_list_init(&n->filled);
 		nst_list_init(&n->unused);
+		nst_list_init(&n->cooled);
 		n->gen = 1;
 		c->node[i] = n;
 	}

@@ -110,6 +110,7 @@ static void repair_zone(struct nst_zone *z)
 			}
 		}
 		nst_list_init(&z->cold);
+		nst_list_init(&z->cold_small);
 		nst_zone_forget_idle(z);
 		z->free_pages = 0;
 		nst_reserve_zone_lost(z);
@@ -135,6 +136,7 @@ static void repair_cache_node(struct nst_cache_node *n)
 		nst_list_init(&n->partial);
 		nst_list_init(&n->filled);
 		nst_list_init(&n->unused);
+		nst_list_init(&n->cooled);
 		n->nr_unused = 0;
 		abandon(&n->slab);
 	}
@@ -273,16 +275,35 @@ static void populate_pages(struct nst_arena *a, size_t first, size_t end)
 				 (end - first) << NST_PAGE_SHIFT);
 }
 
+/* How many cold pages begin here: a run of such, or the first of those that a slab has, at *@at. */
+static size_t cold_here(struct nst_page *p, size_t *at)
+{
+	enum nst_page_state state = nst_page_state(p);
+	unsigned int order = nst_load_relaxed(&p->order);
+	u32 cold = 0;
+
+	*at = 0;
+	if (state == NST_PAGE_COLD)
+		return (size_t)1 << order;
+	if (state == NST_PAGE_SLAB && order)
+		cold = nst_load_relaxed(nst_slab_cold(p));
+	if (!cold)
+		return 0;
+	*at = nst_lowest_bit(cold);
+	return nst_lowest_bit(~((u64)cold >> *at));
+}
+
 /* What is cold stays so. relaxed, and no lock: a run that gets warm meanwhile is nobody's copy. */
 static void ready_pages(struct nst_arena *a, size_t page, size_t end)
 {
-	size_t first = page;
+	size_t first = page, at, n;
 
 	for (; page < end; page++) {
-		if (nst_page_state(&a->pages[page]) != NST_PAGE_COLD)
+		n = cold_here(&a->pages[page], &at);
+		if (!n)
 			continue;
-		populate_pages(a, first, page);
-		first = page + ((size_t)1 << nst_load_relaxed(&a->pages[page].order));
+		populate_pages(a, first, page + at);
+		first = page + at + n;
 		page = first - 1;
 	}
 	populate_pages(a, first, end);

@@ -46,10 +46,12 @@ struct nst_cache_node {
 	u32 most;	/* full ones, and empty ones, that it has room for; a hint to others */
 	u32 overflowed; /* a full one found none; a hint */
 	struct nst_lock slab; /* protects the slabs: */
-	struct nst_list partial, filled, unused;
+	struct nst_list partial, filled, unused, cooled;
 	u64 nr_slabs, nr_unused, free_slots;
 	u64 least_unused; /* since the worker last counted */
 	u32 looks;	  /* since then; the worker's */
+	u32 quiet_looks; /* in which free_slots was the same; this and the next two the worker's (cool.c) */
+	u64 free_before, uncooled;
 	u8 gen;
 };
 
@@ -200,6 +202,9 @@ void nst_slab_make(struct nst_cache *c, struct nst_page *p);
 void nst_slab_unmake(struct nst_page *p);
 /* The same, and its run to the zone. Context: thread. Waits: short lock. */
 void nst_slab_discard_waits(struct nst_page *p);
+/* On the list where it belongs. Locks: needs n->slab. */
+void nst_slab_settle_locked(const struct nst_cache *c, struct nst_cache_node *n,
+			    struct nst_page *slab);
 /* Slot number of an address, or -1 when it is not the start of one. */
 static inline int nst_slab_slot(const struct nst_cache *c, const struct nst_page *slab,
 				const void *obj)
@@ -210,6 +215,26 @@ static inline int nst_slab_slot(const struct nst_cache *c, const struct nst_page
 
 	return slot < c->slots && (size_t)slot * c->slot == offset ? (int)slot : -1;
 }
+
+/* ---- cool.c: pages of slabs without memory ---- */
+
+/* Of a slab of several pages: those that are cold, a bit each, and how many slots lie in such. */
+static inline u32 *nst_slab_cold(struct nst_page *slab)
+{
+	return &slab[1].owner;
+}
+static inline u32 nst_slab_nr_absent(const struct nst_page *slab)
+{
+	return slab->order ? slab[1].inuse : 0;
+}
+/* Locks: needs its node's slab. */
+int nst_slab_is_absent(const struct nst_cache *c, struct nst_page *slab, u32 slot);
+/* Slots that were absent are free: 1; or 0. Context: thread. Waits: sleeps. */
+int nst_slab_warm(struct nst_cache *c, struct nst_cache_node *n);
+/* A slab that was unmade, and has cold pages. Context: thread. */
+void nst_slab_put_pieces(struct nst_page *slab);
+/* If it is idle, at most *@budget slabs of it: 1 if there may be more. Who has the pass. */
+int nst_cache_cool(struct nst_cache *c, int look, u32 *budget);
 
 /* ---- barn.c: whole sheaves ---- */
 

@@ -116,7 +116,7 @@ struct nst_zone {
 	struct nst_list free[NST_NR_MOBILITIES][NST_NR_ORDERS];
 	u64 nr_free[NST_NR_MOBILITIES][NST_NR_ORDERS]; /* blocks */
 	u64 free_pages, lowest_free;		       /* the latter since the worker's last pass */
-	struct nst_list cold;			       /* runs of state PAGE_COLD */
+	struct nst_list cold, cold_small; /* runs of state PAGE_COLD; those below 8 pages */
 	u64 taken[NST_NR_MOBILITIES], fallback[NST_NR_MOBILITIES], stolen;
 	u64 min, low, high; /* watermarks, pages; hints */
 	u64 base;	    /* high, without reserves: those follow from it and these, by lock: */
@@ -250,6 +250,8 @@ unsigned int nst_zone_shrink(struct nst_zone *z, unsigned int blocks, unsigned i
 unsigned int nst_zone_compact(struct nst_zone *z, unsigned int blocks);
 /* The same of all of them, as far as there are pages above the high mark, and none made ready. */
 void nst_zone_close_rests(struct nst_zone *z);
+/* A page that the kernel has, and that is on no list, is cold. Context: thread. */
+void nst_zone_lay(struct nst_zone *z, struct nst_page *p);
 /* In a child whose zone has lost its lists: no block is known to be idle. */
 void nst_zone_forget_idle(struct nst_zone *z);
 /* Bytes of a block that was open a moment ago that are ready already. Locks: takes grow. */

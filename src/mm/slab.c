@@ -33,6 +33,9 @@ static void clear_bits(struct nst_page *p)
 {
 	unsigned int i;
 
+	if (p->order)
+		*nst_slab_cold(p) = p[1].inuse = 0;
+
 	for (i = 0; i < 1u << p->order; i++)
 		__builtin_memset(p[i].free, 0, sizeof(p[i].free));
 }
@@ -68,9 +71,14 @@ void nst_slab_unmake(struct nst_page *p)
 
 void nst_slab_discard_waits(struct nst_page *p)
 {
+	u32 cold = p->order ? *nst_slab_cold(p) : 0;
+
 	nst_owners_drop(p);
 	nst_slab_unmake(p);
-	nst_page_put_waits(p);
+	if (cold)
+		nst_slab_put_pieces(p);
+	else
+		nst_page_put_waits(p);
 }
 
 static void move(struct nst_page *slab, struct nst_list *to, struct nst_cache_node *n)
@@ -81,6 +89,33 @@ static void move(struct nst_page *slab, struct nst_list *to, struct nst_cache_no
 		nst_list_init(&slab->list); /* lost in a fork: on no list of ours */
 	slab->gen = n->gen;
 	nst_list_add(to, &slab->list);
+}
+
+/* No slot of it can be had. */
+static int is_full(const struct nst_cache *c, const struct nst_page *slab)
+{
+	return slab->inuse + nst_slab_nr_absent(slab) >= c->slots;
+}
+
+static void to_full_locked(struct nst_cache_node *n, struct nst_page *slab)
+{
+	move(slab, nst_slab_nr_absent(slab) ? &n->cooled : &n->filled, n);
+	slab->on_full = 1;
+}
+
+void nst_slab_settle_locked(const struct nst_cache *c, struct nst_cache_node *n,
+			    struct nst_page *slab)
+{
+	if (slab->inuse == 0) {
+		move(slab, &n->unused, n);
+		n->nr_unused++;
+		slab->on_full = 0;
+	} else if (is_full(c, slab)) {
+		to_full_locked(n, slab);
+	} else if (slab->on_full || slab->gen != n->gen) {
+		move(slab, &n->partial, n);
+		slab->on_full = 0;
+	}
 }
 
 void nst_slab_add_locked(struct nst_cache *c, struct nst_cache_node *n, struct nst_page *slab)
@@ -153,9 +188,8 @@ size_t nst_slab_take_locked(struct nst_cache *c, struct nst_cache_node *n, void 
 		got += take_from(c, slab, out + got, nr - got);
 		n->nr_unused -= (u64)fresh;
 		n->least_unused = nst_min(n->least_unused, n->nr_unused);
-		if (slab->inuse == c->slots) {
-			move(slab, &n->filled, n);
-			slab->on_full = 1;
+		if (is_full(c, slab)) {
+			to_full_locked(n, slab);
 		} else if (fresh) {
 			move(slab, &n->partial, n);
 		}
@@ -172,7 +206,7 @@ struct nst_page *nst_slab_put_locked(struct nst_cache *c, struct nst_cache_node 
 	u64 *word = word_of(slab, slot), bit = 1ull << (slot % WORD_BITS);
 
 	nst_assert(nst_lock_is_mine(&n->slab));
-	if (*word & bit) {
+	if (*word & bit || nst_slab_is_absent(c, slab, slot)) {
 		nst_misuse_double(obj, (struct nst_site){"slab return", NULL});
 		return NULL;
 	}
@@ -183,7 +217,8 @@ struct nst_page *nst_slab_put_locked(struct nst_cache *c, struct nst_cache_node 
 		move(slab, &n->unused, n);
 		n->nr_unused++;
 		slab->on_full = 0;
-		if (n->nr_unused > KEEP_UNUSED)
+		/* Who may not wait cannot have one with cold pages. */
+		if (n->nr_unused > KEEP_UNUSED && !nst_slab_nr_absent(slab))
 			return nst_slab_take_unused_locked(c, n);
 	} else if (slab->on_full || slab->gen != n->gen) {
 		move(slab, &n->partial, n);

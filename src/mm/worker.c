@@ -28,6 +28,7 @@
 #define PURGE_BLOCKS 8u	     /* given back in a pass, at most */
 #define PURGE_RUNS 64u
 #define COMPACT_BLOCKS 16u
+#define COOL_SLABS 128u /* looked at in a pass, at most */
 #define RUNS_QUIET 3u	/* (tune) in such times */
 #define RUNS_LATEST 10u
 #define PURGE_NS 100000000ull /* a block must have been idle for this long */
@@ -105,7 +106,7 @@ static int fill_barn(struct nst_cache *c)
 	return (int)found;
 }
 
-static int pass_cache(struct nst_cache *c, int look, int drain)
+static int pass_cache(struct nst_cache *c, int look, int drain, u32 *cool)
 {
 	int found = nst_stock_keep(c);
 
@@ -118,18 +119,19 @@ static int pass_cache(struct nst_cache *c, int look, int drain)
 	}
 	if (nst_exchange_relaxed(&c->want, 0u)) /* a hint */
 		found |= fill_barn(c);
+	found |= nst_cache_cool(c, look, cool);
 	return found | (look && nst_cache_decay(c, DECAY_CPUS));
 }
 
 /* Destroying a cache waits until no pass is under way, so one seen here stays. */
 static int pass_caches(int look, int drain)
 {
+	u32 id, cool = COOL_SLABS;
 	int found = 0;
-	u32 id;
 
 	for (id = 1; id <= nst_hint(&nst_nr_caches); id++)
 		if (nst_cache_is_used(nst_cache_number(id)))
-			found |= pass_cache(nst_cache_number(id), look, drain);
+			found |= pass_cache(nst_cache_number(id), look, drain, &cool);
 	return found;
 }
 

@@ -17,6 +17,7 @@
 
 #define STEP_ORDER 6u /* (tune) 256 KiB */
 #define COLD_ORDER 3u /* (tune) 32 KiB: the smallest run that is given back alone */
+#define ALL_QUIET 4u  /* (tune) and where no block has gone for so many looks of the worker any */
 #define STEP_PAGES ((size_t)1 << STEP_ORDER)
 #define LEAN_HIGH ((u64)32)    /* (tune) pages */
 #define LEAN_STEP ((size_t)16) /* (tune) pages */
@@ -40,6 +41,7 @@ void nst_zone_init(struct nst_zone *z, unsigned int node)
 	nst_lock_init(&z->lock, NST_LOCK_ZONE);
 	nst_lock_init(&z->grow, NST_LOCK_GROW);
 	nst_list_init(&z->cold);
+	nst_list_init(&z->cold_small);
 	z->node = (u8)node;
 	z->gen = 1;
 	for (m = 0; m < NST_NR_MOBILITIES; m++)
@@ -310,6 +312,13 @@ static void close_block(struct nst_zone *z, struct nst_page *p)
 	nst_unlock(&z->grow);
 }
 
+void nst_zone_lay(struct nst_zone *z, struct nst_page *p)
+{
+	p = nst_cold_lay(z, p, 0);
+	if (p)
+		close_block(z, p);
+}
+
 /* 1 if the kernel took it back. */
 static int purge(struct nst_zone *z, struct nst_page *p, unsigned int order)
 {
@@ -342,11 +351,11 @@ static int give_back(struct nst_zone *z, unsigned int order)
 
 unsigned int nst_zone_shrink(struct nst_zone *z, unsigned int blocks, unsigned int runs)
 {
-	unsigned int order, n = 0, k = 0;
+	unsigned int least = z->still < ALL_QUIET ? COLD_ORDER : 0, order, n = 0, k = 0;
 
 	while (n < blocks && give_back(z, NST_BLOCK_ORDER))
 		n++;
-	for (order = NST_BLOCK_ORDER - 1; order >= COLD_ORDER; order--)
+	for (order = NST_BLOCK_ORDER; order-- > least;)
 		while (k < runs && give_back(z, order))
 			k++;
 	if (n) {
