@@ -69,7 +69,7 @@ enum nst_count {
 	NST_COUNT_PRESSURE_BYTES,
 	NST_COUNT_PRESSURE, /* by enum nst_pressure_source */
 	NST_COUNT_PRESSURE_LAST = NST_COUNT_PRESSURE + NST_NR_PRESSURES - 1,
-	NST_COUNT_RETIRED,	   /* by enum nst_retired_way */
+	NST_COUNT_RETIRED, /* by enum nst_retired_way */
 	NST_COUNT_RETIRED_LAST = NST_COUNT_RETIRED + NST_NR_RETIRED_WAYS - 1,
 	NST_COUNT_SPECULATE, /* by enum nst_speculate_count */
 	NST_COUNT_SPECULATE_LAST = NST_COUNT_SPECULATE + NST_NR_SPECULATE_COUNTS - 1,
