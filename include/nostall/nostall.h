@@ -15,6 +15,8 @@
 #include <nostall/account.h>
 #include <nostall/alloc.h>
 #include <nostall/notify.h>
+#include <nostall/context.h>
+#include <nostall/lockdep.h>
 #include <nostall/pages.h>
 #include <nostall/rcu.h>
 #include <nostall/reclaim.h>

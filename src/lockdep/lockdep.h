@@ -2,11 +2,10 @@
 /*
  * lockdep.h - FLOOR 3: checked locks, and the hooks of the validator, which are nothing when it is off.
  *
- * The interface is final; what stands behind it is not built yet, so each hook is empty and costs
- * nothing. Callers place them before the fast path where a mode is declared, so that a wrong context
- * is found even when the cache happens to be full.
+ * A hook is a load and a compare while it is off. A request is told on the slow path; with the option check every
+ * request takes it (NST_INSTRUMENT_CHECK), so that a wrong context is found even when this CPU's lists are full.
  *
- * Context of every hook: any. Waits: never. Syscalls: none.
+ * Context of every hook: any. Waits, and makes system calls: only while on, when an order is new and to report.
  */
 #ifndef NST_LOCKDEP_LOCKDEP_H
 #define NST_LOCKDEP_LOCKDEP_H
@@ -14,7 +13,7 @@
 #include "../sys/sys.h"
 
 /* How a lock is taken. */
-enum nst_lockdep_how { NST_LOCKDEP_WAIT, NST_LOCKDEP_TRY };
+enum nst_lockdep_own { NST_LOCKDEP_WAIT, NST_LOCKDEP_TRY, NST_LOCKDEP_TIMED };
 
 /* What a thread begins or ends to be inside of. */
 enum nst_lockdep_context {
@@ -27,17 +26,30 @@ enum nst_lockdep_context {
 /* What a thread is about to wait for. */
 enum nst_lockdep_wait { NST_LOCKDEP_WAIT_LOCK, NST_LOCKDEP_WAIT_MEMORY, NST_LOCKDEP_WAIT_FENCE };
 
-static inline void nst_lockdep_acquire(const void *lock, u32 lock_class, enum nst_lockdep_how how)
+/* The validator, if it is on; NULL if not. By pointers: what the no-lock entries link to makes no system call. */
+struct nst_lockdep_ops {
+	void (*acquire)(const struct nst_lock *l, enum nst_lockdep_own how, const void *ip);
+	void (*release)(const struct nst_lock *l, const void *ip);
+	void (*allocation)(u32 mode, const void *site);
+};
+extern const struct nst_lockdep_ops *nst_lockdep_ops NST_HIDDEN;
+/* As the option check says; before there is a second thread, mostly. */
+void nst_lockdep_init(void);
+
+static inline void nst_lockdep_own_acquire(const struct nst_lock *l, enum nst_lockdep_own how)
 {
-	(void)lock;
-	(void)lock_class;
-	(void)how;
+	const struct nst_lockdep_ops *ops = nst_load_relaxed(&nst_lockdep_ops); /* a static table */
+
+	if (nst_unlikely(ops != NULL))
+		ops->acquire(l, how, __builtin_return_address(0));
 }
 
-static inline void nst_lockdep_release(const void *lock, u32 lock_class)
+static inline void nst_lockdep_own_release(const struct nst_lock *l)
 {
-	(void)lock;
-	(void)lock_class;
+	const struct nst_lockdep_ops *ops = nst_load_relaxed(&nst_lockdep_ops); /* as above */
+
+	if (nst_unlikely(ops != NULL))
+		ops->release(l, __builtin_return_address(0));
 }
 
 static inline void nst_lockdep_context_begin(enum nst_lockdep_context c)
@@ -53,8 +65,10 @@ static inline void nst_lockdep_context_end(enum nst_lockdep_context c)
 /* A request with an effective mode; @site is the caller. */
 static inline void nst_lockdep_allocation(u32 mode, const void *site)
 {
-	(void)mode;
-	(void)site;
+	const struct nst_lockdep_ops *ops = nst_load_relaxed(&nst_lockdep_ops); /* as above */
+
+	if (nst_unlikely(ops != NULL))
+		ops->allocation(mode, site);
 }
 
 static inline void nst_lockdep_wait(enum nst_lockdep_wait what)
@@ -69,20 +83,20 @@ static inline int nst_trylock(struct nst_lock *l)
 {
 	if (!nst_trylock_raw(l))
 		return 0;
-	nst_lockdep_acquire(l, l->lock_class, NST_LOCKDEP_TRY);
+	nst_lockdep_own_acquire(l, NST_LOCKDEP_TRY);
 	return 1;
 }
 
 static inline void nst_unlock(struct nst_lock *l)
 {
-	nst_lockdep_release(l, l->lock_class);
+	nst_lockdep_own_release(l);
 	nst_unlock_raw(l);
 }
 
 /* Waits: short lock. */
 static inline void nst_lock_wait(struct nst_lock *l)
 {
-	nst_lockdep_acquire(l, l->lock_class, NST_LOCKDEP_WAIT);
+	nst_lockdep_own_acquire(l, NST_LOCKDEP_WAIT);
 	nst_lock_wait_raw(l);
 }
 
@@ -91,7 +105,7 @@ static inline int nst_lock_wait_us(struct nst_lock *l, unsigned int us)
 {
 	if (!nst_lock_wait_us_raw(l, us))
 		return 0;
-	nst_lockdep_acquire(l, l->lock_class, NST_LOCKDEP_WAIT);
+	nst_lockdep_own_acquire(l, NST_LOCKDEP_TIMED);
 	return 1;
 }
 

@@ -34,7 +34,7 @@
 #define STOCK_LEAST 512u  /* below this there is none */
 #define STOCK_SHARE 8u	  /* stocks take at most such a part of max */
 
-struct nst_lock nst_accounts_lock = {.lock_class = NST_LOCK_CACHES};
+struct nst_lock nst_accounts_lock = {.lock_class = NST_LOCK_CACHES, .subclass = 2};
 struct nst_account *nst_accounts[NST_ACCOUNTS_MAX + 1];
 u32 nst_accounts_told;
 static u32 nr_accounts;	 /* by nst_accounts_lock */

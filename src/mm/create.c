@@ -11,7 +11,7 @@
 #include "retired.h"
 #include "account.h"
 
-struct nst_lock nst_caches_lock = {.lock_class = NST_LOCK_CACHES};
+struct nst_lock nst_caches_lock = {.lock_class = NST_LOCK_CACHES, .subclass = 1};
 u32 nst_nr_caches;
 
 #define CHARGED_FLAG (1u << 31) /* of nst_cache_make(), beside the public ones */

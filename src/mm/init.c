@@ -59,6 +59,7 @@ static void find_instruments(void)
 	nst_mm.instrument = (nst_mm.debug ? NST_INSTRUMENT_DEBUG : 0) |
 			    (nst_option(NST_OPT_stats) ? NST_INSTRUMENT_STATS : 0) |
 			    (nst_option(NST_OPT_nolock_budget) ? NST_INSTRUMENT_BUDGET : 0) |
+			    (nst_option(NST_OPT_check) ? NST_INSTRUMENT_CHECK : 0) |
 			    (nst_debug_under_tool() ? NST_INSTRUMENT_TOOL : 0);
 }
 
@@ -85,6 +86,7 @@ static int do_start(void)
 		return -22;
 	}
 	nst_option_init();
+	nst_lockdep_init();
 	nst_sys_cpu_init(NST_FAKE_CPUS, NST_FAKE_NODES);
 	find_instruments();
 	nst_sys_membarrier_init();

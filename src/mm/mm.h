@@ -120,7 +120,8 @@ enum nst_instrument {
 	NST_INSTRUMENT_DEBUG = 1,
 	NST_INSTRUMENT_STATS = 2,
 	NST_INSTRUMENT_BUDGET = 4,
-	NST_INSTRUMENT_TOOL = 8, /* ASan, valgrind */
+	NST_INSTRUMENT_TOOL = 8,   /* ASan, valgrind */
+	NST_INSTRUMENT_CHECK = 16, /* the validator */
 };
 
 static inline struct nst_cache *nst_cache_number(unsigned int id)

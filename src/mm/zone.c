@@ -25,7 +25,7 @@
 struct nst_zone nst_zones[NST_NR_NODES];
 u64 nst_resident_pages, nst_resident_peak;
 
-struct nst_lock nst_arenas_lock = {.lock_class = NST_LOCK_META};
+struct nst_lock nst_arenas_lock = {.lock_class = NST_LOCK_META, .subclass = 1};
 
 void nst_zone_marks_locked(struct nst_zone *z)
 {

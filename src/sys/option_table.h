@@ -52,6 +52,9 @@ NST_OPTION(cgroup, "off|on", 1, 0, 1,
 	   "on: the control group's memory limit, less a margin, is a limit as max is")
 NST_OPTION(rcu_stall_ms, "number", 1000, 1, 1u << 30,
 	   "milliseconds after which a grace period that does not end is reported, once")
+NST_OPTION(
+	check, "off|on|possible", 0, 0, 2,
+	"the validator of locks and contexts; possible: tell also what could not have happened as it was seen")
 NST_OPTION(nodes, "number", 0, 0, 8, "test build: pretend this many NUMA nodes")
 NST_OPTION(cpus, "number", 0, 0, 4096,
 	   "test build: pretend this many CPUs; a test of one thread says on which it is")

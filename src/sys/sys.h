@@ -106,7 +106,8 @@ extern struct nst_sys_rseq nst_sys_rseq NST_HIDDEN;
 struct nst_lock {
 	uintptr_t owner;
 	u64 since;	/* ticks when taken; written by the holder */
-	u32 lock_class; /* enum nst_lock_class */
+	u16 lock_class; /* enum nst_lock_class */
+	u16 subclass;	/* of locks of one class that are held together, for the validator */
 	u32 for_fork;	/* 1: taken to keep it whole over a fork (mm/fork.c) */
 };
 
@@ -288,6 +289,10 @@ int nst_sys_write_all(int fd, const char *text, size_t len);
 /* "module+0xoffset" of a code address, from /proc/self/maps. */
 void nst_sys_code_name(const void *addr, char *buf, size_t len);
 u32 nst_sys_pid(void);
+/* Of the calling thread, as the kernel has it; "" if that is not known. */
+void nst_sys_thread_name(char name[16]);
+/* @fn is called with @arg as this thread exits, if that can be had without allocating: once it is NULL no more. */
+void nst_sys_thread_on_exit(void (*fn)(void *arg), void *arg);
 /* The last part of the path that was executed. */
 const char *nst_sys_program(void);
 /* Block every signal of this thread; what was blocked before, for restore. */
@@ -366,7 +371,7 @@ static inline void nst_unlock_raw(struct nst_lock *l)
 static inline void nst_lock_init(struct nst_lock *l, enum nst_lock_class c)
 {
 	l->owner = 0;
-	l->lock_class = c;
+	l->lock_class = (u16)c;
 }
 
 static inline int nst_lock_is_mine(const struct nst_lock *l)

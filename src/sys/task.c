@@ -51,35 +51,40 @@ static u32 number(const char *s)
 	return n;
 }
 
-/* Its name without what would break a line of key=value. */
-static void read_name(struct nst_sys_task *t)
+/* A name without what would break a line of key=value. @name is "". */
+static void read_name(const char *path, char name[16])
 {
-	char path[48];
-	long fd, n;
+	long fd = open_read(path, 0), n;
 	size_t i;
 
-	nst_format(path, sizeof(path), "/proc/self/task/%u/comm", t->tid);
-	fd = open_read(path, 0);
 	if (fd < 0)
 		return;
-	n = nst_syscall(SYS_read, fd, (long)t->name, sizeof(t->name) - 1, 0, 0, 0);
+	n = nst_syscall(SYS_read, fd, (long)name, 15, 0, 0, 0);
 	nst_syscall(SYS_close, fd, 0, 0, 0, 0, 0);
-	for (i = 0; n > 0 && i < (size_t)n && t->name[i] != '\n'; i++)
-		if (t->name[i] <= ' ' || t->name[i] > '~' || t->name[i] == '\'')
-			t->name[i] = '_';
-	t->name[i] = 0;
+	for (i = 0; n > 0 && i < (size_t)n && name[i] != '\n'; i++)
+		if (name[i] <= ' ' || name[i] > '~' || name[i] == '\'')
+			name[i] = '_';
+	name[i] = 0;
+}
+
+void nst_sys_thread_name(char name[16])
+{
+	name[0] = 0;
+	read_name("/proc/thread-self/comm", name);
 }
 
 static void look_at(u32 tid, long mem, uintptr_t own_head,
 		    void (*fn)(struct nst_sys_task *, void *), void *arg)
 {
 	struct nst_sys_task t = {.tid = tid};
+	char path[48];
 	uintptr_t head = robust_head(tid), at = (uintptr_t)&nst_thread + (head - own_head);
 
 	if (!head || nst_syscall(SYS_pread64, mem, (long)&t.block, sizeof(t.block), (long)at, 0,
 				 0) != sizeof(t.block))
 		return;
-	read_name(&t);
+	nst_format(path, sizeof(path), "/proc/self/task/%u/comm", tid);
+	read_name(path, t.name);
 	fn(&t, arg);
 }
 

@@ -60,6 +60,32 @@ void nst_sys_trap_fork(void (*prepare)(void), void (*parent)(void), void (*child
 		nst_warn("pthread_atfork failed: a fork child may lose free memory");
 }
 
+#define KEYS_INLINE 32u /* glibc allocates for those above */
+
+void nst_sys_thread_on_exit(void (*fn)(void *arg), void *arg)
+{
+	static u32 state,
+		made; /* 0 not asked for yet, 1 somebody is at it, 2 there, 3 not to be had */
+	pthread_key_t key;
+
+	if (nst_cas_acquire(
+		    &state, 0u,
+		    1u)) { /* Pairs with: nst_store_release() in nst_sys_thread_on_exit(). */
+		int ok = pthread_key_create(&key, fn) == 0;
+
+		if (ok && (u32)key >= KEYS_INLINE) {
+			pthread_key_delete(key);
+			ok = 0;
+		}
+		made = (u32)key;
+		/* Pairs with: nst_load_acquire() in nst_sys_thread_on_exit(). */
+		nst_store_release(&state, ok ? 2u : 3u);
+	}
+	/* Pairs with: nst_store_release() in nst_sys_thread_on_exit(). */
+	if (nst_load_acquire(&state) == 2)
+		pthread_setspecific((pthread_key_t)made, arg);
+}
+
 u32 nst_sys_pid(void)
 {
 	return (u32)nst_syscall(SYS_getpid, 0, 0, 0, 0, 0, 0);

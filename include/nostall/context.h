@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * context.h - what this thread may do now: sections in which it must not block or allocate, and code that says what it does.
+ *
+ *	nst_nonblock_begin();
+ *	callback();			whatever may sleep in it is reported, with where the section began
+ *	nst_nonblock_end();
+ *
+ *	void my_wait(void) { nst_might_sleep(); ... }	said at the entry, so that seldom ways are found
+ *
+ * All of it is checked while the validator is on (lockdep.h), else a load and a compare; nothing with NST_NO_LOCKDEP.
+ * Sections nest. Fork: the child's thread stays in its sections. Signal: legal; a handler is in the sections of the
+ * thread it interrupts.
+ */
+#ifndef NOSTALL_CONTEXT_H
+#define NOSTALL_CONTEXT_H
+
+#include <nostall/lockdep.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* What a thread can be inside of. */
+enum nst_section {
+	NST_SECTION_NONBLOCK, /* nothing that may sleep */
+	NST_SECTION_NOALLOC,  /* no request but NST_NOLOCK and NST_FASTTRY */
+	NST_SECTION_ALLOW,    /* it is known to be right here: a reason is given */
+	NST_NR_SECTIONS
+};
+
+/**
+ * nst_section_begin_on() - nst_nonblock_begin(), nst_noalloc_begin(), nst_allow_begin() while the validator is on
+ * @section: which
+ * @reason: for NST_SECTION_ALLOW why; static text
+ *
+ * Context: any.  Waits: never.  Syscalls: none, or mmap.  Locks: none.
+ */
+NST_API void nst_section_begin_on(enum nst_section section, const char *reason);
+
+/**
+ * nst_section_end_on() - nst_nonblock_end(), nst_noalloc_end(), nst_allow_end() while the validator is on
+ * @section: which
+ *
+ * Context: any.  Waits: short lock.  Syscalls: none, or those of a report.  Locks: none.
+ */
+NST_API void nst_section_end_on(enum nst_section section);
+
+/**
+ * nst_might_sleep_on() - nst_might_sleep() while the validator is on
+ *
+ * Context: any.  Waits: short lock.  Syscalls: none, or those of a report.  Locks: none.
+ */
+NST_API void nst_might_sleep_on(void);
+
+/**
+ * nst_might_alloc_on() - nst_might_alloc() while the validator is on
+ * @mode: as for nst_alloc()
+ *
+ * Context: any.  Waits: short lock.  Syscalls: none, or those of a report.  Locks: none.
+ */
+NST_API void nst_might_alloc_on(nst_mode_t mode);
+
+NST_LOCKDEP_INLINE void nst_nonblock_begin(void)
+{
+	if (NST_LOCKDEP_ON)
+		nst_section_begin_on(NST_SECTION_NONBLOCK, NULL);
+}
+
+NST_LOCKDEP_INLINE void nst_nonblock_end(void)
+{
+	if (NST_LOCKDEP_ON)
+		nst_section_end_on(NST_SECTION_NONBLOCK);
+}
+
+NST_LOCKDEP_INLINE void nst_noalloc_begin(void)
+{
+	if (NST_LOCKDEP_ON)
+		nst_section_begin_on(NST_SECTION_NOALLOC, NULL);
+}
+
+NST_LOCKDEP_INLINE void nst_noalloc_end(void)
+{
+	if (NST_LOCKDEP_ON)
+		nst_section_end_on(NST_SECTION_NOALLOC);
+}
+
+/* Inside, neither what waits nor what allocates is reported; orders are. @reason: static text, not empty. */
+NST_LOCKDEP_INLINE void nst_allow_begin(const char *reason)
+{
+	if (NST_LOCKDEP_ON)
+		nst_section_begin_on(NST_SECTION_ALLOW, reason);
+}
+
+NST_LOCKDEP_INLINE void nst_allow_end(void)
+{
+	if (NST_LOCKDEP_ON)
+		nst_section_end_on(NST_SECTION_ALLOW);
+}
+
+/* This may sleep: reported where that is forbidden, whether it sleeps now or not. */
+NST_LOCKDEP_INLINE void nst_might_sleep(void)
+{
+	if (NST_LOCKDEP_ON)
+		nst_might_sleep_on();
+}
+
+/* This may make a request with @mode. */
+NST_LOCKDEP_INLINE void nst_might_alloc(nst_mode_t mode)
+{
+	if (NST_LOCKDEP_ON)
+		nst_might_alloc_on(mode);
+}
+
+#ifdef __cplusplus
+}
+#endif
+#endif

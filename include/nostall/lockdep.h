@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * lockdep.h - the user's own locks told to the validator, and its reports.
+ *
+ *	static struct nst_lockdep_map map = NST_LOCKDEP_MAP("ring", NULL, NST_WAIT_SPIN);
+ *
+ *	nst_lockdep_acquire(&map, 0);		before the lock is waited for
+ *	ring_lock(r);
+ *	...
+ *	nst_lockdep_release(&map);		before it is let go
+ *	ring_unlock(r);
+ *
+ * Off until the option check:on (or check:possible) of NOSTALL_CONF, or nst_lockdep_start(): then each annotation
+ * is a load and a compare. With NST_NO_LOCKDEP defined they compile to nothing. What is reported, and how to read
+ * it: docs/lockdep.md. The rules of order are those of Linux's lockdep (classes, chains, strong cycles of readers).
+ *
+ * Fork: the child goes on with what was seen. Signal: annotations are legal in handlers. Exit: a thread that goes
+ * with locks held is reported. No call here touches errno or allocates from this library.
+ */
+#ifndef NOSTALL_LOCKDEP_H
+#define NOSTALL_LOCKDEP_H
+
+#include <nostall/alloc.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* What taking a lock may do, least first. Held, a lock forbids what is above it. */
+enum nst_wait_type {
+	NST_WAIT_NONE,	 /* not said: nothing is checked */
+	NST_WAIT_FREE,	 /* waits for nothing */
+	NST_WAIT_SPIN,	 /* spins: who holds it may not sleep, on a real-time system either */
+	NST_WAIT_CONFIG, /* spins here, sleeps (priority-inheriting) there */
+	NST_WAIT_SLEEP	 /* sleeps: mutexes, semaphores */
+};
+
+/* How a lock is taken, in one word; with NST_LD_NESTED(1) to (7) if one of its class is held already. */
+enum nst_lockdep_how {
+	NST_LD_READ = 1 << 0, /* shared with other readers */
+	NST_LD_RECURSIVE =
+		1
+		<< 1, /* a reader whom no waiting writer holds up; a lock its owner may take again */
+	NST_LD_TRY = 1 << 2,  /* it was tried, and had: nobody waited */
+	NST_LD_TIMED = 1 << 3 /* the wait ends by itself */
+};
+#define NST_LD_NESTED(subclass) ((uint32_t)(subclass) << 8)
+#define NST_LD_SUBCLASSES 8u
+
+/* What is asserted of a lock by this thread. */
+enum nst_lockdep_held { NST_LD_HELD, NST_LD_NOT_HELD, NST_LD_HELD_READ, NST_LD_HELD_WRITE };
+
+/** struct nst_lockdep_key - a class of locks: its address is what counts */
+struct nst_lockdep_key {
+	uint8_t subclass[8];
+};
+
+/** struct nst_lockdep_map - one lock; it lives beside it */
+struct nst_lockdep_map {
+	const void *key;  /* NULL: it is a class of its own */
+	const char *name; /* copied when it is first taken */
+	uint8_t outer;	  /* enum nst_wait_type: what taking it does */
+	uint8_t inner; /* what may be done while it is held; above @outer and NST_LD_OVERRIDE: a limit lifted */
+	uint8_t subclass;
+	uint8_t flags;
+	uint32_t seen;	      /* it was taken since the validator was started for that time */
+	uint16_t class_of[8]; /* numbers of its classes, once known */
+};
+#define NST_LD_OVERRIDE 1u /* of flags: held, @inner is the limit, whatever is held around it */
+
+/* A static one. @key_: a struct nst_lockdep_key *, or NULL. */
+#define NST_LOCKDEP_MAP(name_, key_, type_)                                                        \
+	{                                                                                          \
+		(key_), (name_), (type_), (type_), 0, 0, 0,                                        \
+		{                                                                                  \
+			0, 0, 0, 0, 0, 0, 0, 0                                                     \
+		}                                                                                  \
+	}
+
+/* ---- reports ---- */
+
+/* X(code, what, how to fix it) */
+#define NST_LOCKDEP_TABLE(X)                                                                       \
+	X(ORDER, "locks are taken in orders that can wait for each other for ever",                \
+	  "take them in one order everywhere, or try the inner one and let go")                    \
+	X(SELF, "this thread waits for a lock that it holds",                                      \
+	  "pass on that it is held, or make it recursive; seen before the wait")                   \
+	X(NEST, "a lock is taken while another of its class is held",                              \
+	  "NST_LD_NESTED(1) for the inner one, or a class of its own")                             \
+	X(WAIT, "a lock or request that may wait longer than what is held allows",                 \
+	  "take it before, ask with a mode that waits less, or try it")                            \
+	X(BLOCK, "something that may sleep in a section that must not block",                      \
+	  "do it before the section, or ask with NST_NOLOCK or NST_NOWAIT")                        \
+	X(ALLOC, "a request in a section that must not allocate",                                  \
+	  "allocate before the section, or ask with NST_NOLOCK")                                   \
+	X(UNLOCK, "a lock is let go that this thread does not hold",                               \
+	  "let go what was taken, once, on the thread that took it")                               \
+	X(EXIT, "a thread ended with locks held", "let them go on every way out")                  \
+	X(INIT, "a lock is initialised or destroyed while this thread holds it",                   \
+	  "let it go first")                                                                       \
+	X(HELD, "a lock is not held, or held, as the code asserts",                                \
+	  "look for the way on which it was not taken, or let go")                                 \
+	X(PIN, "a lock that was pinned is let go, or the other way round",                         \
+	  "nobody lets go between nst_lockdep_pin() and nst_lockdep_unpin()")                      \
+	X(SECTION, "a section ends that did not begin", "one end for each begin, on each way out")
+
+#define NST_LOCKDEP_CODE(name, ...) NST_NL_##name,
+enum nst_lockdep_code { NST_LOCKDEP_TABLE(NST_LOCKDEP_CODE) NST_NR_LOCKDEP_CODES };
+#undef NST_LOCKDEP_CODE
+
+/* NST_LD_ERROR: it can happen, as it was seen. NST_LD_POSSIBLE: by class, or by one thread alone, or under a gate. */
+enum nst_lockdep_level { NST_LD_ERROR = 1, NST_LD_POSSIBLE = 2 };
+
+/** struct nst_lockdep_report - what a callback gets */
+struct nst_lockdep_report {
+	enum nst_lockdep_code code;
+	enum nst_lockdep_level level;
+	uint64_t id; /* the same for the same cause */
+	const char *text;
+	size_t len;
+};
+
+/** struct nst_lockdep_stats - since nst_lockdep_start() or nst_lockdep_reset() */
+struct nst_lockdep_stats {
+	uint64_t classes, chains, edges; /* known */
+	uint64_t checked; /* chains that were new, or new to a thread: all others cost a look */
+	uint64_t errors, possible; /* causes reported, at most once each */
+	uint64_t expected;	   /* of those, what a test had announced */
+	uint64_t full; /* bits: classes, chains, edges, held, threads; that table is full */
+	uint64_t codes[NST_NR_LOCKDEP_CODES];
+};
+
+/**
+ * nst_lockdep_start() - begin to check
+ * @shown: what is printed to standard error: NST_LD_ERROR, or NST_LD_POSSIBLE for both levels
+ *
+ * Locks that are held already are not known; that they are let go is no misuse. Entry checks of requests that this
+ * CPU's lists serve need the option check.
+ *
+ * Context: thread.  Waits: sleeps.  Syscalls: mmap, mprotect.  Locks: none.
+ * Return: 0; -ENOMEM; -EINVAL for another @shown.
+ */
+NST_API int nst_lockdep_start(enum nst_lockdep_level shown);
+
+/**
+ * nst_lockdep_stop() - check nothing any more; what was seen stays until the next start
+ *
+ * Context: thread.  Waits: never.  Syscalls: none.  Locks: none.
+ */
+NST_API void nst_lockdep_stop(void);
+
+/**
+ * nst_lockdep_reset() - forget orders, chains and causes; classes stay
+ *
+ * For tests. What threads hold they hold.
+ *
+ * Context: thread.  Waits: short lock.  Syscalls: rt_sigprocmask.  Locks: none.
+ */
+NST_API void nst_lockdep_reset(void);
+
+/**
+ * nst_lockdep_on_report() - who is told of each cause, once
+ * @fn: called instead of printing, from within the validator: signals are blocked, and it may take no lock that is
+ *	checked; or NULL to print again
+ * @arg: handed to @fn
+ *
+ * It gets both levels.
+ *
+ * Context: thread.  Waits: short lock.  Syscalls: rt_sigprocmask.  Locks: none.
+ */
+NST_API void nst_lockdep_on_report(void (*fn)(const struct nst_lockdep_report *r, void *arg),
+				   void *arg);
+
+/**
+ * nst_lockdep_expect() - reports of this code are what a test wants: counted, not told
+ * @code: which
+ *
+ * Until nst_lockdep_expected(). For all threads; one code at a time.
+ *
+ * Context: thread.  Waits: never.  Syscalls: none.  Locks: none.
+ */
+NST_API void nst_lockdep_expect(enum nst_lockdep_code code);
+
+/**
+ * nst_lockdep_expected() - the end of nst_lockdep_expect()
+ *
+ * Context: thread.  Waits: never.  Syscalls: none.  Locks: none.
+ * Return: how many there were.
+ */
+NST_API uint64_t nst_lockdep_expected(void);
+
+/**
+ * nst_lockdep_read() - what was seen so far
+ * @stats: receives it
+ * @len: bytes in @stats
+ *
+ * Context: any.  Waits: never.  Syscalls: none.  Locks: none.
+ * Return: 0; -EINVAL if @len is not that of this version.
+ */
+NST_API int nst_lockdep_read(struct nst_lockdep_stats *stats, size_t len);
+
+enum nst_lockdep_dump { NST_LD_TEXT, NST_LD_DOT };
+/**
+ * nst_lockdep_dump() - classes and the orders among them
+ * @fd: where to; written with write()
+ * @how: NST_LD_TEXT, a fact a line; NST_LD_DOT, for graphviz
+ *
+ * Context: thread.  Waits: sleeps.  Syscalls: rt_sigprocmask, write.  Locks: none.
+ * Return: 0; -EINVAL while nothing was ever started; what write() fails with.
+ */
+NST_API int nst_lockdep_dump(int fd, enum nst_lockdep_dump how);
+
+/* ---- locks ---- */
+
+/**
+ * nst_lockdep_map_init() - a map for a lock
+ * @map: beside the lock
+ * @name: for reports
+ * @key: its class; NULL: a class of its own, for static locks
+ * @outer: what taking it does
+ * @inner: what may be done while it is held; usually @outer
+ *
+ * A lock that this thread holds is reported.
+ *
+ * Context: any.  Waits: never.  Syscalls: none.  Locks: none.
+ */
+NST_API void nst_lockdep_map_init(struct nst_lockdep_map *map, const char *name,
+				  const struct nst_lockdep_key *key, enum nst_wait_type outer,
+				  enum nst_wait_type inner);
+
+/**
+ * nst_lockdep_map_destroy() - the lock is no more
+ * @map: from nst_lockdep_map_init() or NST_LOCKDEP_MAP()
+ *
+ * Its orders stay with its class, but are not taken for those of another lock at this address.
+ *
+ * Context: any.  Waits: short lock.  Syscalls: none or rt_sigprocmask.  Locks: none.
+ */
+NST_API void nst_lockdep_map_destroy(struct nst_lockdep_map *map);
+
+/**
+ * nst_lockdep_set_class() - another class or subclass from now on
+ * @map: a lock, held or not
+ * @name: for reports; NULL: as it was
+ * @key: its class
+ * @subclass: 0 to 7
+ *
+ * Context: any.  Waits: never.  Syscalls: none.  Locks: none.
+ */
+NST_API void nst_lockdep_set_class(struct nst_lockdep_map *map, const char *name,
+				   const struct nst_lockdep_key *key, unsigned int subclass);
+
+/* Behind the inline functions below, which users call. */
+
+/**
+ * nst_lockdep_acquire_on() - nst_lockdep_acquire() while the validator is on
+ * @map: the lock
+ * @how: 0, or enum nst_lockdep_how and NST_LD_NESTED()
+ *
+ * Context: any.  Waits: short lock.  Syscalls: none, or those of a new order and of a report.  Locks: none.
+ */
+NST_API void nst_lockdep_acquire_on(struct nst_lockdep_map *map, uint32_t how);
+
+/**
+ * nst_lockdep_release_on() - nst_lockdep_release() while the validator is on
+ * @map: the lock
+ *
+ * Context: any.  Waits: short lock.  Syscalls: none, or those of a report.  Locks: none.
+ */
+NST_API void nst_lockdep_release_on(struct nst_lockdep_map *map);
+
+/**
+ * nst_lockdep_downgrade_on() - nst_lockdep_downgrade() while the validator is on
+ * @map: the lock
+ *
+ * Context: any.  Waits: short lock.  Syscalls: none, or those of a report.  Locks: none.
+ */
+NST_API void nst_lockdep_downgrade_on(struct nst_lockdep_map *map);
+
+/**
+ * nst_lockdep_might_on() - nst_might_lock() while the validator is on
+ * @map: the lock
+ * @how: as for nst_lockdep_acquire()
+ *
+ * Context: any.  Waits: short lock.  Syscalls: none, or those of a new order and of a report.  Locks: none.
+ */
+NST_API void nst_lockdep_might_on(struct nst_lockdep_map *map, uint32_t how);
+
+/**
+ * nst_lockdep_assert_on() - nst_assert_held() and kin while the validator is on
+ * @map: the lock; NULL with NST_LD_NOT_HELD: any
+ * @what: what must be so
+ *
+ * Context: any.  Waits: short lock.  Syscalls: none, or those of a report.  Locks: none.
+ */
+NST_API void nst_lockdep_assert_on(const struct nst_lockdep_map *map, enum nst_lockdep_held what);
+
+/**
+ * nst_lockdep_pin_on() - nst_lockdep_pin() and nst_lockdep_unpin() while the validator is on
+ * @map: the lock
+ * @by: 1 or -1
+ *
+ * Context: any.  Waits: short lock.  Syscalls: none, or those of a report.  Locks: none.
+ */
+NST_API void nst_lockdep_pin_on(const struct nst_lockdep_map *map, int by);
+
+/* Not 0 while the validator is on. Written by it alone. */
+#define NST_DATA __attribute__((visibility("default")))
+NST_DATA extern uint32_t nst_lockdep_is_on;
+
+/* So that the place that is reported is the caller's. */
+#define NST_LOCKDEP_INLINE static inline __attribute__((always_inline))
+
+#ifdef NST_NO_LOCKDEP
+#define NST_LOCKDEP_ON 0
+#else
+#define NST_LOCKDEP_ON                                                                             \
+	__builtin_expect(__atomic_load_n(&nst_lockdep_is_on, __ATOMIC_RELAXED) != 0, 0)
+#endif
+
+/* The lock is about to be waited for; or, with NST_LD_TRY, was just had. */
+NST_LOCKDEP_INLINE void nst_lockdep_acquire(struct nst_lockdep_map *map, uint32_t how)
+{
+	if (NST_LOCKDEP_ON)
+		nst_lockdep_acquire_on(map, how);
+}
+
+/* It is about to be let go. */
+NST_LOCKDEP_INLINE void nst_lockdep_release(struct nst_lockdep_map *map)
+{
+	if (NST_LOCKDEP_ON)
+		nst_lockdep_release_on(map);
+}
+
+/* From now on it is held by this reader. */
+NST_LOCKDEP_INLINE void nst_lockdep_downgrade(struct nst_lockdep_map *map)
+{
+	if (NST_LOCKDEP_ON)
+		nst_lockdep_downgrade_on(map);
+}
+
+/* As if it were taken and let go here: also where that happens seldom. */
+NST_LOCKDEP_INLINE void nst_might_lock(struct nst_lockdep_map *map)
+{
+	if (NST_LOCKDEP_ON)
+		nst_lockdep_might_on(map, 0);
+}
+
+NST_LOCKDEP_INLINE void nst_might_lock_read(struct nst_lockdep_map *map)
+{
+	if (NST_LOCKDEP_ON)
+		nst_lockdep_might_on(map, NST_LD_READ);
+}
+
+NST_LOCKDEP_INLINE void nst_assert_held(const struct nst_lockdep_map *map)
+{
+	if (NST_LOCKDEP_ON)
+		nst_lockdep_assert_on(map, NST_LD_HELD);
+}
+
+NST_LOCKDEP_INLINE void nst_assert_held_read(const struct nst_lockdep_map *map)
+{
+	if (NST_LOCKDEP_ON)
+		nst_lockdep_assert_on(map, NST_LD_HELD_READ);
+}
+
+NST_LOCKDEP_INLINE void nst_assert_held_write(const struct nst_lockdep_map *map)
+{
+	if (NST_LOCKDEP_ON)
+		nst_lockdep_assert_on(map, NST_LD_HELD_WRITE);
+}
+
+NST_LOCKDEP_INLINE void nst_assert_not_held(const struct nst_lockdep_map *map)
+{
+	if (NST_LOCKDEP_ON)
+		nst_lockdep_assert_on(map, NST_LD_NOT_HELD);
+}
+
+NST_LOCKDEP_INLINE void nst_assert_none_held(void)
+{
+	if (NST_LOCKDEP_ON)
+		nst_lockdep_assert_on(NULL, NST_LD_NOT_HELD);
+}
+
+/* Until nst_lockdep_unpin() nobody, a callback for example, may let it go. */
+NST_LOCKDEP_INLINE void nst_lockdep_pin(const struct nst_lockdep_map *map)
+{
+	if (NST_LOCKDEP_ON)
+		nst_lockdep_pin_on(map, 1);
+}
+
+NST_LOCKDEP_INLINE void nst_lockdep_unpin(const struct nst_lockdep_map *map)
+{
+	if (NST_LOCKDEP_ON)
+		nst_lockdep_pin_on(map, -1);
+}
+
+#ifdef __cplusplus
+}
+#endif
+#endif

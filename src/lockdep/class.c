@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * class.c - lock classes and their keys: a key's address, or a static lock's own, and one of 8 subclasses.
+ *
+ *	key + subclass -> class_slot[], open addressing -> class[number]; a map keeps the numbers of its own
+ *
+ * A class once there stays, with name and wait types of the lock that was first. Readers take no lock: a slot is
+ * stored after all that it leads to.
+ */
+#include "engine.h"
+
+static u32 slot_of(const char *key)
+{
+	return (u32)nst_mix64((u64)(uintptr_t)key) % NST_LD_CLASS_SLOTS;
+}
+
+/* 0: not there; *@slot is where it belongs. */
+static u32 look_up(const char *key, u32 *slot)
+{
+	const struct nst_ld_tables *tb = nst_ld.tables;
+	u32 i, n;
+
+	for (i = slot_of(key);; i = (i + 1) % NST_LD_CLASS_SLOTS) {
+		/* Pairs with: nst_store_release() in add(). */
+		n = nst_load_acquire(&tb->class_slot[i]);
+		if (!n || tb->class[n].key == key)
+			break;
+	}
+	*slot = i;
+	return n;
+}
+
+static void name_it(struct nst_ld_class *c, const char *name, u32 subclass)
+{
+	if (subclass)
+		nst_format(c->name, sizeof(c->name), "%s/%u", name ? name : "?", subclass);
+	else
+		nst_format(c->name, sizeof(c->name), "%s", name ? name : "?");
+}
+
+/* Needs: entered. */
+static u32 add(const char *key, const char *name, u32 subclass, u32 outer, u32 inner)
+{
+	struct nst_ld_class *c;
+	u32 slot, n = look_up(key, &slot);
+
+	if (n)
+		return n;
+	if (nst_ld.nr_classes + 1 >= NST_LD_CLASSES) {
+		nst_ld_full(NST_LD_FULL_CLASSES);
+		return 0;
+	}
+	n = ++nst_ld.nr_classes;
+	c = &nst_ld.tables->class[n];
+	c->key = key;
+	c->outer = (u8)outer;
+	c->inner = (u8)inner;
+	c->subclass = (u8)subclass;
+	name_it(c, name, subclass);
+	/* Pairs with: nst_load_acquire() in look_up(). */
+	nst_store_release(&nst_ld.tables->class_slot[slot], (u16)n);
+	return n;
+}
+
+u32 nst_ld_class_of(struct nst_lockdep_map *map, u32 subclass)
+{
+	const char *key = (const char *)(map->key ? map->key : map) + subclass;
+	u32 slot, n = nst_load_relaxed(
+			  &map->class_of[subclass]); /* a number: what it leads to is older */
+	struct nst_ld_entered in;
+
+	/* It may be of before another start, or of what lay here before the map. */
+	if (nst_likely(n && n < NST_LD_CLASSES && nst_ld.tables->class[n].key == key))
+		return n;
+	n = look_up(key, &slot);
+	if (!n) {
+		in = nst_ld_enter(nst_thread.lockdep);
+		n = add(key, map->name, subclass, map->outer, map->inner);
+		nst_ld_leave(in);
+	}
+	nst_store_relaxed(&map->class_of[subclass], (u16)n); /* relaxed: as above */
+	return n;
+}
+
+/* ---- the library's own ---- */
+
+/* Made first, so that the number follows from the lock. */
+u32 nst_ld_own_class(const struct nst_lock *l)
+{
+	return 1 + l->lock_class * NST_LD_SUBCLASSES + l->subclass % NST_LD_SUBCLASSES;
+}
+
+static const char *const own_names[NST_NR_LOCKS] = {
+#define NAME(name, ...) "nostall " #name,
+	NST_LOCK_TABLE(NAME)
+#undef NAME
+};
+
+/* Under these the kernel may be entered to make memory ready; the others are held for some hundred nanoseconds. */
+static u32 own_type(u32 lock_class)
+{
+	return lock_class == NST_LOCK_GROW || lock_class == NST_LOCK_CACHES ||
+			       lock_class == NST_LOCK_META
+		       ? NST_WAIT_SLEEP
+		       : NST_WAIT_CONFIG;
+}
+
+void nst_ld_own_classes(void)
+{
+	static char keys[NST_NR_LOCKS][NST_LD_SUBCLASSES];
+	u32 i, k;
+
+	for (i = 0; i < NST_NR_LOCKS; i++)
+		for (k = 0; k < NST_LD_SUBCLASSES; k++)
+			add(&keys[i][k], own_names[i], k, own_type(i), own_type(i));
+}

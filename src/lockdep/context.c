@@ -1,0 +1,564 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * context.c - what a thread holds and is inside of, and the rules about that alone.
+ *
+ *	taken (lock, class, how, place) -> held[nr] of the thread's block, the innermost last
+ *
+ * A lock about to be taken is compared with each that is held: the same one (SELF), one of its class (NEST), what may
+ * be waited for (WAIT, BLOCK). The same walk makes the chain's key, and a chain that is known ends the work (graph.c).
+ *
+ * What may be waited for, by what is held and how a request asks:
+ *
+ *	held, its inner type	may be taken
+ *	FREE			nothing
+ *	SPIN			SPIN
+ *	CONFIG			SPIN CONFIG; NST_NOWAIT, NST_ATOMIC
+ *	SLEEP, or nothing	all; NST_NORMAL, NST_NORETRY, NST_NOFAIL
+ *
+ * Tries may always be made, and so may NST_NOLOCK and NST_FASTTRY requests; what was tried forbids as what was waited for.
+ */
+#include "engine.h"
+
+/* Broken variants that the tests must catch. */
+#if defined(NST_TEST) && defined(NST_BUSTED) && NST_BUSTED == 40 /* a try counts as a wait */
+#define TRIES_WAIT 1
+#else
+#define TRIES_WAIT 0
+#endif
+
+#define NOTHING_HELD NST_WAIT_SLEEP
+#define BLOCK_BYTES                                                                                \
+	(((sizeof(struct nst_ld_thread) + NST_PAGE_BYTES - 1) / NST_PAGE_BYTES) * NST_PAGE_BYTES)
+
+/* ---- blocks of threads ---- */
+
+static void thread_ends(void *arg)
+{
+	struct nst_ld_thread *t = arg;
+	u32 i;
+
+	for (i = 0; t->generation == nst_ld.generation && i < t->nr; i++)
+		if (t->held[i].lock)
+			nst_ld_report(t, NST_NL_EXIT, NST_LD_ERROR, t->held[i].class,
+				      t->held[i].lock, t->held[i].ip, "it was taken at");
+	nst_thread.lockdep = NULL;
+	nst_store_relaxed(&t->nr, 0u); /* relaxed: its thread alone reads it */
+	/* Pairs with: nst_cas_acquire() in claim(). */
+	nst_store_release(&t->taken, 0u);
+}
+
+/* Signals are blocked. NULL: no memory, or too many threads. */
+static struct nst_ld_thread *claim(void)
+{
+	u32 i, nr = nst_load_relaxed(&nst_ld.nr_threads); /* more may come: they are taken */
+	struct nst_ld_thread *t;
+
+	for (i = 0; i < nr; i++) {
+		t = nst_load_relaxed(&nst_ld.tables->thread[i]); /* its pages are 0s for all */
+		/* Pairs with: nst_store_release() in thread_ends(). */
+		if (t && !nst_load_relaxed(&t->taken) && nst_cas_acquire(&t->taken, 0u, 1u))
+			return t;
+	}
+	i = nst_add_relaxed(&nst_ld.nr_threads, 1);
+	if (i >= NST_LD_THREADS) {
+		nst_sub_relaxed(&nst_ld.nr_threads, 1);
+		nst_ld_full(NST_LD_FULL_THREADS);
+		return NULL;
+	}
+	t = nst_sys_reserve(BLOCK_BYTES, NST_PAGE_BYTES);
+	if (!t || nst_sys_commit(t, BLOCK_BYTES))
+		return NULL;
+	t->taken = 1;
+	nst_store_relaxed(&nst_ld.tables->thread[i], t); /* relaxed: as above */
+	return t;
+}
+
+static NST_NOINLINE struct nst_ld_thread *thread_slow(void)
+{
+	struct nst_ld_thread *t = nst_thread.lockdep;
+	u64 signals = nst_sys_signals_block();
+	u32 i;
+
+	if (!t) {
+		t = nst_thread.lockdep ? nst_thread.lockdep : claim();
+		if (t) {
+			t->tag = nst_add_relaxed(&nst_ld.nr_tags, 1) + 1;
+			nst_sys_thread_on_exit(thread_ends, t);
+		}
+	}
+	if (t) {
+		t->nr = 0;
+		for (i = 0; i < NST_NR_SECTIONS; i++)
+			t->depth[i] = t->begun[i] = 0;
+		t->generation =
+			nst_load_relaxed(&nst_ld.generation); /* off and on again is no hurry */
+		nst_thread.lockdep = t;
+	}
+	nst_sys_signals_restore(signals);
+	return t;
+}
+
+/* NULL: there is none, or it is the validator itself that asks. */
+static inline struct nst_ld_thread *this_thread(void)
+{
+	struct nst_ld_thread *t = nst_thread.lockdep;
+
+	/* relaxed: as above */
+	if (nst_unlikely(!t || t->generation != nst_load_relaxed(&nst_ld.generation)))
+		t = nst_load_relaxed(&nst_lockdep_ops) ? thread_slow()
+						       : NULL; /* relaxed: off meanwhile */
+	return t && !t->busy ? t : NULL;
+}
+
+/* ---- what is held ---- */
+
+static void push(struct nst_ld_thread *t, const struct nst_ld_held *new)
+{
+	struct nst_ld_held *e;
+
+	if (nst_unlikely(t->nr == NST_LD_HELD_MAX)) {
+		nst_ld_full(NST_LD_FULL_HELD);
+		return;
+	}
+	/* The entry first, then what is in it: a handler's own come behind it, and it counts when its lock is there. */
+	e = &t->held[t->nr];
+	nst_store_relaxed(&t->nr, t->nr + 1); /* relaxed: for handlers of this thread */
+	nst_barrier();
+	e->ip = new->ip;
+	e->class = new->class;
+	e->how = new->how;
+	e->inner = new->inner;
+	e->override = new->override;
+	e->pins = 0;
+	nst_barrier();
+	nst_store_relaxed(&e->lock, new->lock); /* relaxed: as above */
+}
+
+static struct nst_ld_held *find(struct nst_ld_thread *t, const void *lock)
+{
+	u32 i;
+
+	for (i = t->nr; i-- > 0;)
+		if (t->held[i].lock == lock)
+			return &t->held[i];
+	return NULL;
+}
+
+/* Holes in the middle go when there are many: hand over hand would never come to an end of them. */
+static void close_holes(struct nst_ld_thread *t)
+{
+	u64 signals = nst_sys_signals_block();
+	u32 i, n = 0;
+
+	for (i = 0; i < t->nr; i++)
+		if (t->held[i].lock)
+			t->held[n++] = t->held[i];
+	for (i = n; i < t->nr; i++)
+		t->held[i].lock = NULL;
+	t->nr = n;
+	nst_sys_signals_restore(signals);
+}
+
+static void pop(struct nst_ld_thread *t, struct nst_ld_held *e)
+{
+	u32 holes = 0, i;
+
+	nst_store_relaxed(&e->lock, NULL); /* relaxed: for handlers of this thread */
+	nst_barrier();
+	while (t->nr && !t->held[t->nr - 1].lock)
+		nst_store_relaxed(&t->nr, t->nr - 1); /* relaxed: as above */
+	if (nst_likely(t->nr < 32 || t->nr % 32))
+		return;
+	for (i = 0; i < t->nr; i++)
+		holes += !t->held[i].lock;
+	if (holes > t->nr / 2)
+		close_holes(t);
+}
+
+/* ---- the rules ---- */
+
+/* What may be waited for now, and in @by what forbids more. */
+static u32 limit_of(const struct nst_ld_thread *t, const struct nst_ld_held **by)
+{
+	u32 i, limit = NOTHING_HELD;
+
+	*by = NULL;
+	for (i = 0; i < t->nr; i++) {
+		const struct nst_ld_held *e = &t->held[i];
+
+		if (!e->lock || !e->inner || (e->inner >= limit && !e->override))
+			continue;
+		limit = e->inner;
+		*by = e;
+	}
+	return limit;
+}
+
+static const char *const wants[] = {"", "waits for nothing", "spins", "takes a short lock",
+				    "may sleep"};
+
+/* It waits as @need says: may it? @class: of what is waited for, or 0. */
+static void judge_wait(struct nst_ld_thread *t, u32 need, u32 class, const void *lock,
+		       const void *ip)
+{
+	const struct nst_ld_held *by;
+	u32 limit;
+
+	if (nst_likely(!need) || t->depth[NST_SECTION_ALLOW])
+		return;
+	limit = limit_of(t, &by);
+	if (need > limit)
+		nst_ld_report(t, NST_NL_WAIT, NST_LD_ERROR, class, lock, ip, wants[need]);
+	else if (need == NST_WAIT_SLEEP && t->depth[NST_SECTION_NONBLOCK])
+		nst_ld_report(t, NST_NL_BLOCK, NST_LD_ERROR, class, lock, ip, wants[need]);
+}
+
+/* May @new be taken with @e held, which is it, or of its class? */
+static void judge_same(struct nst_ld_thread *t, const struct nst_ld_held *e,
+		       const struct nst_ld_held *new)
+{
+	const int again =
+		(new->how &NST_LD_RECURSIVE) &&
+		((new->how &NST_LD_READ) ? e->how & NST_LD_READ
+					 : e->how & NST_LD_RECURSIVE && !(e->how & NST_LD_READ));
+
+	if (e->lock == new->lock) {
+		if (!again)
+			nst_ld_report(t, NST_NL_SELF, NST_LD_ERROR, new->class, new->lock, new->ip,
+				      "waits at");
+	} else if (!((new->how &NST_LD_READ) && (new->how &NST_LD_RECURSIVE) &&
+		     (e->how & NST_LD_READ))) {
+		nst_ld_report(t, NST_NL_NEST, NST_LD_POSSIBLE, new->class, new->lock, new->ip,
+			      "taken at");
+	}
+}
+
+static inline u64 chain_step(u64 key, const struct nst_ld_held *e)
+{
+	return nst_mix64(key + ((u64)e->class << 2 | (e->how & (NST_LD_READ | NST_LD_RECURSIVE))) +
+			 1);
+}
+
+/* All that @new being waited for or tried means, before it is there. */
+static void judge(struct nst_ld_thread *t, const struct nst_ld_held *new, u32 outer)
+{
+	const int waits = !(new->how &(NST_LD_TRY | NST_LD_TIMED)) || TRIES_WAIT;
+	u32 i, nr = 0;
+	u64 key = 0;
+
+	for (i = 0; i < t->nr; i++) {
+		const struct nst_ld_held *e = &t->held[i];
+
+		if (!e->lock)
+			continue;
+		if (waits && e->class == new->class)
+			judge_same(t, e, new);
+		key = chain_step(key, e);
+		nr++;
+	}
+	if (!(new->how &NST_LD_TRY))
+		judge_wait(t, outer, new->class, new->lock, new->ip);
+	if (!waits || !nr)
+		return;
+	key = chain_step(key, new);
+	if (nst_unlikely(!nst_ld_chain_is_known(key, t->tag)))
+		nst_ld_chain_add(t, key, new);
+}
+
+/* ---- users' locks ---- */
+
+static struct nst_ld_held entry_of(struct nst_lockdep_map *map, u32 how, const void *ip)
+{
+	u32 class = nst_ld_class_of(map, (map->subclass + (how >> 8)) % NST_LD_SUBCLASSES);
+
+	return (struct nst_ld_held){
+		.lock = map,
+		.ip = ip,
+		.class = (u16) class,
+		.how = (u8)(how & NST_LD_KEPT & ~NST_LD_OWN),
+		.inner = map->inner,
+		.override = map->flags & NST_LD_OVERRIDE,
+	};
+}
+
+void nst_lockdep_acquire_on(struct nst_lockdep_map *map, uint32_t how)
+{
+	struct nst_ld_thread *t = this_thread();
+	struct nst_ld_held new;
+
+	if (!t)
+		return;
+	new = entry_of(map, how, __builtin_return_address(0));
+	if (!new.class)
+		return;
+	nst_store_relaxed(&map->seen, t->generation); /* of one's own lock, mostly */
+	judge(t, &new, map->outer);
+	push(t, &new);
+}
+
+void nst_lockdep_release_on(struct nst_lockdep_map *map)
+{
+	const void *ip = __builtin_return_address(0);
+	struct nst_ld_thread *t = this_thread();
+	struct nst_ld_held *e;
+
+	if (!t)
+		return;
+	e = find(t, map);
+	if (e && e->pins)
+		nst_ld_report(t, NST_NL_PIN, NST_LD_ERROR, e->class, map, ip, "let go at");
+	if (e)
+		pop(t, e);
+	else if (nst_load_relaxed(&map->seen) == t->generation) /* relaxed: as where it is stored */
+		nst_ld_report(t, NST_NL_UNLOCK, NST_LD_ERROR, nst_ld_class_of(map, map->subclass),
+			      map, ip, "let go at");
+}
+
+void nst_lockdep_might_on(struct nst_lockdep_map *map, uint32_t how)
+{
+	struct nst_ld_thread *t = this_thread();
+	struct nst_ld_held new;
+
+	if (!t)
+		return;
+	new = entry_of(map, how, __builtin_return_address(0));
+	if (new.class)
+		judge(t, &new, map->outer);
+}
+
+void nst_lockdep_downgrade_on(struct nst_lockdep_map *map)
+{
+	struct nst_ld_thread *t = this_thread();
+	struct nst_ld_held *e = t ? find(t, map) : NULL;
+
+	if (e)
+		e->how |= NST_LD_READ;
+	else if (t &&
+		 nst_load_relaxed(&map->seen) == t->generation) /* relaxed: as where it is stored */
+		nst_ld_report(t, NST_NL_UNLOCK, NST_LD_ERROR, nst_ld_class_of(map, map->subclass),
+			      map, __builtin_return_address(0), "downgraded at");
+}
+
+static int any_held(const struct nst_ld_thread *t)
+{
+	u32 i;
+
+	for (i = 0; i < t->nr; i++)
+		if (t->held[i].lock && !(t->held[i].how & NST_LD_OWN))
+			return 1;
+	return 0;
+}
+
+static int is_so(struct nst_ld_thread *t, const struct nst_lockdep_map *map,
+		 enum nst_lockdep_held what)
+{
+	const struct nst_ld_held *e = map ? find(t, map) : NULL;
+
+	if (!map)
+		return what == NST_LD_NOT_HELD && !any_held(t);
+	switch (what) {
+	case NST_LD_HELD:
+		return e != NULL;
+	case NST_LD_NOT_HELD:
+		return e == NULL;
+	case NST_LD_HELD_READ:
+		return e && e->how & NST_LD_READ;
+	default:
+		return e && !(e->how & NST_LD_READ);
+	}
+}
+
+void nst_lockdep_assert_on(const struct nst_lockdep_map *map, enum nst_lockdep_held what)
+{
+	static const char *const asserted[] = {"it must be held at", "it must not be held at",
+					       "a reader must hold it at",
+					       "a writer must hold it at"};
+	struct nst_ld_thread *t = this_thread();
+
+	if (t && !is_so(t, map, what))
+		nst_ld_report(t, NST_NL_HELD, NST_LD_ERROR, map ? map->class_of[map->subclass] : 0,
+			      map, __builtin_return_address(0), asserted[what]);
+}
+
+void nst_lockdep_pin_on(const struct nst_lockdep_map *map, int by)
+{
+	struct nst_ld_thread *t = this_thread();
+	struct nst_ld_held *e = t ? find(t, map) : NULL;
+
+	if (!t)
+		return;
+	if (!e || (by < 0 && !e->pins))
+		nst_ld_report(t, NST_NL_PIN, NST_LD_ERROR, map->class_of[map->subclass], map,
+			      __builtin_return_address(0), by < 0 ? "unpinned at" : "pinned at");
+	else
+		e->pins += (u32)by;
+}
+
+static void report_if_held(const struct nst_lockdep_map *map, const void *ip, const char *why)
+{
+	struct nst_ld_thread *t = nst_thread.lockdep;
+	const struct nst_ld_held *e =
+		t && !t->busy && t->generation == nst_ld.generation ? find(t, map) : NULL;
+
+	if (e)
+		nst_ld_report(t, NST_NL_INIT, NST_LD_ERROR, e->class, map, ip, why);
+}
+
+void nst_lockdep_map_init(struct nst_lockdep_map *map, const char *name,
+			  const struct nst_lockdep_key *key, enum nst_wait_type outer,
+			  enum nst_wait_type inner)
+{
+	if (nst_load_relaxed(&nst_lockdep_is_on)) /* relaxed: on or off, now or soon */
+		report_if_held(map, __builtin_return_address(0), "initialised at");
+	*map = (struct nst_lockdep_map){
+		.key = key, .name = name, .outer = (uint8_t)outer, .inner = (uint8_t)inner};
+}
+
+void nst_lockdep_map_destroy(struct nst_lockdep_map *map)
+{
+	struct nst_ld_thread *t =
+		nst_load_relaxed(&nst_lockdep_is_on) ? this_thread() : NULL; /* as above */
+	struct nst_ld_held *e;
+
+	if (!t)
+		return;
+	report_if_held(map, __builtin_return_address(0), "destroyed at");
+	while ((e = find(t, map)) != NULL)
+		pop(t, e);
+	if (nst_load_relaxed(&map->seen) == t->generation) { /* relaxed: as where it is stored */
+		struct nst_ld_entered in = nst_ld_enter(t);
+
+		nst_ld_forget_lock(map);
+		nst_ld_leave(in);
+	}
+	map->seen = 0;
+}
+
+void nst_lockdep_set_class(struct nst_lockdep_map *map, const char *name,
+			   const struct nst_lockdep_key *key, unsigned int subclass)
+{
+	struct nst_ld_thread *t =
+		nst_load_relaxed(&nst_lockdep_is_on) ? this_thread() : NULL; /* as above */
+	struct nst_ld_held *e = t ? find(t, map) : NULL;
+	u32 i;
+
+	map->key = key;
+	map->name = name ? name : map->name;
+	map->subclass = (uint8_t)(subclass % NST_LD_SUBCLASSES);
+	for (i = 0; i < NST_LD_SUBCLASSES; i++)
+		map->class_of[i] = 0;
+	if (e)
+		e->class = (u16)nst_ld_class_of(map, map->subclass);
+}
+
+/* ---- sections ---- */
+
+void nst_section_begin_on(enum nst_section section, const char *reason)
+{
+	struct nst_ld_thread *t = this_thread();
+
+	if (!t)
+		return;
+	if (!t->depth[section])
+		t->from[section] = __builtin_return_address(0);
+	if (section == NST_SECTION_ALLOW)
+		t->reason = reason;
+	nst_barrier();
+	t->depth[section]++;
+	t->begun[section] = 1;
+}
+
+void nst_section_end_on(enum nst_section section)
+{
+	struct nst_ld_thread *t = this_thread();
+
+	if (!t)
+		return;
+	if (t->depth[section])
+		t->depth[section]--;
+	else /* It may have begun before the validator. */
+		nst_ld_report(t, NST_NL_SECTION, nst_ld.from_start ? NST_LD_ERROR : NST_LD_POSSIBLE,
+			      0, NULL, __builtin_return_address(0), "its end is at");
+}
+
+void nst_might_sleep_on(void)
+{
+	struct nst_ld_thread *t = this_thread();
+
+	if (t)
+		judge_wait(t, NST_WAIT_SLEEP, 0, NULL, __builtin_return_address(0));
+}
+
+/* ---- requests ---- */
+
+/* What a mode may wait for. */
+static u32 need_of(nst_mode_t mode)
+{
+	if (mode & (NST_NOLOCK | NST_FASTTRY))
+		return NST_WAIT_NONE;
+	return mode & (NST_NOWAIT | NST_ATOMIC) ? NST_WAIT_CONFIG : NST_WAIT_SLEEP;
+}
+
+static void judge_request(struct nst_ld_thread *t, nst_mode_t mode, const void *ip)
+{
+	u32 need = need_of(mode);
+
+	if (!need || t->depth[NST_SECTION_ALLOW])
+		return;
+	if (t->depth[NST_SECTION_NOALLOC])
+		nst_ld_report(t, NST_NL_ALLOC, NST_LD_ERROR, 0, NULL, ip, "asks for memory at");
+	else
+		judge_wait(t, need, 0, NULL, ip);
+}
+
+void nst_might_alloc_on(nst_mode_t mode)
+{
+	struct nst_ld_thread *t = this_thread();
+
+	if (t)
+		judge_request(t, mode, __builtin_return_address(0));
+}
+
+/* A thread that holds nothing and is in no section has no block, and needs none. */
+static void own_allocation(u32 mode, const void *site)
+{
+	struct nst_ld_thread *t = nst_thread.lockdep;
+
+	if (t && !t->busy &&
+	    t->generation == nst_load_relaxed(&nst_ld.generation)) /* relaxed: as above */
+		judge_request(t, mode, site);
+}
+
+/* ---- the library's own locks ---- */
+
+static void own_acquire(const struct nst_lock *l, enum nst_lockdep_own how, const void *ip)
+{
+	static const u8 as[] = {0, NST_LD_TRY, NST_LD_TRY | NST_LD_TIMED};
+	struct nst_ld_thread *t = this_thread();
+	struct nst_ld_held new;
+	const struct nst_ld_class *c;
+
+	if (!t)
+		return;
+	new = (struct nst_ld_held){.lock = l,
+				   .ip = ip,
+				   .class = (u16)nst_ld_own_class(l),
+				   .how = (u8)(as[how] | NST_LD_OWN)};
+	c = &nst_ld.tables->class[new.class];
+	new.inner = c->inner;
+	judge(t, &new, c->outer);
+	push(t, &new);
+}
+
+/* Held before the validator was on, or lost in a fork: nothing. */
+static void own_release(const struct nst_lock *l, const void *ip)
+{
+	struct nst_ld_thread *t = this_thread();
+	struct nst_ld_held *e = t ? find(t, l) : NULL;
+
+	(void)ip;
+	if (e)
+		pop(t, e);
+}
+
+const struct nst_lockdep_ops nst_ld_ops = {own_acquire, own_release, own_allocation};

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * control.c - the validator is put on and off, entered by one thread at a time, and asked what it knows.
+ */
+#include "engine.h"
+
+#define TABLE_BYTES                                                                                \
+	(((sizeof(struct nst_ld_tables) + NST_PAGE_BYTES - 1) / NST_PAGE_BYTES) * NST_PAGE_BYTES)
+#define NAP_US 100
+
+nst_static_assert(sizeof(struct nst_ld_tables) <= (size_t)8 << 20,
+		  "fixed memory stays within 8 MiB");
+nst_static_assert(NST_LD_EDGES <= UINT16_MAX && NST_LD_CLASSES <= UINT16_MAX,
+		  "numbers are 16 bits");
+
+struct nst_ld nst_ld;
+const struct nst_lockdep_ops *nst_lockdep_ops;
+NST_DATA uint32_t nst_lockdep_is_on;
+
+/* ---- one at a time ---- */
+
+/* For reports: it may have gone by then. */
+static void name_thread(const struct nst_ld_thread *t)
+{
+	u32 i = t->tag % NST_LD_NAMED;
+
+	if (t != nst_thread.lockdep || nst_ld.tables->named[i] == t->tag)
+		return;
+	nst_ld.tables->named[i] = t->tag;
+	nst_sys_thread_name(nst_ld.tables->thread_name[i]);
+}
+
+struct nst_ld_entered nst_ld_enter(struct nst_ld_thread *t)
+{
+	struct nst_ld_entered in = {t, nst_sys_signals_block()};
+	u32 self = nst_sys_pid();
+
+	for (;;) {
+		u32 by = nst_load_relaxed(&nst_ld.lock); /* the exchange acquires */
+
+		/* Free, or held by a thread of the parent that this child does not have. */
+		/* Pairs with: nst_store_release() in nst_ld_leave(). */
+		if (by != self && nst_cas_acquire(&nst_ld.lock, by, self))
+			break;
+		nst_sys_futex_wait(&nst_ld.lock, self, NAP_US);
+	}
+	if (t) {
+		t->busy = 1;
+		name_thread(t);
+	}
+	return in;
+}
+
+void nst_ld_leave(struct nst_ld_entered in)
+{
+	if (in.thread)
+		in.thread->busy = 0;
+	/* Pairs with: nst_cas_acquire() in nst_ld_enter(). */
+	nst_store_release(&nst_ld.lock, 0u);
+	nst_sys_signals_restore(in.signals);
+}
+
+void nst_ld_full(enum nst_ld_full which)
+{
+	static const char *const what[] = {"lock classes", "chains of locks",
+					   "orders of two classes", "locks held by one thread",
+					   "threads"};
+	static const u32 limit[] = {NST_LD_CLASSES - 1, NST_LD_CHAINS, NST_LD_EDGES - 1,
+				    NST_LD_HELD_MAX, NST_LD_THREADS};
+	char line[160];
+	size_t n;
+
+	if (nst_or_relaxed(&nst_ld.said_full, 1u << which) & 1u << which)
+		return;
+	n = nst_format(
+		line, sizeof(line),
+		"nostall: the validator's table of %s is full (%u); what fits is checked on\n",
+		what[which], limit[which]);
+	nst_sys_write_all(2, line, n);
+}
+
+/* ---- on and off ---- */
+
+static void forget(void)
+{
+	struct nst_ld_tables *tb = nst_ld.tables;
+	u32 i;
+
+	for (i = 1; i <= nst_ld.nr_classes; i++)
+		tb->class[i].out = 0;
+	if (nst_ld.nr_edges)
+		__builtin_memset(tb->edge_slot, 0, sizeof(tb->edge_slot));
+	for (i = 0; nst_ld.nr_chains && i < NST_LD_CHAIN_SLOTS; i++)
+		nst_store_relaxed(&tb->chain[i],
+				  (u64)0); /* relaxed: who still finds one misses that it is new */
+	__builtin_memset(tb->cause, 0, sizeof(tb->cause));
+	nst_ld.nr_edges = nst_ld.nr_chains = 0;
+	nst_ld.checked = 0;
+	nst_ld.errors = nst_ld.possible = nst_ld.expected = 0;
+	for (i = 0; i < NST_NR_LOCKDEP_CODES; i++)
+		nst_ld.codes[i] = 0;
+}
+
+int nst_lockdep_start(enum nst_lockdep_level shown)
+{
+	struct nst_ld_tables *tb = nst_ld.tables;
+	struct nst_ld_entered in;
+
+	if (shown != NST_LD_ERROR && shown != NST_LD_POSSIBLE)
+		return -22;
+	if (!tb) {
+		tb = nst_sys_reserve(TABLE_BYTES, NST_PAGE_BYTES);
+		if (!tb)
+			return -12;
+		if (nst_sys_commit(tb, TABLE_BYTES)) {
+			nst_sys_release(tb, TABLE_BYTES);
+			return -12;
+		}
+		nst_ld.tables = tb;
+	}
+	in = nst_ld_enter(NULL);
+	if (!nst_ld.nr_classes)
+		nst_ld_own_classes();
+	forget();
+	nst_ld.shown = shown;
+	nst_store_relaxed(&nst_ld.generation,
+			  nst_ld.generation + 1); /* relaxed: for blocks of before */
+	/* Pairs with: nst_cas_acquire() in nst_ld_enter(). */
+	nst_store_release(&nst_lockdep_ops, &nst_ld_ops);
+	nst_store_relaxed(&nst_lockdep_is_on, 1u); /* relaxed: a thread sees it soon */
+	nst_ld_leave(in);
+	return 0;
+}
+
+void nst_lockdep_init(void)
+{
+	u64 level = nst_option(NST_OPT_check);
+
+	if (!level)
+		return;
+	nst_ld.from_start = 1;
+	if (nst_lockdep_start(level == 1 ? NST_LD_ERROR : NST_LD_POSSIBLE))
+		nst_warn("no memory for the validator: check is off");
+}
+
+void nst_lockdep_stop(void)
+{
+	nst_store_relaxed(&nst_lockdep_is_on, 0u); /* relaxed: a thread sees it soon */
+	nst_store_relaxed(&nst_lockdep_ops, NULL); /* relaxed: as above */
+	nst_add_relaxed(&nst_ld.generation, 1);
+}
+
+void nst_lockdep_reset(void)
+{
+	struct nst_ld_entered in;
+
+	if (!nst_ld.tables)
+		return;
+	in = nst_ld_enter(nst_thread.lockdep);
+	forget();
+	nst_ld_leave(in);
+}
+
+void nst_lockdep_on_report(void (*fn)(const struct nst_lockdep_report *r, void *arg), void *arg)
+{
+	struct nst_ld_entered in = nst_ld_enter(NULL);
+
+	nst_ld.fn = fn;
+	nst_ld.arg = arg;
+	nst_ld_leave(in);
+}
+
+void nst_lockdep_expect(enum nst_lockdep_code code)
+{
+	nst_store_relaxed(&nst_ld.nr_expected, (u64)0);	  /* relaxed: a test's own count */
+	nst_store_relaxed(&nst_ld.expect, (u32)code + 1); /* relaxed: as above */
+}
+
+uint64_t nst_lockdep_expected(void)
+{
+	nst_store_relaxed(&nst_ld.expect, 0u);	      /* relaxed: as above */
+	return nst_load_relaxed(&nst_ld.nr_expected); /* relaxed: as above */
+}
+
+/* ---- what is known ---- */
+
+int nst_lockdep_read(struct nst_lockdep_stats *stats, size_t len)
+{
+	u32 i;
+
+	if (!stats || len != sizeof(*stats))
+		return -22;
+	/* relaxed, all of them: counters */
+	*stats = (struct nst_lockdep_stats){
+		.classes = nst_load_relaxed(&nst_ld.nr_classes),
+		.chains = nst_load_relaxed(&nst_ld.nr_chains),
+		.edges = nst_load_relaxed(&nst_ld.nr_edges),
+		.checked = nst_load_relaxed(&nst_ld.checked),
+		.errors = nst_load_relaxed(&nst_ld.errors),
+		.possible = nst_load_relaxed(&nst_ld.possible),
+		.expected = nst_load_relaxed(&nst_ld.expected),
+		.full = nst_load_relaxed(&nst_ld.said_full),
+	};
+	for (i = 0; i < NST_NR_LOCKDEP_CODES; i++)
+		stats->codes[i] = nst_load_relaxed(&nst_ld.codes[i]);
+	return 0;
+}
+
+static const char *const type_names[] = {"EN", "ER", "SN", "SR"};
+
+static int dump_edge(int fd, const struct nst_ld_edge *e, enum nst_lockdep_dump how)
+{
+	const struct nst_ld_class *class = nst_ld.tables->class;
+	char line[256];
+	size_t n;
+
+	if (how == NST_LD_DOT)
+		n = nst_format(line, sizeof(line), "\t\"%s\" -> \"%s\" [label=\"%s\"];\n",
+			       class[e->from].name, class[e->to].name, type_names[e->type & 3]);
+	else
+		n = nst_format(line, sizeof(line),
+			       "edge from=%s to=%s type=%s thread=%s gates=%u\n",
+			       class[e->from].name, class[e->to].name, type_names[e->type & 3],
+			       e->thread == NST_LD_MANY ? "many" : "one", (u32)e->nr_gates);
+	return nst_sys_write_all(fd, line, nst_min(n, sizeof(line) - 1));
+}
+
+static int dump_class(int fd, const struct nst_ld_class *c)
+{
+	static const char *const type[] = {"none", "free", "spin", "config", "sleep"};
+	char line[128];
+	size_t n = nst_format(line, sizeof(line), "class name=%s outer=%s inner=%s\n", c->name,
+			      type[c->outer % NST_ARRAY_SIZE(type)],
+			      type[c->inner % NST_ARRAY_SIZE(type)]);
+
+	return nst_sys_write_all(fd, line, nst_min(n, sizeof(line) - 1));
+}
+
+int nst_lockdep_dump(int fd, enum nst_lockdep_dump how)
+{
+	struct nst_ld_entered in;
+	int err = 0;
+	u32 i;
+
+	if (!nst_ld.tables)
+		return -22;
+	in = nst_ld_enter(nst_thread.lockdep);
+	if (how == NST_LD_DOT)
+		err = nst_sys_write_all(fd, "digraph locks {\n", 16);
+	for (i = 1; how == NST_LD_TEXT && i <= nst_ld.nr_classes && !err; i++)
+		err = dump_class(fd, &nst_ld.tables->class[i]);
+	for (i = 1; i <= nst_ld.nr_edges && !err; i++)
+		err = dump_edge(fd, &nst_ld.tables->edge[i], how);
+	if (how == NST_LD_DOT && !err)
+		err = nst_sys_write_all(fd, "}\n", 2);
+	nst_ld_leave(in);
+	return err;
+}

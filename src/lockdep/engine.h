@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * engine.h - within the folder: the validator's tables, and who keeps them.
+ *
+ *	context.c  what a thread holds and is inside of  -- a chain not yet proven -->  graph.c  orders, cycles
+ *	class.c    key and subclass -> number            report.c  text, once a cause   control.c  on, off, dump
+ *
+ * E1. What a thread holds only it and its handlers write. An entry counts once its lock is stored; a handler may come
+ *     between any two instructions and leaves as much as it found.
+ * E2. Everything else is written by who has entered (nst_ld_enter()): one at a time, signals blocked, thread busy. Classes
+ *     and chains are read by anybody.
+ * E3. Nothing is allocated: one mapping at the start, one of 32 KiB for each thread that takes a lock.
+ * E4. A busy thread is not looked at: what the validator itself does is unseen by it.
+ *
+ * Fork: who had entered is gone in the child; the lock is known by its process, and stolen. What threads hold that
+ * the child does not have is forgotten with their blocks. Signal: legal everywhere. Exit: blocks are used again.
+ */
+#ifndef NST_LOCKDEP_ENGINE_H
+#define NST_LOCKDEP_ENGINE_H
+
+#include <nostall/context.h>
+#include "lockdep.h"
+
+#define NST_LD_CLASSES 16384u /* number 0 is none */
+#define NST_LD_CLASS_SLOTS 32768u
+#define NST_LD_EDGES 32768u /* number 0 is none */
+#define NST_LD_EDGE_SLOTS 65536u
+#define NST_LD_CHAIN_SLOTS 262144u
+#define NST_LD_CHAINS (NST_LD_CHAIN_SLOTS / 4 * 3)
+#define NST_LD_HELD_MAX 1024u
+#define NST_LD_THREADS 1024u
+#define NST_LD_NAMED 1024u  /* threads whose names are kept */
+#define NST_LD_CAUSES 4096u /* reports that are remembered */
+#define NST_LD_NEAR                                                                                \
+	24u /* held locks that get an edge to a new one: what is further is reached through these */
+#define NST_LD_GATES 4u
+#define NST_LD_MANY UINT32_MAX /* of threads: more than one */
+#define NST_LD_NAME 40u
+
+/* Beside enum nst_lockdep_how: the library's own lock. */
+#define NST_LD_OWN (1u << 4)
+#define NST_LD_KEPT 31u /* bits of how that an entry keeps */
+
+struct nst_ld_held {
+	const void *lock; /* NULL: let go, or not there yet */
+	const void *ip;	  /* who took it */
+	u16 class;
+	u8 how, inner;
+	u8 override, unused[3];
+	u32 pins;
+};
+
+struct nst_ld_thread {
+	u32 generation, tag, taken, busy;
+	u32 nr; /* entries, holes among them */
+	u32 depth[NST_NR_SECTIONS], begun[NST_NR_SECTIONS];
+	const void *from[NST_NR_SECTIONS]; /* who began the outermost */
+	const char *reason;
+	struct nst_ld_held held[NST_LD_HELD_MAX];
+};
+
+struct nst_ld_class {
+	const char *key; /* its address, and the subclass added */
+	u32 out;	 /* first edge */
+	u8 outer, inner, subclass, override;
+	char name[NST_LD_NAME];
+};
+
+/* Of an edge's type: how its first lock is held, how its second is wanted. */
+enum nst_ld_type { NST_LD_TO_R = 1, NST_LD_FROM_S = 2 };
+
+/* While @from was held @to was waited for. One a pair and type. */
+struct nst_ld_edge {
+	u16 from, to;
+	u8 type, nr_gates;
+	u16 unused;
+	u32 next;					   /* of the same @from */
+	u32 thread;					   /* who; or NST_LD_MANY */
+	const void *from_lock, *to_lock, *from_ip, *to_ip; /* where it was first seen */
+	uintptr_t gate[NST_LD_GATES]; /* other locks always held, bit 0: by a reader */
+};
+
+struct nst_ld_tables {
+	struct nst_ld_class class[NST_LD_CLASSES];
+	u16 class_slot[NST_LD_CLASS_SLOTS];
+	struct nst_ld_edge edge[NST_LD_EDGES];
+	u16 edge_slot[NST_LD_EDGE_SLOTS];
+	u64 chain[NST_LD_CHAIN_SLOTS];
+	u32 chain_thread[NST_LD_CHAIN_SLOTS];
+	struct nst_ld_thread *thread[NST_LD_THREADS];
+	char thread_name[NST_LD_NAMED][16]; /* by tag, of the last of those that share a place */
+	u32 named[NST_LD_NAMED];	    /* whose it is */
+	u64 cause[NST_LD_CAUSES];
+	/* A search: per class, twice (the last edge ends in a recursive reader, or not). */
+	u32 visited[2 * NST_LD_CLASSES], parent[2 * NST_LD_CLASSES], queue[2 * NST_LD_CLASSES];
+	char text[8192];
+};
+
+struct nst_ld {
+	struct nst_ld_tables *tables; /* NULL: never started */
+	u32 generation;		      /* one more with each start; even: off */
+	u32 lock;		      /* the process of who has entered */
+	u32 nr_classes, nr_edges, nr_chains, nr_threads, nr_tags, search;
+	u32 from_start; /* on before the program was */
+	u32 said_full;	/* bits of enum nst_ld_full */
+	u32 shown;
+	u32 expect; /* code + 1 */
+	u64 nr_expected, checked, errors, possible, expected, codes[NST_NR_LOCKDEP_CODES];
+	void (*fn)(const struct nst_lockdep_report *, void *);
+	void *arg;
+};
+extern struct nst_ld nst_ld NST_HIDDEN;
+
+enum nst_ld_full {
+	NST_LD_FULL_CLASSES,
+	NST_LD_FULL_CHAINS,
+	NST_LD_FULL_EDGES,
+	NST_LD_FULL_HELD,
+	NST_LD_FULL_THREADS
+};
+
+/* ---- control.c ---- */
+
+/* Signals blocked, the tables ours, the thread busy. */
+struct nst_ld_entered {
+	struct nst_ld_thread *thread;
+	u64 signals;
+};
+struct nst_ld_entered nst_ld_enter(struct nst_ld_thread *t);
+void nst_ld_leave(struct nst_ld_entered in);
+/* Once each. */
+void nst_ld_full(enum nst_ld_full which);
+
+/* ---- class.c ---- */
+
+/* The number of a map's class; 0: the table is full. */
+u32 nst_ld_class_of(struct nst_lockdep_map *map, u32 subclass);
+/* Of one of the library's own locks. */
+u32 nst_ld_own_class(const struct nst_lock *l);
+void nst_ld_own_classes(void);
+
+/* ---- graph.c ---- */
+
+/* Has this thread, or more than one, been here? */
+int nst_ld_chain_is_known(u64 key, u32 tag);
+/* What follows from @new being waited for while @t holds what it holds. */
+void nst_ld_chain_add(struct nst_ld_thread *t, u64 key, const struct nst_ld_held *new);
+/* No edge is @lock's any more. Needs: entered. */
+void nst_ld_forget_lock(const void *lock);
+
+/* ---- report.c ---- */
+
+/* A report under way. Needs: entered. 0: told already, or nobody wants it. */
+int nst_ld_report_begin(enum nst_lockdep_code code, enum nst_lockdep_level level, u64 cause);
+void nst_ld_report_line(const char *fmt, ...) NST_PRINTF(1, 2);
+/* What @t holds, is inside of, how to fix it; then it is told. */
+void nst_ld_report_end(const struct nst_ld_thread *t);
+/* All three, for a report about one lock (or none: class 0) and one place. */
+void nst_ld_report(struct nst_ld_thread *t, enum nst_lockdep_code code,
+		   enum nst_lockdep_level level, u32 class, const void *lock, const void *ip,
+		   const char *why);
+const char *nst_ld_where(const void *ip, char *buf, size_t len);
+const char *nst_ld_thread_name(u32 tag);
+
+/* ---- context.c ---- */
+
+/* For the library's own locks and requests: lockdep.h. */
+extern const struct nst_lockdep_ops nst_ld_ops NST_HIDDEN;
+
+#endif
