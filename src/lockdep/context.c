@@ -38,11 +38,11 @@ static void thread_ends(void *arg)
 	u32 i;
 
 	for (i = 0; t->generation == nst_ld.generation && i < t->nr; i++)
-		if (t->held[i].lock)
+		if (nst_ld_is_held(&t->held[i]))
 			nst_ld_report(t, NST_NL_EXIT, NST_LD_ERROR, t->held[i].class,
 				      t->held[i].lock, t->held[i].ip, "it was taken at");
 	nst_thread.lockdep = NULL;
-	nst_store_relaxed(&t->nr, 0u); /* relaxed: its thread alone reads it */
+	t->generation = 0;
 	/* Pairs with: nst_cas_acquire() in claim(). */
 	nst_store_release(&t->taken, 0u);
 }
@@ -87,6 +87,8 @@ static NST_NOINLINE struct nst_ld_thread *thread_slow(void)
 		}
 	}
 	if (t) {
+		for (i = 0; i < t->nr; i++)
+			t->held[i].lock = NULL;
 		t->nr = 0;
 		for (i = 0; i < NST_NR_SECTIONS; i++)
 			t->depth[i] = t->begun[i] = 0;
@@ -112,17 +114,36 @@ static inline struct nst_ld_thread *this_thread(void)
 
 /* ---- what is held ---- */
 
-static void push(struct nst_ld_thread *t, const struct nst_ld_held *new)
-{
-	struct nst_ld_held *e;
+#define REUSE_FROM                                                                                 \
+	64u /* entries: then holes are used again, else hand over hand would come to no end */
 
+/* An entry that is reserved; NULL: there is none. */
+static struct nst_ld_held *reserve(struct nst_ld_thread *t)
+{
+	u32 i;
+
+	for (i = 0; nst_unlikely(t->nr >= REUSE_FROM) && i < t->nr; i++) {
+		if (t->held[i].lock == NST_LD_HOLE) {
+			nst_store_relaxed(&t->held[i].lock,
+					  NULL); /* relaxed: for handlers of this thread */
+			return &t->held[i];
+		}
+	}
 	if (nst_unlikely(t->nr == NST_LD_HELD_MAX)) {
 		nst_ld_full(NST_LD_FULL_HELD);
-		return;
+		return NULL;
 	}
-	/* The entry first, then what is in it: a handler's own come behind it, and it counts when its lock is there. */
-	e = &t->held[t->nr];
-	nst_store_relaxed(&t->nr, t->nr + 1); /* relaxed: for handlers of this thread */
+	i = t->nr;
+	nst_store_relaxed(&t->nr, i + 1); /* relaxed: as above */
+	return &t->held[i];
+}
+
+static void push(struct nst_ld_thread *t, const struct nst_ld_held *new)
+{
+	struct nst_ld_held *e = reserve(t);
+
+	if (!e)
+		return;
 	nst_barrier();
 	e->ip = new->ip;
 	e->class = new->class;
@@ -144,35 +165,20 @@ static struct nst_ld_held *find(struct nst_ld_thread *t, const void *lock)
 	return NULL;
 }
 
-/* Holes in the middle go when there are many: hand over hand would never come to an end of them. */
-static void close_holes(struct nst_ld_thread *t)
-{
-	u64 signals = nst_sys_signals_block();
-	u32 i, n = 0;
-
-	for (i = 0; i < t->nr; i++)
-		if (t->held[i].lock)
-			t->held[n++] = t->held[i];
-	for (i = n; i < t->nr; i++)
-		t->held[i].lock = NULL;
-	t->nr = n;
-	nst_sys_signals_restore(signals);
-}
-
 static void pop(struct nst_ld_thread *t, struct nst_ld_held *e)
 {
-	u32 holes = 0, i;
-
-	nst_store_relaxed(&e->lock, NULL); /* relaxed: for handlers of this thread */
-	nst_barrier();
-	while (t->nr && !t->held[t->nr - 1].lock)
-		nst_store_relaxed(&t->nr, t->nr - 1); /* relaxed: as above */
-	if (nst_likely(t->nr < 32 || t->nr % 32))
+	/* relaxed, all of them: for handlers of this thread */
+	if (e != &t->held[t->nr - 1]) {
+		nst_store_relaxed(&e->lock, NST_LD_HOLE);
 		return;
-	for (i = 0; i < t->nr; i++)
-		holes += !t->held[i].lock;
-	if (holes > t->nr / 2)
-		close_holes(t);
+	}
+	do {
+		nst_store_relaxed(&e->lock, NULL);
+		nst_barrier();
+		nst_store_relaxed(&t->nr, t->nr - 1);
+		nst_barrier();
+		e--;
+	} while (t->nr && e->lock == NST_LD_HOLE);
 }
 
 /* ---- the rules ---- */
@@ -186,7 +192,7 @@ static u32 limit_of(const struct nst_ld_thread *t, const struct nst_ld_held **by
 	for (i = 0; i < t->nr; i++) {
 		const struct nst_ld_held *e = &t->held[i];
 
-		if (!e->lock || !e->inner || (e->inner >= limit && !e->override))
+		if (!nst_ld_is_held(e) || !e->inner || (e->inner >= limit && !e->override))
 			continue;
 		limit = e->inner;
 		*by = e;
@@ -249,7 +255,7 @@ static void judge(struct nst_ld_thread *t, const struct nst_ld_held *new, u32 ou
 	for (i = 0; i < t->nr; i++) {
 		const struct nst_ld_held *e = &t->held[i];
 
-		if (!e->lock)
+		if (!nst_ld_is_held(e))
 			continue;
 		if (waits && e->class == new->class)
 			judge_same(t, e, new);
@@ -344,7 +350,7 @@ static int any_held(const struct nst_ld_thread *t)
 	u32 i;
 
 	for (i = 0; i < t->nr; i++)
-		if (t->held[i].lock && !(t->held[i].how & NST_LD_OWN))
+		if (nst_ld_is_held(&t->held[i]) && !(t->held[i].how & NST_LD_OWN))
 			return 1;
 	return 0;
 }

@@ -5,8 +5,9 @@
  *	context.c  what a thread holds and is inside of  -- a chain not yet proven -->  graph.c  orders, cycles
  *	class.c    key and subclass -> number            report.c  text, once a cause   control.c  on, off, dump
  *
- * E1. What a thread holds only it and its handlers write. An entry counts once its lock is stored; a handler may come
- *     between any two instructions and leaves as much as it found.
+ * E1. What a thread holds only it and its handlers write. A handler may come between any two instructions, and leaves as
+ *     much as it found: an entry is first reserved, by the number of entries, and counts once its lock is stored; who
+ *     gives entries back stops at one without a lock, which is somebody's whom he interrupts. From nr on all are NULL.
  * E2. Everything else is written by who has entered (nst_ld_enter()): one at a time, signals blocked, thread busy. Classes
  *     and chains are read by anybody.
  * E3. Nothing is allocated: one mapping at the start, one of 32 KiB for each thread that takes a lock.
@@ -42,13 +43,20 @@
 #define NST_LD_KEPT 31u /* bits of how that an entry keeps */
 
 struct nst_ld_held {
-	const void *lock; /* NULL: let go, or not there yet */
-	const void *ip;	  /* who took it */
+	const void *
+		lock; /* NULL: not there yet, or no more; NST_LD_HOLE: let go before what is behind it */
+	const void *ip; /* who took it */
 	u16 class;
 	u8 how, inner;
 	u8 override, unused[3];
 	u32 pins;
 };
+
+#define NST_LD_HOLE ((const void *)1)
+static inline int nst_ld_is_held(const struct nst_ld_held *e)
+{
+	return (uintptr_t)e->lock > 1;
+}
 
 struct nst_ld_thread {
 	u32 generation, tag, taken, busy;

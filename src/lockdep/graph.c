@@ -130,7 +130,7 @@ static u32 gates_of(const struct nst_ld_thread *t, const struct nst_ld_held *fro
 	for (i = 0; i < t->nr && n < NST_LD_GATES; i++) {
 		const struct nst_ld_held *e = &t->held[i];
 
-		if (e->lock && e->lock != from->lock)
+		if (nst_ld_is_held(e) && e->lock != from->lock)
 			gate[n++] = (uintptr_t)e->lock | (e->how & NST_LD_READ ? 1 : 0);
 	}
 	return n;
@@ -387,7 +387,7 @@ void nst_ld_chain_add(struct nst_ld_thread *t, u64 key, const struct nst_ld_held
 		nst_ld.checked++;
 		chain_note(key, t->tag);
 		for (i = t->nr; i-- > 0 && near < NST_LD_NEAR;) {
-			if (!t->held[i].lock || t->held[i].class == new->class)
+			if (!nst_ld_is_held(&t->held[i]) || t->held[i].class == new->class)
 				continue;
 			near++;
 			edge_seen(t, &t->held[i], new);

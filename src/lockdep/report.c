@@ -144,13 +144,13 @@ static void tell_held(const struct nst_ld_thread *t)
 	u32 i, n = 0, nr = 0;
 
 	for (i = 0; i < t->nr; i++)
-		nr += t->held[i].lock != NULL;
+		nr += (u32)nst_ld_is_held(&t->held[i]);
 	nst_ld_report_line("  thread '%s' holds %u lock%s%s", nst_ld_thread_name(t->tag), nr,
 			   nr == 1 ? "" : "s", nr ? ", innermost first:" : "");
 	for (i = t->nr; i-- > 0 && n < TOLD_HELD;) {
 		const struct nst_ld_held *e = &t->held[i];
 
-		if (!e->lock)
+		if (!nst_ld_is_held(e))
 			continue;
 		n++;
 		nst_ld_report_line("    %s (%p)%s since %s", nst_ld.tables->class[e->class].name,

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * lockdep.h - what tests of the validator share: reports are kept, not printed.
+ */
+#ifndef TEST_UNIT_LOCKDEP_H
+#define TEST_UNIT_LOCKDEP_H
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <nostall/nostall.h>
+#include "common/check.h"
+
+static struct nst_lockdep_report last;
+static char last_text[8192];
+static unsigned int nr_reports;
+
+static void keep(const struct nst_lockdep_report *r, void *arg)
+{
+	(void)arg;
+	last = *r;
+	nr_reports++;
+	snprintf(last_text, sizeof(last_text), "%.*s", (int)r->len, r->text);
+}
+
+static inline void start_checking(void)
+{
+	nst_lockdep_on_report(keep, NULL);
+	if (nst_lockdep_start(NST_LD_POSSIBLE))
+		check_broken("nst_lockdep_start");
+}
+
+static inline void forget(void)
+{
+	nst_lockdep_reset();
+	nr_reports = 0;
+	last_text[0] = 0;
+}
+
+/* Since forget() one report came, and it is this one. */
+static inline void one_report(enum nst_lockdep_code code, enum nst_lockdep_level level,
+			      const char *name)
+{
+	check(nr_reports == 1 && last.code == code && last.level == level, name,
+	      "%u reports, the last: code %u level %u\n%s", nr_reports, (unsigned int)last.code,
+	      (unsigned int)last.level, last_text);
+	forget();
+}
+
+static inline void no_report(const char *name)
+{
+	check(nr_reports == 0, name, "%u reports, the last:\n%s", nr_reports, last_text);
+	forget();
+}
+
+static inline void in_thread(void *(*fn)(void *), void *arg)
+{
+	pthread_t t;
+
+	if (pthread_create(&t, NULL, fn, arg))
+		check_broken("pthread_create");
+	pthread_join(t, NULL);
+}
+
+#endif
