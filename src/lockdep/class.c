@@ -96,13 +96,13 @@ static const char *const own_names[NST_NR_LOCKS] = {
 #undef NAME
 };
 
-/* Under these the kernel may be entered to make memory ready; the others are held for some hundred nanoseconds. */
+/* Under these metadata may grow and the kernel be entered; the others are held for some hundred nanoseconds. */
 static u32 own_type(u32 lock_class)
 {
-	return lock_class == NST_LOCK_GROW || lock_class == NST_LOCK_CACHES ||
-			       lock_class == NST_LOCK_META
-		       ? NST_WAIT_SLEEP
-		       : NST_WAIT_CONFIG;
+	const u32 sleeps = 1u << NST_LOCK_GROW | 1u << NST_LOCK_CACHES | 1u << NST_LOCK_META |
+			   1u << NST_LOCK_RETIRED;
+
+	return sleeps >> lock_class & 1 ? NST_WAIT_SLEEP : NST_WAIT_CONFIG;
 }
 
 void nst_ld_own_classes(void)

@@ -61,6 +61,26 @@ static u32 stock_of(const struct nst_pcs_table *t, unsigned int i)
 	return cap > t->cap ? cap - t->cap : 0;
 }
 
+/* A broken variant that the tests must catch: a zone's locks the other way round. */
+#if defined(NST_TEST) && defined(NST_BUSTED) && NST_BUSTED == 38
+static void plant_inversion(struct nst_zone *z)
+{
+	static u32 once;
+
+	if (nst_cas_relaxed(&once, 0u, 1u)) { /* relaxed: whoever is first */
+		nst_lock_wait(&z->lock);
+		nst_lock_wait(&z->grow);
+		nst_unlock(&z->grow);
+		nst_unlock(&z->lock);
+	}
+}
+#else
+static inline void plant_inversion(const struct nst_zone *z)
+{
+	(void)z;
+}
+#endif
+
 /* What is more than its stock. */
 static void drain_stack(struct nst_zone *z, struct nst_pcs_table *t, unsigned int cpu,
 			unsigned int order)
@@ -83,6 +103,7 @@ static unsigned int drain_stacks(struct nst_zone *z, u32 looks, unsigned int mos
 {
 	unsigned int m, i, cpu, n = 0;
 
+	plant_inversion(z);
 	nst_lock_wait(&z->grow);
 	for (m = 0; m < NST_NR_MOBILITIES; m++) {
 		for (i = 0; i < NST_ARRAY_SIZE(batches); i++) {
@@ -186,6 +207,7 @@ int nst_pcp_fill(struct nst_zone *z, u32 want, int brim)
 	unsigned int order, i, wanting = nst_hint(&z->want_cpu);
 	int found = 0;
 
+	plant_inversion(z);
 	nst_lock_wait(&z->grow);
 	for (order = 0; order <= NST_ORDER_NOLOCK_MAX; order++) {
 		struct nst_pcs_table *t = &z->pcp[NST_MOB_UNMOVABLE][order];
