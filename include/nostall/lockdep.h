@@ -81,27 +81,23 @@ struct nst_lockdep_map {
 
 /* X(code, what, how to fix it) */
 #define NST_LOCKDEP_TABLE(X)                                                                       \
-	X(ORDER, "locks are taken in orders that can wait for each other for ever",                \
-	  "take them in one order everywhere, or try the inner one and let go")                    \
-	X(SELF, "this thread waits for a lock that it holds",                                      \
-	  "pass on that it is held, or make it recursive; seen before the wait")                   \
-	X(NEST, "a lock is taken while another of its class is held",                              \
-	  "NST_LD_NESTED(1) for the inner one, or a class of its own")                             \
-	X(WAIT, "a lock or request that may wait longer than what is held allows",                 \
-	  "take it before, ask with a mode that waits less, or try it")                            \
-	X(BLOCK, "something that may sleep in a section that must not block",                      \
-	  "do it before the section, or ask with NST_NOLOCK or NST_NOWAIT")                        \
-	X(ALLOC, "a request in a section that must not allocate",                                  \
-	  "allocate before the section, or ask with NST_NOLOCK")                                   \
-	X(UNLOCK, "a lock is let go that this thread does not hold",                               \
-	  "let go what was taken, once, on the thread that took it")                               \
+	X(ORDER, "locks can wait for each other for ever",                                         \
+	  "take them in one order, or try the inner one")                                          \
+	X(SELF, "this thread waits for a lock it holds",                                           \
+	  "pass on that it is held; seen before the wait")                                         \
+	X(NEST, "two locks of one class are held", "NST_LD_NESTED(1), or a class of its own")      \
+	X(WAIT, "waits longer than what is held allows", "take it before, wait less, or try it")   \
+	X(BLOCK, "may sleep in a section that must not",                                           \
+	  "do it before the section, or NST_NOLOCK")                                               \
+	X(ALLOC, "a request in a section without any", "allocate before it, or NST_NOLOCK")        \
+	X(UNLOCK, "let go, and not held by this thread",                                           \
+	  "let go once, on the thread that took it")                                               \
 	X(EXIT, "a thread ended with locks held", "let them go on every way out")                  \
-	X(INIT, "a lock is initialised or destroyed while this thread holds it",                   \
-	  "let it go first")                                                                       \
-	X(HELD, "a lock is not held, or held, as the code asserts",                                \
-	  "look for the way on which it was not taken, or let go")                                 \
-	X(PIN, "a lock that was pinned is let go, or the other way round",                         \
-	  "nobody lets go between nst_lockdep_pin() and nst_lockdep_unpin()")                      \
+	X(INIT, "initialised or destroyed while held", "let it go first")                          \
+	X(HELD, "not held, or held, against an assertion",                                         \
+	  "find the way on which it is not as it should be")                                       \
+	X(PIN, "a pinned lock is let go, or none pinned",                                          \
+	  "nobody lets go of it before nst_lockdep_unpin()")                                       \
 	X(SECTION, "a section ends that did not begin", "one end for each begin, on each way out")
 
 #define NST_LOCKDEP_CODE(name, ...) NST_NL_##name,
@@ -222,7 +218,7 @@ NST_API int nst_lockdep_dump(int fd, enum nst_lockdep_dump how);
  *
  * A lock that this thread holds is reported.
  *
- * Context: any.  Waits: never.  Syscalls: none.  Locks: none.
+ * Context: any.  Waits: never.  Syscalls: none, or those of a report.  Locks: none.
  */
 NST_API void nst_lockdep_map_init(struct nst_lockdep_map *map, const char *name,
 				  const struct nst_lockdep_key *key, enum nst_wait_type outer,
@@ -245,7 +241,7 @@ NST_API void nst_lockdep_map_destroy(struct nst_lockdep_map *map);
  * @key: its class
  * @subclass: 0 to 7
  *
- * Context: any.  Waits: never.  Syscalls: none.  Locks: none.
+ * Context: any.  Waits: never.  Syscalls: none, or those of a new order.  Locks: none.
  */
 NST_API void nst_lockdep_set_class(struct nst_lockdep_map *map, const char *name,
 				   const struct nst_lockdep_key *key, unsigned int subclass);

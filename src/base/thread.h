@@ -38,7 +38,8 @@ struct nst_thread {
 	u64 owed; /* bytes, had without waiting while memory was short (mm/debt.c); its handlers add to it, too */
 	u32 paying; /* it is making up for them */
 	u32 end;    /* 1: its end will be noticed (sys/thread.c), 2: it ends */
-	struct nst_ld_thread *lockdep; /* what it holds, while the validator is on (lockdep/engine.h) */
+	struct nst_ld_thread
+		*lockdep; /* what it holds, while the validator is on (lockdep/engine.h) */
 } NST_LINE_ALIGNED;
 
 extern NST_TLS struct nst_thread nst_thread NST_HIDDEN;

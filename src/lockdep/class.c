@@ -91,7 +91,7 @@ u32 nst_ld_own_class(const struct nst_lock *l)
 }
 
 static const char *const own_names[NST_NR_LOCKS] = {
-#define NAME(name, ...) "nostall " #name,
+#define NAME(name, ...) "nostall-" #name,
 	NST_LOCK_TABLE(NAME)
 #undef NAME
 };

@@ -105,10 +105,12 @@ static inline struct nst_ld_thread *this_thread(void)
 {
 	struct nst_ld_thread *t = nst_thread.lockdep;
 
-	/* relaxed: as above */
+	/*
+	 * A block of this generation: the tables have been seen. relaxed: as above.
+	 * Pairs with: nst_store_release() in nst_lockdep_start().
+	 */
 	if (nst_unlikely(!t || t->generation != nst_load_relaxed(&nst_ld.generation)))
-		t = nst_load_relaxed(&nst_lockdep_ops) ? thread_slow()
-						       : NULL; /* relaxed: off meanwhile */
+		t = nst_load_acquire(&nst_lockdep_ops) ? thread_slow() : NULL;
 	return t && !t->busy ? t : NULL;
 }
 
@@ -200,23 +202,37 @@ static u32 limit_of(const struct nst_ld_thread *t, const struct nst_ld_held **by
 	return limit;
 }
 
-static const char *const wants[] = {"", "waits for nothing", "spins", "takes a short lock",
-				    "may sleep"};
+static const char *const wants[] = {"", "waits at", "spins at", "takes a short lock at",
+				    "may sleep at"};
 
-/* It waits as @need says: may it? @class: of what is waited for, or 0. */
-static void judge_wait(struct nst_ld_thread *t, u32 need, u32 class, const void *lock,
+/*
+ * It waits as @need says: may it? @how: of the lock that is waited for, @class; a request has none. What a request does
+ * inside is its caller's one mistake: the library's own locks are told under what the caller holds once, and not if the
+ * request was.
+ */
+static void judge_wait(struct nst_ld_thread *t, u32 need, u32 how, u32 class, const void *lock,
 		       const void *ip)
 {
 	const struct nst_ld_held *by;
+	const int inside = (how & NST_LD_OWN) != 0;
+	enum nst_lockdep_code code;
 	u32 limit;
 
 	if (nst_likely(!need) || t->depth[NST_SECTION_ALLOW])
 		return;
 	limit = limit_of(t, &by);
 	if (need > limit)
-		nst_ld_report(t, NST_NL_WAIT, NST_LD_ERROR, class, lock, ip, wants[need]);
+		code = NST_NL_WAIT;
 	else if (need == NST_WAIT_SLEEP && t->depth[NST_SECTION_NONBLOCK])
-		nst_ld_report(t, NST_NL_BLOCK, NST_LD_ERROR, class, lock, ip, wants[need]);
+		code = NST_NL_BLOCK;
+	else
+		return;
+	if (code == NST_NL_WAIT && by->how & NST_LD_OWN)
+		nst_ld_report(t, code, NST_LD_ERROR, class, lock, ip, wants[need]);
+	else if (nst_ld_first(t, code,
+			      by && code == NST_NL_WAIT ? by->ip : t->from[NST_SECTION_NONBLOCK]) ||
+		 !inside)
+		nst_ld_report(t, code, NST_LD_ERROR, class, lock, ip, wants[need]);
 }
 
 /* May @new be taken with @e held, which is it, or of its class? */
@@ -263,7 +279,7 @@ static void judge(struct nst_ld_thread *t, const struct nst_ld_held *new, u32 ou
 		nr++;
 	}
 	if (!(new->how &NST_LD_TRY))
-		judge_wait(t, outer, new->class, new->lock, new->ip);
+		judge_wait(t, outer, new->how, new->class, new->lock, new->ip);
 	if (!waits || !nr)
 		return;
 	key = chain_step(key, new);
@@ -492,7 +508,7 @@ void nst_might_sleep_on(void)
 	struct nst_ld_thread *t = this_thread();
 
 	if (t)
-		judge_wait(t, NST_WAIT_SLEEP, 0, NULL, __builtin_return_address(0));
+		judge_wait(t, NST_WAIT_SLEEP, 0, 0, NULL, __builtin_return_address(0));
 }
 
 /* ---- requests ---- */
@@ -514,7 +530,7 @@ static void judge_request(struct nst_ld_thread *t, nst_mode_t mode, const void *
 	if (t->depth[NST_SECTION_NOALLOC])
 		nst_ld_report(t, NST_NL_ALLOC, NST_LD_ERROR, 0, NULL, ip, "asks for memory at");
 	else
-		judge_wait(t, need, 0, NULL, ip);
+		judge_wait(t, need, 0, 0, NULL, ip);
 }
 
 void nst_might_alloc_on(nst_mode_t mode)

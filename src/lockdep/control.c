@@ -19,17 +19,6 @@ NST_DATA uint32_t nst_lockdep_is_on;
 
 /* ---- one at a time ---- */
 
-/* For reports: it may have gone by then. */
-static void name_thread(const struct nst_ld_thread *t)
-{
-	u32 i = t->tag % NST_LD_NAMED;
-
-	if (t != nst_thread.lockdep || nst_ld.tables->named[i] == t->tag)
-		return;
-	nst_ld.tables->named[i] = t->tag;
-	nst_sys_thread_name(nst_ld.tables->thread_name[i]);
-}
-
 struct nst_ld_entered nst_ld_enter(struct nst_ld_thread *t)
 {
 	struct nst_ld_entered in = {t, nst_sys_signals_block()};
@@ -44,10 +33,8 @@ struct nst_ld_entered nst_ld_enter(struct nst_ld_thread *t)
 			break;
 		nst_sys_futex_wait(&nst_ld.lock, self, NAP_US);
 	}
-	if (t) {
+	if (t)
 		t->busy = 1;
-		name_thread(t);
-	}
 	return in;
 }
 
@@ -125,7 +112,7 @@ int nst_lockdep_start(enum nst_lockdep_level shown)
 	nst_ld.shown = shown;
 	nst_store_relaxed(&nst_ld.generation,
 			  nst_ld.generation + 1); /* relaxed: for blocks of before */
-	/* Pairs with: nst_cas_acquire() in nst_ld_enter(). */
+	/* Pairs with: nst_load_acquire() in this_thread(). */
 	nst_store_release(&nst_lockdep_ops, &nst_ld_ops);
 	nst_store_relaxed(&nst_lockdep_is_on, 1u); /* relaxed: a thread sees it soon */
 	nst_ld_leave(in);

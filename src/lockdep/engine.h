@@ -167,8 +167,12 @@ void nst_ld_report_end(const struct nst_ld_thread *t);
 void nst_ld_report(struct nst_ld_thread *t, enum nst_lockdep_code code,
 		   enum nst_lockdep_level level, u32 class, const void *lock, const void *ip,
 		   const char *why);
+/* For the first time of something that was forbidden under what was begun at @from? */
+int nst_ld_first(struct nst_ld_thread *t, enum nst_lockdep_code code, const void *from);
 const char *nst_ld_where(const void *ip, char *buf, size_t len);
 const char *nst_ld_thread_name(u32 tag);
+/* What this thread is called now, for reports when it has gone. Needs: entered. */
+void nst_ld_name_thread(const struct nst_ld_thread *t);
 
 /* ---- context.c ---- */
 

@@ -374,8 +374,10 @@ static void edge_seen(const struct nst_ld_thread *t, const struct nst_ld_held *f
 		more |= e->thread != t->tag && e->thread != NST_LD_MANY;
 		e->thread = e->thread == t->tag ? t->tag : NST_LD_MANY;
 	}
-	if (more)
-		look_for_cycle(t, n);
+	if (!more)
+		return;
+	nst_ld_name_thread(t);
+	look_for_cycle(t, n);
 }
 
 void nst_ld_chain_add(struct nst_ld_thread *t, u64 key, const struct nst_ld_held *new)

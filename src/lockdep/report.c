@@ -118,7 +118,26 @@ void nst_ld_report_line(const char *fmt, ...)
 	now.lines++;
 }
 
+int nst_ld_first(struct nst_ld_thread *t, enum nst_lockdep_code code, const void *from)
+{
+	struct nst_ld_entered in = nst_ld_enter(t);
+	int first = is_new(nst_mix64((u64)(uintptr_t)from) << 8 | 1u << 7 | code);
+
+	nst_ld_leave(in);
+	return first;
+}
+
 /* ---- words ---- */
+
+void nst_ld_name_thread(const struct nst_ld_thread *t)
+{
+	u32 i = t->tag % NST_LD_NAMED;
+
+	if (t != nst_thread.lockdep)
+		return;
+	nst_ld.tables->named[i] = t->tag;
+	nst_sys_thread_name(nst_ld.tables->thread_name[i]);
+}
 
 const char *nst_ld_where(const void *ip, char *buf, size_t len)
 {
@@ -176,6 +195,7 @@ void nst_ld_report_end(const struct nst_ld_thread *t)
 {
 	struct nst_lockdep_report r = {.code = now.code, .level = now.level};
 
+	nst_ld_name_thread(t);
 	tell_held(t);
 	tell_sections(t);
 	nst_ld_report_line("  fix: %s", fixes[now.code]);

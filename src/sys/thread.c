@@ -64,13 +64,12 @@ void nst_sys_trap_fork(void (*prepare)(void), void (*parent)(void), void (*child
 
 void nst_sys_thread_on_exit(void (*fn)(void *arg), void *arg)
 {
-	static u32 state,
-		made; /* 0 not asked for yet, 1 somebody is at it, 2 there, 3 not to be had */
+	/* state: 0 not asked for yet, 1 somebody is at it, 2 there, 3 not to be had */
+	static u32 state, made;
 	pthread_key_t key;
 
-	if (nst_cas_acquire(
-		    &state, 0u,
-		    1u)) { /* Pairs with: nst_store_release() in nst_sys_thread_on_exit(). */
+	/* Pairs with: nst_store_release() in nst_sys_thread_on_exit(). */
+	if (nst_cas_acquire(&state, 0u, 1u)) {
 		int ok = pthread_key_create(&key, fn) == 0;
 
 		if (ok && (u32)key >= KEYS_INLINE) {

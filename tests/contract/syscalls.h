@@ -13,7 +13,7 @@
 /* No kernel has it: answered with ENOSYS, seen by the tracer. Its argument is a name, or NULL. */
 #define MARK_NR 0x4e5354
 
-#define MAX_NAMES 128
+#define MAX_NAMES 192
 #define NAME_BYTES 40
 
 /* A set of names, in the order they came. */
@@ -52,6 +52,22 @@ void end(void);
 /* Or the child ends, with a code of its own. */
 void must(int holds);
 void nap_ms(long ms);
+
+#define MARKED(function, ...)                                                                      \
+	do {                                                                                       \
+		mark(#function);                                                                   \
+		__VA_ARGS__;                                                                       \
+		mark(NULL);                                                                        \
+	} while (0)
+
+/* ---- syscalls_check.c ---- */
+
+void mix_check_all(void);
+void path_check_dump(void);
+void path_check_new(void);
+void path_check_report(void);
+void path_check_reset(void);
+void path_check_start(void);
 
 /* ---- syscalls_rcu.c ---- */
 

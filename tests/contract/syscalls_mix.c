@@ -22,13 +22,6 @@ static struct {
 	int null_fd;
 } mix;
 
-#define MARKED(function, ...)                                                                      \
-	do {                                                                                       \
-		mark(#function);                                                                   \
-		__VA_ARGS__;                                                                       \
-		mark(NULL);                                                                        \
-	} while (0)
-
 static nst_mode_t some_mode(void)
 {
 	static const nst_mode_t modes[] = {NST_NORMAL, NST_NORETRY, NST_NOFAIL, NST_NOWAIT,
@@ -430,4 +423,5 @@ void paths_mix(unsigned long long seed)
 		if (i % 500 == 4)
 			reserve();
 	}
+	mix_check_all();
 }

@@ -11,7 +11,7 @@ The charter comment of the source says what must happen, in lines of its own:
 	clause: B7				of docs/contract.md
 
 The text must be equal. Only what no run has in common is replaced before: numbers written 0x...
-become 0xN, a caller's file loses its folders, LINE stands for the line marked HERE in the source,
+become 0xN, a report's id becomes ID, a caller's file loses its folders, LINE stands for the line marked HERE in the source,
 PID for the process.
 """
 import os
@@ -44,6 +44,7 @@ def here(source):
 
 def normal(line, program):
     line = re.sub(r'0x[0-9a-f]+', '0xN', line)
+    line = re.sub(r'\bid=[0-9a-f]{16}$', 'id=ID', line)
     line = re.sub(r'(\(|\s)\S*/([^\s/]+\.c:\d+)', r'\1\2', line)
     return line.replace(os.path.basename(program), 'PROGRAM')
 

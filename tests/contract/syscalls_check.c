@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * syscalls_check.c - the steps of docs/syscalls.md that the validator takes, and its functions in the mix.
+ */
+#include <fcntl.h>
+#include <unistd.h>
+#define NST_NO_MACROS
+#include <nostall/nostall.h>
+#include "contract/syscalls.h"
+
+static struct nst_lockdep_map a = NST_LOCKDEP_MAP("a", NULL, NST_WAIT_SLEEP),
+			      b = NST_LOCKDEP_MAP("b", NULL, NST_WAIT_SLEEP);
+
+static void ignore(const struct nst_lockdep_report *r, void *arg)
+{
+	(void)r;
+	(void)arg;
+}
+
+void path_check_start(void)
+{
+	begin("check-start");
+	must(nst_lockdep_start(NST_LD_ERROR) == 0);
+	end();
+}
+
+/* The first lock of a thread, and the first of its class. */
+void path_check_new(void)
+{
+	must(nst_lockdep_start(NST_LD_ERROR) == 0);
+	begin("check-new");
+	nst_lockdep_acquire(&a, 0);
+	nst_lockdep_acquire(&b, 0);
+	end();
+	nst_lockdep_release(&b);
+	nst_lockdep_release(&a);
+}
+
+void path_check_report(void)
+{
+	must(nst_lockdep_start(NST_LD_ERROR) == 0);
+	nst_lockdep_acquire(&a, 0);
+	begin("check-report");
+	nst_lockdep_assert_on(&a, NST_LD_NOT_HELD);
+	end();
+	nst_lockdep_release(&a);
+}
+
+void path_check_reset(void)
+{
+	must(nst_lockdep_start(NST_LD_ERROR) == 0);
+	begin("check-reset");
+	nst_lockdep_reset();
+	end();
+}
+
+void path_check_dump(void)
+{
+	must(nst_lockdep_start(NST_LD_ERROR) == 0);
+	begin("check-dump");
+	must(nst_lockdep_dump(2, NST_LD_TEXT) == 0);
+	end();
+}
+
+/* Each of its functions, on, with something to report for those that may. */
+void mix_check_all(void)
+{
+	static struct nst_lockdep_key key;
+	struct nst_lockdep_stats s;
+	int i;
+
+	MARKED(nst_lockdep_start, nst_lockdep_start(NST_LD_ERROR));
+	MARKED(nst_lockdep_on_report, nst_lockdep_on_report(ignore, NULL));
+	for (i = 0; i < 100; i++) {
+		MARKED(nst_lockdep_map_init, nst_lockdep_map_init(&a, "a", i % 2 ? &key : NULL,
+								  NST_WAIT_SPIN, NST_WAIT_SPIN));
+		MARKED(nst_lockdep_set_class,
+		       nst_lockdep_set_class(&b, "b", &key, (unsigned int)i % 8));
+		MARKED(nst_lockdep_acquire_on, nst_lockdep_acquire_on(&a, 0));
+		MARKED(nst_lockdep_acquire_on, nst_lockdep_acquire_on(&b, (uint32_t)i % 8));
+		MARKED(nst_lockdep_might_on, nst_lockdep_might_on(&b, 0));
+		MARKED(nst_lockdep_downgrade_on, nst_lockdep_downgrade_on(&b));
+		MARKED(nst_lockdep_pin_on, nst_lockdep_pin_on(&b, 1));
+		MARKED(nst_lockdep_assert_on,
+		       nst_lockdep_assert_on(&b, (enum nst_lockdep_held)(i % 4)));
+		MARKED(nst_section_begin_on,
+		       nst_section_begin_on((enum nst_section)(i % 3), "a test"));
+		MARKED(nst_might_sleep_on, nst_might_sleep_on());
+		MARKED(nst_might_alloc_on, nst_might_alloc_on(NST_NORMAL));
+		MARKED(nst_section_end_on, nst_section_end_on((enum nst_section)(i % 3)));
+		MARKED(nst_lockdep_release_on, nst_lockdep_release_on(&b));
+		MARKED(nst_lockdep_map_destroy, nst_lockdep_map_destroy(&a));
+		MARKED(nst_lockdep_reset, nst_lockdep_reset());
+	}
+	MARKED(nst_lockdep_expect, nst_lockdep_expect(NST_NL_ORDER));
+	MARKED(nst_lockdep_expected, nst_lockdep_expected());
+	MARKED(nst_lockdep_read, nst_lockdep_read(&s, sizeof(s)));
+	MARKED(nst_lockdep_dump, nst_lockdep_dump(2, NST_LD_DOT));
+	MARKED(nst_lockdep_stop, nst_lockdep_stop());
+}
