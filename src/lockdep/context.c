@@ -54,7 +54,8 @@ static struct nst_ld_thread *claim(void)
 	struct nst_ld_thread *t;
 
 	for (i = 0; i < nr; i++) {
-		t = nst_load_relaxed(&nst_ld.tables->thread[i]); /* its pages are 0s for all */
+		/* Pairs with: nst_store_release() in claim(); the swap with that in thread_ends(). */
+		t = nst_load_acquire(&nst_ld.tables->thread[i]);
 		/* Pairs with: nst_store_release() in thread_ends(). */
 		if (t && !nst_load_relaxed(&t->taken) && nst_cas_acquire(&t->taken, 0u, 1u))
 			return t;
@@ -69,7 +70,8 @@ static struct nst_ld_thread *claim(void)
 	if (!t || nst_sys_commit(t, BLOCK_BYTES))
 		return NULL;
 	t->taken = 1;
-	nst_store_relaxed(&nst_ld.tables->thread[i], t); /* relaxed: as above */
+	/* It is taken before it is seen. Pairs with: nst_load_acquire() in claim(). */
+	nst_store_release(&nst_ld.tables->thread[i], t);
 	return t;
 }
 
