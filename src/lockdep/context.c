@@ -91,7 +91,7 @@ static NST_NOINLINE struct nst_ld_thread *thread_slow(void)
 	if (t) {
 		for (i = 0; i < t->nr; i++)
 			t->held[i].lock = NULL;
-		t->nr = 0;
+		t->nr = t->popping = 0;
 		for (i = 0; i < NST_NR_SECTIONS; i++)
 			t->depth[i] = t->begun[i] = 0;
 		t->generation =
@@ -138,7 +138,9 @@ static struct nst_ld_held *reserve(struct nst_ld_thread *t)
 		return NULL;
 	}
 	i = t->nr;
-	nst_store_relaxed(&t->nr, i + 1); /* relaxed: as above */
+	nst_store_relaxed(&t->held[i].lock, NULL); /* relaxed, both: as above */
+	nst_barrier();
+	nst_store_relaxed(&t->nr, i + 1);
 	return &t->held[i];
 }
 
@@ -169,20 +171,45 @@ static struct nst_ld_held *find(struct nst_ld_thread *t, const void *lock)
 	return NULL;
 }
 
+/* relaxed, all of them: for handlers of this thread */
+static void drop_last(struct nst_ld_thread *t, u32 nr)
+{
+	nst_store_relaxed(&t->held[nr - 1].lock, NULL);
+	nst_barrier();
+	nst_store_relaxed(&t->nr, nr - 1);
+	nst_barrier();
+}
+
+static u32 ends_in_hole(const struct nst_ld_thread *t)
+{
+	u32 nr = nst_load_relaxed(&t->nr);
+
+	return nr && t->held[nr - 1].lock == NST_LD_HOLE ? nr : 0;
+}
+
+/*
+ * A handler may come between any two of these, and take and let go. One that comes amid a pop drops its own last entry
+ * alone: holes below it are being dropped by what it interrupted, which drops one that it leaves, too.
+ */
 static void pop(struct nst_ld_thread *t, struct nst_ld_held *e)
 {
-	/* relaxed, all of them: for handlers of this thread */
-	if (e != &t->held[t->nr - 1]) {
-		nst_store_relaxed(&e->lock, NST_LD_HOLE);
+	const u32 amid = nst_load_relaxed(&t->popping);
+	u32 nr;
+
+	nst_store_relaxed(&e->lock, NST_LD_HOLE);
+	if (amid) {
+		if (e == &t->held[t->nr - 1])
+			drop_last(t, t->nr);
 		return;
 	}
 	do {
-		nst_store_relaxed(&e->lock, NULL);
+		nst_store_relaxed(&t->popping, 1u);
 		nst_barrier();
-		nst_store_relaxed(&t->nr, t->nr - 1);
+		while ((nr = ends_in_hole(t)) != 0)
+			drop_last(t, nr);
+		nst_store_relaxed(&t->popping, 0u);
 		nst_barrier();
-		e--;
-	} while (t->nr && e->lock == NST_LD_HOLE);
+	} while (ends_in_hole(t));
 }
 
 /* ---- the rules ---- */

@@ -60,7 +60,8 @@ static inline int nst_ld_is_held(const struct nst_ld_held *e)
 
 struct nst_ld_thread {
 	u32 generation, tag, taken, busy;
-	u32 nr; /* entries, holes among them */
+	u32 nr;	     /* entries, holes among them */
+	u32 popping; /* holes at their end are being dropped */
 	u32 depth[NST_NR_SECTIONS], begun[NST_NR_SECTIONS];
 	const void *from[NST_NR_SECTIONS]; /* who began the outermost */
 	const char *reason;

@@ -34,10 +34,14 @@ static u32 mask_of(const struct nst_cache *c, u32 slot)
 	return (u32)((2ull << last) - (1ull << first));
 }
 
-static u64 *word_of(struct nst_page *slab, u32 slot, u64 *bit)
+static u64 *word_of(struct nst_page *slab, u32 slot)
 {
-	*bit = 1ull << slot % 64;
 	return &slab[slot / 256].free[slot % 256 / 64];
+}
+
+static u64 bit_of(u32 slot)
+{
+	return 1ull << slot % 64;
 }
 
 int nst_slab_is_absent(const struct nst_cache *c, struct nst_page *slab, u32 slot)
@@ -49,10 +53,9 @@ int nst_slab_is_absent(const struct nst_cache *c, struct nst_page *slab, u32 slo
 static u32 free_pages_locked(const struct nst_cache *c, struct nst_page *slab)
 {
 	u32 used = 0, slot;
-	u64 bit;
 
 	for (slot = 0; slot < c->slots; slot++)
-		if (!(*word_of(slab, slot, &bit) & bit) && !nst_slab_is_absent(c, slab, slot))
+		if (!(*word_of(slab, slot) & bit_of(slot)) && !nst_slab_is_absent(c, slab, slot))
 			used |= mask_of(c, slot);
 	return (u32)(((1ull << pages_of(slab)) - 1) & ~used);
 }
@@ -61,14 +64,13 @@ static u32 free_pages_locked(const struct nst_cache *c, struct nst_page *slab)
 static void take_slots_locked(const struct nst_cache *c, struct nst_page *slab, u32 pages)
 {
 	u32 slot;
-	u64 bit;
 
 	for (slot = 0; slot < c->slots; slot++) {
-		u64 *word = word_of(slab, slot, &bit);
+		u64 *word = word_of(slab, slot);
 
-		if (!(*word & bit) || !(mask_of(c, slot) & pages))
+		if (!(*word & bit_of(slot)) || !(mask_of(c, slot) & pages))
 			continue;
-		*word &= ~bit;
+		*word &= ~bit_of(slot);
 		slab[1].inuse++;
 	}
 	*nst_slab_cold(slab) |= pages;
@@ -78,12 +80,11 @@ static void take_slots_locked(const struct nst_cache *c, struct nst_page *slab, 
 static void give_slots_locked(const struct nst_cache *c, struct nst_page *slab, u32 pages)
 {
 	u32 slot, was = *nst_slab_cold(slab), now = was & ~pages;
-	u64 bit;
 
 	for (slot = 0; slot < c->slots; slot++) {
 		if (!(mask_of(c, slot) & was) || mask_of(c, slot) & now)
 			continue;
-		*word_of(slab, slot, &bit) |= bit;
+		*word_of(slab, slot) |= bit_of(slot);
 		slab[1].inuse--;
 	}
 	*nst_slab_cold(slab) = now;

@@ -33,18 +33,18 @@ struct nst_rcu_domain {
 	u32 wanted;  /* a flag, set in any context: one more is to begin */
 	u32 used;    /* 1: there is such a domain; 2: it is being made, or destroyed */
 
-	u32 waiters NST_LINE_ALIGNED; /* threads in nst_gp_wait_in(): an atomic count */
-	u32 holders;		      /* floor 6 has something retired to it: an atomic count */
-	u32 askers;		      /* threads in nst_rcu_is_reading(): an atomic count */
-	u32 pulse;		      /* a futex: changes when a period is over */
-	u32 bell;		      /* the futex its thread sleeps on */
-	u32 thread;		      /* enum thread_state in domain.c */
-	u32 state;		      /* enum nst_gp_state; by nst_rcu_lock */
-	u32 forked;		      /* no period has ended since this process was forked */
-	u32 stall_told;		      /* the period under way was reported */
-	u64 begun_ns;		      /* when it began; 0: none is under way */
-	u64 stalls;		      /* reported */
-	u64 blocker; /* a thread that holds the reported one up; 0: none is known */
+	u64 begun_ns NST_LINE_ALIGNED; /* when the period under way began; 0: none is */
+	u64 stalls;		       /* reported */
+	u64 blocker;	/* a thread that holds the reported one up; 0: none is known */
+	u32 waiters;	/* threads in nst_gp_wait_in(): an atomic count */
+	u32 holders;	/* floor 6 has something retired to it: an atomic count */
+	u32 askers;	/* threads in nst_rcu_is_reading(): an atomic count */
+	u32 pulse;	/* a futex: changes when a period is over */
+	u32 bell;	/* the futex its thread sleeps on */
+	u32 thread;	/* enum thread_state in domain.c */
+	u32 state;	/* enum nst_gp_state; by nst_rcu_lock */
+	u32 forked;	/* no period has ended since this process was forked */
+	u32 stall_told; /* the period under way was reported */
 	struct nst_rcu_domain_ops ops;
 	char name[NST_RCU_DOMAIN_NAME];
 } NST_LINE_ALIGNED;

@@ -190,10 +190,11 @@ static int is_free(const struct held *h, const struct op *op)
 static int step(const struct scenario *s, const struct state *st, const struct held *h,
 		unsigned int i, struct state *next)
 {
-	const struct op *op = &s->part[i].op[st->pc[i]];
+	const struct op *op;
 
 	if (st->pc[i] == END || st->pc[i] >= s->part[i].nr)
 		return 0;
+	op = &s->part[i].op[st->pc[i]];
 	*next = *st;
 	if (is_free(h, op)) {
 		next->waits[i] = 0;
