@@ -242,25 +242,25 @@ static const char *const wants[] = {"", "waits at", "spins at", "takes a short l
 static void judge_wait(struct nst_ld_thread *t, u32 need, u32 how, u32 class, const void *lock,
 		       const void *ip)
 {
-	const struct nst_ld_held *by;
 	const int inside = (how & NST_LD_OWN) != 0;
+	const struct nst_ld_held *by;
 	enum nst_lockdep_code code;
+	const void *since;
 	u32 limit;
 
 	if (nst_likely(!need) || t->depth[NST_SECTION_ALLOW])
 		return;
 	limit = limit_of(t, &by);
-	if (need > limit)
+	if (by && need > limit) {
 		code = NST_NL_WAIT;
-	else if (need == NST_WAIT_SLEEP && t->depth[NST_SECTION_NONBLOCK])
+		since = by->how & NST_LD_OWN ? NULL : by->ip;
+	} else if (need == NST_WAIT_SLEEP && t->depth[NST_SECTION_NONBLOCK]) {
 		code = NST_NL_BLOCK;
-	else
+		since = t->from[NST_SECTION_NONBLOCK];
+	} else {
 		return;
-	if (code == NST_NL_WAIT && by->how & NST_LD_OWN)
-		nst_ld_report(t, code, NST_LD_ERROR, class, lock, ip, wants[need]);
-	else if (nst_ld_first(t, code,
-			      by && code == NST_NL_WAIT ? by->ip : t->from[NST_SECTION_NONBLOCK]) ||
-		 !inside)
+	}
+	if (!since || nst_ld_first(t, code, since) || !inside)
 		nst_ld_report(t, code, NST_LD_ERROR, class, lock, ip, wants[need]);
 }
 

@@ -32,6 +32,7 @@ struct nst_rcu_domain {
 	u64 done;    /* periods over */
 	u32 wanted;  /* a flag, set in any context: one more is to begin */
 	u32 used;    /* 1: there is such a domain; 2: it is being made, or destroyed */
+	struct nst_rcu_domain_ops ops;
 
 	u64 begun_ns NST_LINE_ALIGNED; /* when the period under way began; 0: none is */
 	u64 stalls;		       /* reported */
@@ -45,7 +46,6 @@ struct nst_rcu_domain {
 	u32 state;	/* enum nst_gp_state; by nst_rcu_lock */
 	u32 forked;	/* no period has ended since this process was forked */
 	u32 stall_told; /* the period under way was reported */
-	struct nst_rcu_domain_ops ops;
 	char name[NST_RCU_DOMAIN_NAME];
 } NST_LINE_ALIGNED;
 
