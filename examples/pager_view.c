@@ -2,8 +2,10 @@
 /*
  * pager_view.c - a second view of a space, kept in step: a notifier of the space's range.
  *
- *	change:  begin -> view drops the range, seq moves    ...the change...    end -> who waits in the range asks again
+ *	change:  begin -> view drops the range, seq moves    ...the change...    end -> seq moves, who waits in the range asks again
  *	fault:   seq? -> bytes (with a claim in the space) -> is seq the same, no change under way? -> installed
+ *
+ * seq moves twice: bytes may have been read amid a change, before it, and be installed after it.
  *
  * As a hypervisor's or device's own page table follows a process: the view is told before and after, and what it was about
  * to install in between is dropped. begin may wait, unless it is told not to; then it may say "not now", and the ends of those
@@ -55,6 +57,7 @@ static void view_change_end(void *arg, const struct nst_notify_range *r)
 
 	pthread_mutex_lock(&v->lock);
 	v->changes--;
+	v->seq++;
 	pthread_mutex_unlock(&v->lock);
 	uffd_wake(v->sp->uffd, shown_at(v, r), r->length);
 }

@@ -61,11 +61,12 @@ static int served(nst_mode_t mode)
 /* The same where another thread has to come to it first: on a loaded machine not in the time of one request. */
 static int served_soon(void)
 {
-	unsigned int i = 0;
+	uint64_t since = 0;
+	int is;
 
-	while (i < 5 && !served(NST_NORMAL))
-		i++;
-	return i < 5;
+	while (!(is = served(NST_NORMAL)) && check_patience(&since))
+		;
+	return is;
 }
 
 static struct nst_notify_stats *counts(void)
