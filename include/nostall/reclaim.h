@@ -48,7 +48,8 @@ enum nst_shrinker_flags {
  * that does not reclaim (NST_SCOPE_NORECLAIM, and those of the request): their own requests get NULL where they would
  * reclaim; and in no account, since the request's may be at its max. Who must allocate in order to free takes a ticket
  * (nst_reserve_enter()) with a mode that may not sleep. They may free in any way, by grace periods too, but not wait for
- * one: the thread may be in a section. errno is kept.
+ * one: the thread may be in a section. errno is kept. A lock they take is held across fork() by who forks, as any that a
+ * thread beside may hold: the library's thread may be in them.
  *
  * Context: thread.  Waits: sleeps.  Syscalls: clone3 for the first.  Locks: none.
  * Return: the shrinker, the caller's until nst_shrinker_unregister(); NULL when there are NST_NR_SHRINKERS; NULL and

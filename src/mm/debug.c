@@ -355,6 +355,8 @@ void nst_debug_refill(struct nst_cache *c, void *obj, size_t bytes)
 {
 	if (nst_mm.debug >= 2 && !c->ctor)
 		fill(obj, FILL_FREE, nst_min(bytes, c->size));
+	if (nst_mm.debug >= 2 && !c->ctor && bytes > c->size)
+		fill((char *)obj + red_start(c), FILL_RED, bytes - c->size);
 	if (UNDER_ASAN)
 		asan_poison(obj, bytes);
 }

@@ -23,6 +23,7 @@
 #include "common/trap.h"
 
 #define NR_OBJECTS 4000u
+#define TINY_BYTES 8u /* a link has two words */
 
 struct object {
 	void *ptr;
@@ -31,6 +32,7 @@ struct object {
 
 static struct {
 	struct mix_caches caches;
+	struct nst_cache *tiny;
 	struct object object[NR_OBJECTS];
 } t;
 
@@ -61,6 +63,10 @@ static void make(struct object *object, unsigned int i)
 	case 3:
 		object->size = i % 500 == 3 ? (size_t)3 << 20 : i % 100 == 3 ? 700000 : 9000;
 		break;
+	case 4:
+		object->ptr = nst_cache_alloc(t.tiny, NST_NORMAL);
+		object->size = TINY_BYTES;
+		return;
 	default:
 		object->size = 8 + i * 37 % 8000;
 	}
@@ -119,6 +125,19 @@ static void drain_by_waiting(void)
 		;
 }
 
+/* With debug:2 and up a free looks at what lies behind an object. */
+static void check_used_again(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < NR_OBJECTS; i++)
+		t.object[i].ptr = nst_cache_alloc(t.tiny, NST_NORMAL);
+	for (i = 0; i < NR_OBJECTS; i++)
+		nst_free(t.object[i].ptr);
+	check(stats()->misuse == 0, "C9 a link leaves what lies behind its object", "%llu misuses",
+	      (unsigned long long)stats()->misuse);
+}
+
 static void check_ctor_state(void)
 {
 	unsigned int built = 0;
@@ -149,6 +168,7 @@ int main(int argc, char **argv)
 	conf_apply(argv);
 	check_deadline(60, "C9 in time");
 	mix_caches_make(&t.caches, 0);
+	t.tiny = nst_cache_create("tiny", TINY_BYTES, 0, 0, NULL);
 	for (unsigned int i = 0; i < NR_OBJECTS; i++) {
 		make(&t.object[i], i);
 		if (!t.object[i].ptr)
@@ -173,12 +193,15 @@ int main(int argc, char **argv)
 	      (unsigned long long)s->side_drained, (unsigned long long)s->side_pushed);
 	check(s->side_corrupt == 0, "C9 no link failed its check", "%llu",
 	      (unsigned long long)s->side_corrupt);
+	check_used_again();
 	check_ctor_state();
 	if (strcmp(how, "worker"))
 		nst_maintain();
 	check(stats()->large_mappings == 0, "C9 mappings are given back", "%llu left",
 	      (unsigned long long)stats()->large_mappings);
 	size_t alive = mix_caches_destroy(&t.caches);
+
+	alive += nst_cache_destroy(t.tiny);
 	check(alive == 0, "C9 nothing lost", "%zu objects alive", alive);
 	return check_status();
 }

@@ -226,11 +226,15 @@ static void on_alarm(int sig)
 	nst_account_exit(t);
 }
 
+/* The library's thread may be in the shrinker: its lock is the program's, and so is to see that a child gets it free. */
 static void in_child(void)
 {
 	int status;
-	pid_t pid = fork();
+	pid_t pid;
 
+	pthread_mutex_lock(&kept_lock);
+	pid = fork();
+	pthread_mutex_unlock(&kept_lock);
 	if (pid < 0)
 		return;
 	if (pid == 0) {
