@@ -5,7 +5,7 @@
  *	block of 2 MiB	| run of 372 pages, in use | free | cold         | in use | cold |
  *
  * A cold run is on a list of its zone, and joins its cold buddies. It is made ready again when the zone
- * grows, a step of it at a time, or as the rest of something: a run above 256 KiB begins where it may
+ * grows, a step of it at a time, or as the rest of something: a run above a step begins where it may
  * (aligned to its order) over pages that are free or cold, and of the cold ones as many are made ready as it
  * has. So does one that grows where it is. A fresh block for one is cold but for what it takes; what is
  * open then is left, its rest cold.

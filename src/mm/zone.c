@@ -8,14 +8,15 @@
  *	< min		only who may use the reserve takes any: ATOMIC half of it, NOFAIL all but what is of reserves
  *			that were made by name (reserve.c): these count on top of all three
  *
- * A block becomes ready in steps of 256 KiB: a step is populated with no lock but grow held, and then
+ * A block becomes ready in steps of 128 KiB: a step is populated with no lock but grow held, and then
  * enters the buddy lists as one run. No caller gives memory back to the kernel; a refused purge keeps
  * the block, counts it, and is tried again.
  */
 #include "mm.h"
 #include "retired.h"
 
-#define STEP_ORDER 6u /* (tune) 256 KiB */
+#define STEP_ORDER                                                                                 \
+	5u /* (tune) 128 KiB: a step at a time is what a caller may wait for; smaller ones cost more than they save */
 #define COLD_ORDER 3u /* (tune) 32 KiB: the smallest run that is given back alone */
 #define ALL_QUIET 4u  /* (tune) and where no block has gone for so many looks of the worker any */
 #define STEP_PAGES ((size_t)1 << STEP_ORDER)

@@ -212,7 +212,7 @@ static void grow(void)
 	size_t before = nst_zones[0].ready_pages;
 
 	begin("grow");
-	take_runs(6, 6); /* of 1 MiB ready in a block of 2 */
+	take_runs(5, 12); /* of 1 MiB ready in a block of 2 */
 	end();
 	must(nst_zones[0].ready_pages > before);
 }
@@ -220,14 +220,14 @@ static void grow(void)
 static void grow_locked(void)
 {
 	begin("grow-locked");
-	take_runs(6, 6);
+	take_runs(5, 12);
 	end();
 }
 
 static void open_block(void)
 {
 	begin("open");
-	take_runs(6, 20);
+	take_runs(5, 40);
 	end();
 }
 

@@ -11,7 +11,8 @@
 #include "common/pattern.h"
 #include "common/trap.h"
 
-#define STEP_PAGES 64u /* as zone.c has it */
+#define STEP_ORDER 5u /* as zone.c has it */
+#define STEP_PAGES (1u << STEP_ORDER)
 
 static struct nst_zone *const zone = &nst_zones[0];
 
@@ -140,14 +141,14 @@ static void grow(void)
 	      "there is one");
 	for (order = 0; order < NST_NR_ORDERS; order++) {
 		struct counts before = now();
-		u64 pages = order > 6 ? NST_BLOCK_PAGES : STEP_PAGES;
+		u64 pages = order > STEP_ORDER ? NST_BLOCK_PAGES : STEP_PAGES;
 		int rc;
 
-		if (order > 6 && zone->open_arena)
+		if (order > STEP_ORDER && zone->open_arena)
 			pages += NST_BLOCK_PAGES - zone->open_next;
 		rc = nst_zone_grow(zone, order);
 		check_quiet(rc == 0 && rose_by(before, pages),
-			    "a step of 64 pages, or a block and the rest of the open one",
+			    "a step, or a block and the rest of the open one",
 			    "order %u: %d, %llu pages, not %llu", order, rc,
 			    (unsigned long long)(zone->ready_pages - before.ready),
 			    (unsigned long long)pages);
@@ -383,7 +384,7 @@ static void back_and_again(void)
 	audit();
 }
 
-/* Steps of 64 pages until none is granted any more. */
+/* Steps until none is granted any more. */
 static void to_the_limit(u64 max)
 {
 	while (nst_zone_grow(zone, 0) == 0)
