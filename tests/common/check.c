@@ -10,7 +10,11 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#include <nostall/lockdep.h>
 #include "check.h"
+
+/* Some programs here are linked to no library of ours. */
+#pragma weak nst_lockdep_read
 
 #define PATIENCE 20 /* seconds; TEST_PATIENCE */
 
@@ -55,8 +59,24 @@ void check_quiet(int holds, const char *name, const char *why, ...)
 	va_end(ap);
 }
 
+/* With the option check: what it reported that no test had announced. */
+static void check_reports(void)
+{
+	struct nst_lockdep_stats s;
+
+	if (!nst_lockdep_read || nst_lockdep_read(&s, sizeof(s)) || !s.classes)
+		return;
+	printf("# the validator: %llu locks' classes, %llu chains, %llu orders\n",
+	       (unsigned long long)s.classes, (unsigned long long)s.chains,
+	       (unsigned long long)s.edges);
+	if (s.errors > s.expected)
+		check(0, "the validator reports nothing", "%llu errors, %llu expected",
+		      (unsigned long long)s.errors, (unsigned long long)s.expected);
+}
+
 int check_status(void)
 {
+	check_reports();
 	return checks.failed;
 }
 

@@ -315,7 +315,7 @@ static int at_once(int argc, char **argv)
 
 const char *test_conf(int argc, char **argv)
 {
-	return at_once(argc, argv) ? "worker:off,fork_ready:on" : "worker:off";
+	return at_once(argc, argv) ? "worker:off,fork_ready:on" CONF_UNCHECKED : "worker:off" CONF_UNCHECKED;
 }
 
 int main(int argc, char **argv)

@@ -388,7 +388,7 @@ static void check_waiters(void)
 	end("C24 nothing lost");
 }
 
-TEST_CONF("worker:off,max:16M")
+TEST_CONF("worker:off,max:16M" CONF_UNCHECKED)
 
 int main(int argc, char **argv)
 {

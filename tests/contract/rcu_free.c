@@ -467,7 +467,7 @@ static void child(const char *variant)
 		pause();
 }
 
-TEST_CONF("worker:off,max:192M")
+TEST_CONF("worker:off,max:192M" CONF_UNCHECKED)
 
 int main(int argc, char **argv)
 {

@@ -184,6 +184,7 @@ int main(void)
 	classes();
 	chains();
 	full();
+	nst_lockdep_reset(); /* all of it was wanted */
 	nst_lockdep_stop();
 	return check_status();
 }

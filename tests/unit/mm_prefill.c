@@ -97,7 +97,11 @@ static void without_memory(void)
 	err = nst_sheaf_refill(sheaf, 1000, NST_NORMAL);
 	check(err == -ENOMEM && !nst_sheaf_alloc(sheaf), "no memory to refill it: -ENOMEM", "%d",
 	      err);
-	flood_end(flood_nr - 100);
+	/* Here and there: a slab in which nothing lives may go to the reserve, which is not for these modes. */
+	for (unsigned int i = 0; i < 100; i++) {
+		nst_free(flood_object[7 * i]);
+		flood_object[7 * i] = flood_object[--flood_nr];
+	}
 	err = nst_sheaf_refill(sheaf, 1000, NST_NORMAL);
 	check(err == -ENOMEM && !nst_sheaf_alloc(sheaf), "nor for all of it: none", "%d", err);
 	err = nst_sheaf_refill(sheaf, 100, NST_NORMAL);
