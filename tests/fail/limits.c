@@ -6,10 +6,14 @@
  *	a shrinker that must allocate in order to free, by a ticket of a reserve; it is asked at an account's max, and, once
  *	all memory is taken, by the library
  *	a pool whose holders wait for each other, prefilled sheaves, what was charged and waits for a grace period
+ *	views that are told of changes, banks that are asked for memory last, a guest that comes and goes (told.h)
  *
  * Each lock of these is taken with each of the others held that the lock order allows, and each recursion is there: a
- * charge that reclaims, a shrinker that allocates, a free within it. Nothing may hang, and in the end everything is given
- * back: each account, pool and reserve can be destroyed. That none is over its max is torture/account's.
+ * charge that reclaims, a shrinker that allocates and changes what others have a view of, a view that allocates as it is
+ * told, a free within it. Nothing may hang, and in the end everything is given back: each account, pool and reserve can be
+ * destroyed, each begin has had its end. That none is over its max is torture/account's.
+ *
+ * In two ways: with memory to be had, so that limits are what is met; and squeezed, with all of it taken.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -23,6 +27,7 @@
 #include "common/check.h"
 #include "common/trap.h"
 #include "rounds.h"
+#include "told.h"
 
 #define NR 400
 #define KEPT 256
@@ -39,6 +44,7 @@ static struct nst_cache *cache;
 static struct nst_pool *pool;
 static struct nst_reserve *reserve;
 static struct nst_shrinker *shrinker;
+static void (*stage)(struct nst_account *a); /* of both threads, and of the child */
 
 /* ---- who can give back, but must allocate for it ---- */
 
@@ -74,6 +80,9 @@ static size_t give_kept(void *ctx, size_t nr)
 	void *page = NULL;
 
 	(void)ctx;
+	WANT(!told_is_within());
+	if (told_change(NST_NOTIFY_BLOCKABLE))
+		return NST_SHRINK_STOP;
 	if (reserve && nst_reserve_enter(reserve, NST_NOWAIT) == 0) {
 		page = nst_pages_alloc(0, NST_NOWAIT);
 		WANT(page || rounds_fails(NST_FAIL_PAGE) || rounds_fails(NST_FAIL_TRYLOCK));
@@ -194,7 +203,7 @@ static void ticket(void)
 	nst_reserve_exit(reserve);
 }
 
-static void all(struct nst_account *a)
+static void at_limits(struct nst_account *a)
 {
 	for (int i = 0; i < 3; i++) {
 		if (a)
@@ -208,12 +217,27 @@ static void all(struct nst_account *a)
 		prefilled();
 		if (reserve)
 			ticket();
+		told_change(i % 2 ? NST_NOTIFY_BLOCKABLE : 0);
 	}
+}
+
+static void squeezed(struct nst_account *a)
+{
+	for (int i = 0; i < KEPT / 8; i++)
+		keep(NST_NOWAIT);
+	told_squeeze();
+	if (a)
+		charge(a);
+	if (pool)
+		hold();
+	prefilled();
+	if (reserve)
+		ticket();
 }
 
 static void *beside(void *arg)
 {
-	all(arg);
+	stage(arg);
 	return NULL;
 }
 
@@ -223,22 +247,25 @@ static void on_alarm(int sig)
 
 	(void)sig;
 	nst_free_nolock(nst_alloc_nolock(200));
+	told_change(0);
 	nst_account_exit(t);
 }
 
-/* The library's thread may be in the shrinker: its lock is the program's, and so is to see that a child gets it free. */
+/* The library's threads may be in the shrinker: its locks are the program's, and so is to see that a child gets them free. */
 static void in_child(void)
 {
 	int status;
 	pid_t pid;
 
+	told_lock_all();
 	pthread_mutex_lock(&kept_lock);
 	pid = fork();
 	pthread_mutex_unlock(&kept_lock);
+	told_unlock_all();
 	if (pid < 0)
 		return;
 	if (pid == 0) {
-		all(leaf[1]);
+		stage(leaf[1]);
 		fflush(stdout);
 		_exit(rounds_is_wrong());
 	}
@@ -257,26 +284,47 @@ static void make(void)
 		pool = nst_pool_create(cache, POOL_LEAST, HOLDERS, HELD);
 }
 
-static void scenario(void)
+static void together(void)
 {
 	pthread_t thread;
 	timer_t timer;
 	struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGALRM};
 	struct itimerspec each = {{0, 1000000}, {0, 1000000}};
 
-	rounds_arm();
-	make();
-	if (!cache)
-		return;
 	signal(SIGALRM, on_alarm);
 	if (timer_create(CLOCK_MONOTONIC, &event, &timer) || timer_settime(timer, 0, &each, NULL))
 		check_broken("timer");
 	pthread_create(&thread, NULL, beside, leaf[0]);
-	all(leaf[1]);
+	stage(leaf[1]);
 	pthread_join(thread, NULL);
 	timer_delete(timer);
 	signal(SIGALRM, SIG_IGN);
 	in_child();
+}
+
+static void scenario_limits(void)
+{
+	rounds_arm();
+	make();
+	if (!cache)
+		return;
+	stage = at_limits;
+	told_begin();
+	together();
+	told_quiet();
+}
+
+/* It is made by then: what fails is what happens without memory. */
+static void scenario_squeezed(void)
+{
+	make();
+	if (!cache)
+		return;
+	stage = squeezed;
+	told_begin();
+	rounds_arm();
+	together();
+	told_quiet();
 }
 
 /* The failure is over. */
@@ -288,7 +336,7 @@ static void is_destroyed(struct nst_account *a)
 		return;
 	nst_account_read(a, &s, sizeof(s));
 	WANT(s.charged_bytes == s.stocked_bytes && s.forced_bytes == 0);
-	WANT(s.refused > 0 || a == top || !cache || rounds_fails(NST_FAIL_POPULATE) ||
+	WANT(s.refused > 0 || a == top || stage != at_limits || rounds_fails(NST_FAIL_POPULATE) ||
 	     rounds_fails(NST_FAIL_COMMIT));
 	WANT(nst_account_destroy(a) == 0);
 }
@@ -303,6 +351,8 @@ static void all_is_well(void)
 		;
 	WANT(nst_rcu_barrier() == 0);
 	WANT(!shrinker || nst_shrinker_unregister(shrinker) == 0);
+	if (cache)
+		told_end();
 	WANT(!pool || nst_pool_destroy(pool) == 0);
 	WANT(!reserve || nst_reserve_destroy(reserve) == 0);
 	is_destroyed(leaf[0]);
@@ -311,6 +361,8 @@ static void all_is_well(void)
 	WANT(!cache || nst_cache_destroy(cache) == 0);
 	WANT(nst_stats_read(&stats, sizeof(stats)) == 0);
 	WANT(stats.misuse == 0 && stats.side_pushed == stats.side_drained);
+	WANT(!cache || (stats.notify.begins && stats.notify.invalidates));
+	WANT(stage != squeezed || stats.notify.oom_calls);
 
 	struct nst_account *again = nst_account_create("again", NULL, NST_NO_LIMIT, 1 << 20);
 	nst_account_token_t t = nst_account_enter(again);
@@ -327,7 +379,12 @@ TEST_CONF("warn:off")
 int main(int argc, char **argv)
 {
 	static const struct rounds_way ways[] = {
-		{.name = "limits", .scenario = scenario, .late = 1}, {0}};
+		{.name = "limits", .scenario = scenario_limits, .late = 1},
+		{.name = "squeezed",
+		 .scenario = scenario_squeezed,
+		 .late = 1,
+		 .conf = "max:16M,high:2M"},
+		{0}};
 	static const struct rounds rounds = {.ways = ways, .after = all_is_well};
 
 	conf_apply(argv);

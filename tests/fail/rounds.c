@@ -140,12 +140,26 @@ static void set_number(const char *variable, long n)
 	setenv(variable, text, 1);
 }
 
+/* What the test has, and the way adds. */
+static void set_options(const struct rounds_way *way)
+{
+	static char first[400];
+	char conf[512];
+
+	if (!*first && getenv("NOSTALL_CONF"))
+		snprintf(first, sizeof(first), "%s", getenv("NOSTALL_CONF"));
+	snprintf(conf, sizeof(conf), "%s%s%s", first, way->conf ? "," : "",
+		 way->conf ? way->conf : "");
+	setenv("NOSTALL_CONF", conf, 1);
+}
+
 static int round_of(const struct rounds_way *way, enum nst_fail kind, long n, int and_on)
 {
 	int status, rc;
 	char said[400];
 	pid_t pid;
 
+	set_options(way);
 	set_number("TEST_FAIL_KIND", kind);
 	set_number("TEST_FAIL_N", n);
 	set_number("TEST_FAIL_ON", and_on);
@@ -169,10 +183,10 @@ static unsigned int rounds_of_way(const struct rounds_way *way, enum nst_fail ki
 				  unsigned int *bad)
 {
 	/* One by one at first, where each is another call; then in growing steps. */
-	long n, each = env_long("TEST_FAIL_EACH", 40);
+	long n, each = env_long("TEST_FAIL_EACH", 40), part = env_long("TEST_FAIL_PART", 4);
 	unsigned int made = 0;
 
-	for (n = 1; *bad < 3; n += n < each && !and_on ? 1 : 1 + n / 4) {
+	for (n = 1; *bad < 3; n += n < each && !and_on ? 1 : 1 + n / part) {
 		*bad += (unsigned int)round_of(way, kind, n, and_on);
 		if (!report->reached)
 			break;

@@ -17,7 +17,8 @@
 struct rounds_way {
 	const char *name;
 	void (*scenario)(void);
-	int late; /* nothing fails until the scenario calls rounds_arm() */
+	int late;	  /* nothing fails until the scenario calls rounds_arm() */
+	const char *conf; /* options beside the test's, or NULL */
 };
 
 struct rounds {
