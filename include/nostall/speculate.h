@@ -122,7 +122,7 @@ NST_API void nst_speculate_begin(struct nst_speculation *s) NST_NONBLOCKING;
 /**
  * nst_speculate_alloc() - an object now, or nothing
  * @s: inside its section, or after nst_speculate_locked()
- * @size: bytes, 1 to NST_NOLOCK_MAX
+ * @size: bytes, 1 to NST_NOLOCK_MAX; any other size gives NULL, and is not paid for
  *
  * What was put aside, else in the section nst_alloc() with NST_SPECULATE_MODE; with the policy NST_SPECULATE_MISSING
  * and after nst_speculate_locked() nothing else. The memory is the caller's; any nst_*free*() takes it, a no-lock one
@@ -138,7 +138,7 @@ NST_API NST_MALLOC_LIKE void *nst_speculate_alloc(struct nst_speculation *s,
 /**
  * nst_speculate_pages() - a run of pages now, or nothing
  * @s: as nst_speculate_alloc()
- * @order: log2 of the number of pages, 0 to NST_ORDER_NOLOCK_MAX
+ * @order: log2 of the number of pages, 0 to NST_ORDER_NOLOCK_MAX; larger gives NULL, and is not paid for
  *
  * Context: any.  Waits: never.  Syscalls: none.  Locks: tries zone.
  * Return: memory aligned to its size, resident; or NULL, as nst_speculate_alloc().

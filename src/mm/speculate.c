@@ -96,8 +96,9 @@ NST_ALWAYS_INLINE void *request(struct nst_speculation *s, u64 kind, struct nst_
 
 void *nst_speculate_alloc(struct nst_speculation *s, size_t size)
 {
-	return request(s, nst_min(size, (size_t)NST_NOLOCK_MAX + 1),
-		       NST_SITE("nst_speculate_alloc"));
+	if (size > NST_NOLOCK_MAX)
+		return NULL;
+	return request(s, size, NST_SITE("nst_speculate_alloc"));
 }
 
 void *nst_speculate_pages(struct nst_speculation *s, unsigned int order)

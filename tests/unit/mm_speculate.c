@@ -190,6 +190,26 @@ static void check_pay(void)
 }
 
 /* What is missing is not asked for, though there is plenty. */
+/* Nothing is put aside for a size that is none: a larger one of them would be given it. */
+static void check_too_large(void)
+{
+	static struct nst_speculate_site site;
+	struct nst_speculation s;
+	void *p, *larger;
+
+	nst_speculate_init(&s, &site);
+	nst_speculate_begin(&s);
+	p = nst_speculate_alloc(&s, NST_NOLOCK_MAX + 1);
+	nst_speculate_end(&s, NST_SPECULATE_NULL);
+	nst_speculate_again(&s);
+	nst_speculate_begin(&s);
+	larger = nst_speculate_alloc(&s, (size_t)1 << 20);
+	nst_speculate_end(&s, NST_SPECULATE_GIVE_UP);
+	check(!p && !larger && counts(&site).paid == 0, "C30 too large is NULL, and not paid for",
+	      "%p %p, %llu paid", p, larger, (unsigned long long)counts(&site).paid);
+	nst_speculate_finish(&s);
+}
+
 static void check_missing(void)
 {
 	static struct nst_speculate_site site = {.policy = NST_SPECULATE_MISSING};
@@ -352,6 +372,7 @@ int main(int argc, char **argv)
 	check_outcomes();
 	check_reserve();
 	check_pay();
+	check_too_large();
 	check_missing();
 	run_on_cpu(0, -1);
 	check_trapped();
