@@ -197,13 +197,14 @@ static void compute_aside(unsigned int cpus, struct nst_bound *b)
 		   nst_load_relaxed(&nst_set_aside.owners));
 	b[6] = row("stocks", "sum of accounts: (CPUs + 8) x stock, stock = max / 8 / CPUs, or 64 K",
 		   a.stock, a.stocked);
-	b[7] = row("speculation", "each that is under way: 4 x the largest request, 4096 x 2^9",
-		   NST_SPECULATE_ASIDE * NST_BLOCK_BYTES, 0);
+	b[7] = row("speculation", "each that is under way: 4 x the largest request, 4096 x 2^3",
+		   NST_SPECULATE_ASIDE * (NST_PAGE_BYTES << NST_ORDER_NOLOCK_MAX), 0);
 }
 
 #define NR_RETIRED 9u
 #define NR_ROWS 17u
 nst_static_assert(NST_ARRAY_SIZE(kept) == NR_ROWS, "a line a row");
+nst_static_assert(NST_NOLOCK_MAX <= NST_PAGE_BYTES << NST_ORDER_NOLOCK_MAX, "the largest request");
 nst_static_assert(sizeof(struct nst_prefilled) == 32 && sizeof(struct nst_stripe) == 64,
 		  "as formulas say");
 
