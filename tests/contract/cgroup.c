@@ -23,6 +23,7 @@
 #include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "common/cgroup.h"
 #include "common/check.h"
 #include "common/trap.h"
 #include <nostall/nostall.h>
@@ -30,25 +31,11 @@
 
 #define MIB ((size_t)1 << 20)
 #define LIMIT (64 * MIB)
-#define MOUNT "/sys/fs/cgroup/memory"
 #define TMPFS 0x01021994
 
 static char group[400];
 
 /* ---- the group ---- */
-
-static int put(const char *file, const char *text)
-{
-	char path[500];
-	int fd, err;
-
-	snprintf(path, sizeof(path), "%s/%s", group, file);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	err = fd < 0 || write(fd, text, strlen(text)) < 0 ? errno : 0;
-	if (fd >= 0)
-		close(fd);
-	return err;
-}
 
 /* The number behind @word in a file of the group; -1: it is not there. */
 static long long get(const char *file, const char *word)
@@ -69,20 +56,13 @@ static long long get(const char *file, const char *word)
 
 static void make(void)
 {
-	char line[300] = "", *path = NULL;
-	FILE *f = fopen("/proc/self/cgroup", "re");
+	char parent[300];
 	int err;
 
-	while (f && !path && fgets(line, sizeof(line), f))
-		path = strstr(line, ":memory:/");
-	if (f)
-		fclose(f);
-	if (!path)
+	if (!cgroup_of_version_1(parent, sizeof(parent)))
 		check_skip("no memory controller of version 1 here");
-	path += strlen(":memory:");
-	path[strcspn(path, "\n")] = 0;
-	snprintf(group, sizeof(group), MOUNT "%s/nostall-test.%d", path[1] ? path : "", getpid());
-	err = mkdir(group, 0755) ? errno : put("memory.limit_in_bytes", "64M");
+	snprintf(group, sizeof(group), "%s/nostall-test.%d", parent, getpid());
+	err = mkdir(group, 0755) ? errno : cgroup_put(group, "memory.limit_in_bytes", "64M");
 	if (!err)
 		return;
 	rmdir(group);
@@ -335,7 +315,8 @@ static void run(const char *name, const char *conf, const char *promise, size_t 
 	if (!pid) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 		setenv("NOSTALL_CONF", conf, 1);
-		if (address_space ? setrlimit(RLIMIT_AS, &limit) : put("cgroup.procs", "0"))
+		if (address_space ? setrlimit(RLIMIT_AS, &limit)
+				  : cgroup_put(group, "cgroup.procs", "0"))
 			_exit(97);
 		execl("/proc/self/exe", "cgroup", name, (char *)NULL);
 		_exit(98);

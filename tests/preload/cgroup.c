@@ -22,12 +22,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "common/trap.h"
+#include "common/cgroup.h"
 #include "preload.h"
 
 #define MIB ((size_t)1 << 20)
 #define LIMIT "64M"
 #define LIMIT_BYTES (64 * MIB)
-#define MOUNT "/sys/fs/cgroup"
 
 static struct {
 	char parent[300], group[340];
@@ -36,19 +36,6 @@ static struct {
 } g;
 
 /* ---- the group ---- */
-
-static int put(const char *dir, const char *file, const char *text)
-{
-	char path[400];
-	int fd, err;
-
-	snprintf(path, sizeof(path), "%s/%s", dir, file);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	err = fd < 0 || write(fd, text, strlen(text)) < 0 ? errno : 0;
-	if (fd >= 0)
-		close(fd);
-	return err;
-}
 
 /* Has a line of the file this word? */
 static int says(const char *dir, const char *file, const char *word)
@@ -65,24 +52,6 @@ static int says(const char *dir, const char *file, const char *word)
 	return strstr(line, word) != NULL;
 }
 
-static int find_parent_of_one(void)
-{
-	char line[300] = "", *path = NULL;
-	FILE *f = fopen("/proc/self/cgroup", "re");
-
-	while (f && !path && fgets(line, sizeof(line), f))
-		path = strstr(line, ":memory:/");
-	if (f)
-		fclose(f);
-	if (!path)
-		return 0;
-	path += strlen(":memory:");
-	path[strcspn(path, "\n")] = 0;
-	snprintf(g.parent, sizeof(g.parent), MOUNT "/memory%.200s", path[1] ? path : "");
-	g.version = 1;
-	return 1;
-}
-
 static void find_parent(void)
 {
 	char line[300] = "";
@@ -95,35 +64,37 @@ static void find_parent(void)
 	line[strcspn(line, "\n")] = 0;
 	if (!line[0])
 		check_skip("no cgroup v2 here");
-	snprintf(g.parent, sizeof(g.parent), MOUNT "%s", line[4] ? line + 3 : "");
+	snprintf(g.parent, sizeof(g.parent), CGROUP_MOUNT "%s", line[4] ? line + 3 : "");
 }
 
 static void unmake(void)
 {
 	rmdir(g.group);
 	if (g.enabled)
-		put(g.parent, "cgroup.subtree_control", "-memory");
+		cgroup_put(g.parent, "cgroup.subtree_control", "-memory");
 }
 
 static void make(void)
 {
 	int err = 0;
 
-	if (!find_parent_of_one())
+	g.version = cgroup_of_version_1(g.parent, sizeof(g.parent)) ? 1 : 2;
+	if (g.version != 1)
 		find_parent();
 	if (g.version != 1 && !says(g.parent, "cgroup.controllers", "memory"))
 		check_skip("no cgroup v2 memory controller in %s", g.parent);
 	if (g.version != 1 && !says(g.parent, "cgroup.subtree_control", "memory")) {
-		err = put(g.parent, "cgroup.subtree_control", "+memory");
+		err = cgroup_put(g.parent, "cgroup.subtree_control", "+memory");
 		g.enabled = !err;
 	}
 	snprintf(g.group, sizeof(g.group), "%s/nostall-test.%d", g.parent, getpid());
 	if (!err && mkdir(g.group, 0755))
 		err = errno;
 	if (!err)
-		err = put(g.group, g.version == 1 ? "memory.limit_in_bytes" : "memory.max", LIMIT);
+		err = cgroup_put(g.group, g.version == 1 ? "memory.limit_in_bytes" : "memory.max",
+				 LIMIT);
 	/* A kernel without swap has no such file, nor version 1. */
-	put(g.group, "memory.swap.max", "0");
+	cgroup_put(g.group, "memory.swap.max", "0");
 	if (!err)
 		return;
 	unmake();
@@ -197,7 +168,7 @@ static int run(const char *what, const char *preload, const char *conf)
 		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 		setenv("LD_PRELOAD", preload, 1);
 		setenv("NOSTALL_CONF", conf, 1);
-		if (put(g.group, "cgroup.procs", "0"))
+		if (cgroup_put(g.group, "cgroup.procs", "0"))
 			_exit(97);
 		execl("/proc/self/exe", "cgroup", what, (char *)NULL);
 		_exit(98);
