@@ -139,7 +139,8 @@ NST_API int nst_reserve_destroy(struct nst_reserve *r);
  * Every request of the thread that waits for locks is then as with NST_MEMALLOC: where all else fails, the zone's
  * growth and what is parked on other CPUs included, its page comes from the reserve. Not so NST_NOLOCK, NST_FASTTRY
  * and what has NST_NOMEMALLOC. The thread is taken for one that frees: its requests call no shrinker. Entering nests, in
- * a handler too, and takes one ticket. A thread that ends with a ticket keeps it for ever.
+ * a handler too, and takes one ticket. A thread that ends with a ticket is reported, with one line, and it is given back;
+ * but not if it was taken by a mode that does not sleep, or as libc ends the thread already: then it is out for ever.
  *
  * Context: as the mode says; any for NST_NOLOCK.  Waits: as the mode says.  Syscalls: futex, to wait.  Locks: none.
  * Return: 0; -EBUSY: no ticket now; -EDEADLK: this thread has one of another reserve; -EINVAL if @r is none.

@@ -111,7 +111,7 @@ static int do_start(void)
 	nst_mm.units = nst_arenas[0].bytes / 16;
 	nst_side_init();
 	nst_fork_init();
-	nst_sys_end_init();
+	nst_sys_end_init(nst_reserve_thread_ends);
 	nst_sys_populate_own_module();
 	return first_pages();
 }

@@ -87,6 +87,8 @@ void nst_reserve_zone_lost(struct nst_zone *z);
 void nst_reserve_after_fork(void);
 /* Bytes of all of them, and of those in use. Locks: takes zones. */
 void nst_reserve_bytes(u64 *most, u64 *now);
+/* This thread ends, for libc to call: if it has a ticket, that is given back. */
+void nst_reserve_thread_ends(void);
 /* NST_MEMALLOC without a ticket: one line, once. */
 void nst_reserve_missing(nst_mode_t mode, struct nst_site site);
 

@@ -343,6 +343,8 @@ int nst_reserve_enter(struct nst_reserve *r, nst_mode_t mode)
 	nst_thread.reserve_depth = 1;
 	nst_thread.reserve_quiet = !nst_mode_row(mode)->wakes;
 	nst_thread.scopes |= NST_SCOPE_TICKET;
+	if (nst_mode_row(mode)->sleeps)
+		nst_sys_end_watch();
 	return 0;
 }
 
@@ -377,6 +379,20 @@ void nst_reserve_exit(struct nst_reserve *r)
 	nst_fence_full();
 	if (!nst_thread.reserve_quiet)
 		wake_next(r, ended);
+}
+
+void nst_reserve_thread_ends(void)
+{
+	struct nst_reserve *r = nst_thread.reserve;
+
+	if (!r)
+		return;
+	nst_warn(
+		"nst_reserve_enter(%p): a thread ended with its ticket, which is given back; allowed: "
+		"nst_reserve_exit() before",
+		(void *)r);
+	nst_thread.reserve_depth = 1;
+	nst_reserve_exit(r);
 }
 
 void nst_reserve_missing(nst_mode_t mode, struct nst_site site)

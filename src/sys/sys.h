@@ -279,8 +279,8 @@ void nst_sys_eventfd_close(int fd);
 
 /* One background thread with all signals blocked; 0 or -errno. */
 int nst_sys_thread_start(void *(*fn)(void *), void *arg);
-/* Once: threads that say so have their end noticed; benign if libc has no key left. */
-void nst_sys_end_init(void);
+/* Once: threads that say so have their end noticed; benign if libc has no key left. @fn: called by each of them, last. */
+void nst_sys_end_init(void (*fn)(void));
 /* This thread's nst_thread.end is 2 while libc ends it. libc may allocate. Context: thread. */
 void nst_sys_end_watch(void);
 /* Write a line; then, if @fatal, abort(). */

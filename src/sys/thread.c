@@ -34,15 +34,22 @@ int nst_sys_thread_start(void *(*fn)(void *), void *arg)
 /* Made at the start, so that most destructors of others come after it. */
 static pthread_key_t end_key;
 static u32 end_key_is_made;
+static void (*last)(void);
 
+/* Who holds something has another round: destructors of others may give it back. */
 static void at_end(void *unused)
 {
 	(void)unused;
+	if (nst_thread.end == 1 && nst_thread.reserve)
+		pthread_setspecific(end_key, &end_key);
+	else
+		last();
 	nst_thread.end = 2;
 }
 
-void nst_sys_end_init(void)
+void nst_sys_end_init(void (*fn)(void))
 {
+	last = fn;
 	end_key_is_made = !pthread_key_create(&end_key, at_end);
 }
 
