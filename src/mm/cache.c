@@ -236,6 +236,20 @@ void *nst_object_start(struct nst_cache *c, void *obj, nst_mode_t mode, struct n
 	return obj;
 }
 
+void *nst_object_done(struct nst_cache *c, struct nst_account *a, void *obj, nst_mode_t mode,
+		      enum nst_null_reason why, struct nst_site site)
+{
+	if (!obj) {
+		if (a)
+			nst_uncharge(a, c->slot);
+		nst_count_null(mode, why);
+		return NULL;
+	}
+	if (a)
+		nst_owner_set(c, obj, a);
+	return nst_object_start(c, obj, mode, site);
+}
+
 /* ---- free ---- */
 
 /* @s takes a batch off main and @obj. 0 if this CPU has no main: then a sheaf would carry one object. */

@@ -299,6 +299,9 @@ int nst_cache_ensure_on(struct nst_cache *c, unsigned int cpu);
 void nst_to_slab_waits(struct nst_cache *c, void *obj);
 /* An object becomes the caller's: noted, zeroed if asked for. */
 void *nst_object_start(struct nst_cache *c, void *obj, nst_mode_t mode, struct nst_site site);
+/* The same, and @a's, who was charged for it, if that is not NULL; or the NULL is counted, and @a gets its bytes back. */
+void *nst_object_done(struct nst_cache *c, struct nst_account *a, void *obj, nst_mode_t mode,
+		      enum nst_null_reason why, struct nst_site site);
 
 /* ---- drain.c: what lies in lists, and is idle, goes back ---- */
 

@@ -87,15 +87,7 @@ NST_ALWAYS_INLINE void *alloc_nolock(struct nst_cache *c, nst_mode_t mode, struc
 	obj = nst_cache_alloc_tries(c, mode, &why);
 	if (!obj && by_size)
 		obj = next_class(&c, mode, &why);
-	if (!obj) {
-		if (a)
-			nst_uncharge(a, c->slot);
-		nst_count_null(mode, why);
-		return NULL;
-	}
-	if (a)
-		nst_owner_set(c, obj, a);
-	return nst_object_start(c, obj, mode, site);
+	return nst_object_done(c, a, obj, mode, why, site);
 }
 
 static NST_NOINLINE void *cache_walk(struct nst_cache *c, nst_mode_t mode, struct nst_site site)

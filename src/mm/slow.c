@@ -106,15 +106,7 @@ static NST_NOINLINE void *cache_walk(struct nst_cache *c, nst_mode_t mode, struc
 		obj = nst_cache_alloc_waits(c, mode, &why);
 	} while (!obj && nst_reclaim_again(&rc, mode, c->order));
 	nst_reclaim_end(&rc, obj != NULL);
-	if (!obj) {
-		if (a)
-			nst_uncharge(a, c->slot);
-		nst_count_null(mode, why);
-		return NULL;
-	}
-	if (a)
-		nst_owner_set(c, obj, a);
-	return nst_object_start(c, obj, mode, site);
+	return nst_object_done(c, a, obj, mode, why, site);
 }
 
 void *nst_cache_alloc_slow(struct nst_cache *c, nst_mode_t mode, struct nst_site site)
