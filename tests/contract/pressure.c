@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "common/check.h"
+#include "common/root.h"
 #include "common/trap.h"
 #include "sys/sys.h"
 #include <nostall/nostall.h>
@@ -29,27 +30,6 @@
 #define REST (1000 * MS)
 #define IDLE_BYTES (48 * MIB)
 #define SIZE 512u
-
-static const char *root = "";
-
-static const char *in_root(const char *path)
-{
-	static char text[4][400];
-	static unsigned int next;
-	char *t = text[next++ % 4];
-
-	snprintf(t, sizeof(text[0]), "%s%s", root, path);
-	return t;
-}
-
-static void put(const char *path, const char *text)
-{
-	int fd = open(in_root(path), O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK, 0644);
-
-	if (fd < 0 || write(fd, text, strlen(text)) < 0)
-		check_broken(path);
-	close(fd);
-}
 
 static struct nst_stats *stats(void)
 {
@@ -168,14 +148,14 @@ static int life_file(void)
 	nst_shrinker_register(count, scan, NULL, 2, 0);
 	if (begin())
 		return 1;
-	put("/fifo", "x");
+	root_put("/fifo", "x");
 	relieved("C33 a file that was given", EVENTS(file));
 	while ((left = count(NULL)) == 4000 && check_patience(&since))
 		;
 	check(left <= 3000 && left >= 1000, "C33 shrinkers are asked for a part",
 	      "%zu of 4000 left", left);
 	/* Once more, at once: it is counted, and done after a rest, when shrinkers are asked for more of theirs. */
-	put("/fifo", "x");
+	root_put("/fifo", "x");
 	forward(LOOK);
 	for (since = 0; stats()->pressure.file_events < 2 && check_patience(&since);)
 		;
@@ -196,7 +176,7 @@ static int life_sampled(void)
 {
 	if (begin())
 		return 1;
-	put("/psi", "some avg10=9.00 avg60=9.00 avg300=9.00 total=200000\n");
+	root_put("/psi", "some avg10=9.00 avg60=9.00 avg300=9.00 total=200000\n");
 	forward(2000 * MS); /* something may become idle */
 	relieved("C33 a total that is read", EVENTS(file));
 	return check_status();
@@ -206,7 +186,7 @@ static int life_stall(void)
 {
 	if (begin())
 		return 1;
-	put("/sys/fs/cgroup/a/b/memory.pressure", "x");
+	root_put("/sys/fs/cgroup/a/b/memory.pressure", "x");
 	relieved("C33 the group's own PSI", EVENTS(stall));
 	return check_status();
 }
@@ -222,9 +202,9 @@ static int life_events(void)
 	      text);
 	if (begin())
 		return 1;
-	put("/sys/fs/cgroup/a/memory.max", "max\n");
-	put("/sys/fs/cgroup/a/b/memory.max", "67108864\n");
-	put("/sys/fs/cgroup/a/memory.events", "low 0\nhigh 0\nmax 1\noom 0\n");
+	root_put("/sys/fs/cgroup/a/memory.max", "max\n");
+	root_put("/sys/fs/cgroup/a/b/memory.max", "67108864\n");
+	root_put("/sys/fs/cgroup/a/memory.events", "low 0\nhigh 0\nmax 1\noom 0\n");
 	relieved("C33 memory.events", EVENTS(group));
 	p = stats()->pressure;
 	check(p.limit_bytes == 64 * MIB, "C34 the limit is read again", "%llu",
@@ -246,7 +226,7 @@ static int life_limit(void)
 	nst_maintain();
 	check(stats()->pressure.limit_events >= 1, "C33 who is refused says so", "%llu times",
 	      (unsigned long long)stats()->pressure.limit_events);
-	put("/sys/fs/cgroup/a/memory.max", "268435456\n");
+	root_put("/sys/fs/cgroup/a/memory.max", "268435456\n");
 	forward(REST);
 	while (n < 200 && (p[n] = nst_alloc(5 * MIB, NST_NORMAL)) != NULL)
 		n++;
@@ -356,18 +336,18 @@ static void make_tree(void)
 					   "/sys/fs/cgroup/a/b"};
 
 	for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++)
-		mkdir(in_root(dirs[i]), 0755);
-	put("/proc/self/cgroup", "0::/a/b\n");
-	put("/sys/fs/cgroup/a/memory.max", "134217728\n");
-	put("/sys/fs/cgroup/a/memory.current", "22020096\n");
-	put("/sys/fs/cgroup/a/memory.stat",
-	    "anon 20971520\ninactive_file 1000000\nactive_file 48576\n");
-	put("/sys/fs/cgroup/a/memory.events", "low 0\nhigh 0\nmax 0\noom 0\n");
-	put("/sys/fs/cgroup/a/b/memory.max", "max\n");
-	put("/sys/fs/cgroup/a/b/memory.current", "1048576\n");
-	put("/psi", "some avg10=0.00 avg60=0.00 avg300=0.00 total=1\n");
-	mkfifo(in_root("/fifo"), 0600);
-	mkfifo(in_root("/sys/fs/cgroup/a/b/memory.pressure"), 0600);
+		mkdir(root_path(dirs[i]), 0755);
+	root_put("/proc/self/cgroup", "0::/a/b\n");
+	root_put("/sys/fs/cgroup/a/memory.max", "134217728\n");
+	root_put("/sys/fs/cgroup/a/memory.current", "22020096\n");
+	root_put("/sys/fs/cgroup/a/memory.stat",
+		 "anon 20971520\ninactive_file 1000000\nactive_file 48576\n");
+	root_put("/sys/fs/cgroup/a/memory.events", "low 0\nhigh 0\nmax 0\noom 0\n");
+	root_put("/sys/fs/cgroup/a/b/memory.max", "max\n");
+	root_put("/sys/fs/cgroup/a/b/memory.current", "1048576\n");
+	root_put("/psi", "some avg10=0.00 avg60=0.00 avg300=0.00 total=1\n");
+	mkfifo(root_path("/fifo"), 0600);
+	mkfifo(root_path("/sys/fs/cgroup/a/b/memory.pressure"), 0600);
 }
 
 static void run(const struct life *life)

@@ -13,37 +13,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "common/check.h"
+#include "common/root.h"
 #include "common/trap.h"
 #include "sys/sys.h"
 
 #define MIB ((u64)1 << 20)
 
-static char root[100];
-
-static const char *in_root(const char *path)
-{
-	static char text[4][400];
-	static unsigned int next;
-	char *t = text[next++ % 4];
-
-	snprintf(t, sizeof(text[0]), "%s%s", root, path);
-	return t;
-}
-
-static void put(const char *path, const char *text)
-{
-	int fd = open(in_root(path), O_WRONLY | O_CREAT | O_TRUNC, 0644);
-
-	if (fd < 0 || write(fd, text, strlen(text)) < 0)
-		check_broken(path);
-	close(fd);
-}
-
 static void dir(const char *path)
 {
 	char *s, all[400];
 
-	snprintf(all, sizeof(all), "%s", in_root(path));
+	snprintf(all, sizeof(all), "%s", root_path(path));
 	for (s = all + strlen(root) + 1; (s = strchr(s, '/')) != NULL; *s++ = '/') {
 		*s = 0;
 		mkdir(all, 0755);
@@ -58,26 +38,27 @@ static void limits(const char *folder, int version, const char *limit, const cha
 	dir(folder);
 	snprintf(path, sizeof(path), "%s/%s", folder,
 		 version == 1 ? "memory.limit_in_bytes" : "memory.max");
-	put(path, limit);
+	root_put(path, limit);
 	snprintf(path, sizeof(path), "%s/%s", folder,
 		 version == 1 ? "memory.usage_in_bytes" : "memory.current");
-	put(path, used);
+	root_put(path, used);
 	snprintf(path, sizeof(path), "%s/memory.stat", folder);
-	put(path,
-	    version == 1
-		    ? "cache 9\nactive_file 7\ntotal_inactive_file 1000\ntotal_active_file 24\n"
-		    : "anon 5\ninactive_file 2000\nactive_file 48\nslab 3\n");
+	root_put(
+		path,
+		version == 1
+			? "cache 9\nactive_file 7\ntotal_inactive_file 1000\ntotal_active_file 24\n"
+			: "anon 5\ninactive_file 2000\nactive_file 48\nslab 3\n");
 }
 
 static void found(const char *text, int version, const char *folder, const char *what)
 {
 	int is;
 
-	put("/proc/self/cgroup", text);
+	root_put("/proc/self/cgroup", text);
 	is = nst_sys_group_find();
 	check(is == version, what, "version %d, not %d", is, version);
-	check(!version || !strcmp(nst_sys_group_dir(0), in_root(folder)), what, "'%s', not '%s'",
-	      nst_sys_group_dir(0), in_root(folder));
+	check(!version || !strcmp(nst_sys_group_dir(0), root_path(folder)), what, "'%s', not '%s'",
+	      nst_sys_group_dir(0), root_path(folder));
 }
 
 static void which_group(void)
@@ -111,7 +92,7 @@ static void how_much(void)
 {
 	struct nst_sys_group g;
 
-	put("/proc/self/cgroup", "4:memory:/a/b\n");
+	root_put("/proc/self/cgroup", "4:memory:/a/b\n");
 	group(-2);
 	limits("/sys/fs/cgroup/memory/a", 1, "67108864\n", "33554432\n");
 	limits("/sys/fs/cgroup/memory/a/b", 1, "9223372036854771712\n", "1048576\n");
@@ -125,10 +106,10 @@ static void how_much(void)
 	g = group(0);
 	check(g.limit == 48 * MIB, "of the one with less room", "%llu",
 	      (unsigned long long)g.limit);
-	put("/sys/fs/cgroup/memory/a/b/memory.limit_in_bytes", "52428800\n");
+	root_put("/sys/fs/cgroup/memory/a/b/memory.limit_in_bytes", "52428800\n");
 	check(nst_sys_group_read(&g) == 0 && g.limit == 50 * MIB, "as it is now", "%llu",
 	      (unsigned long long)g.limit);
-	put("/proc/self/cgroup", "0::/c\n");
+	root_put("/proc/self/cgroup", "0::/c\n");
 	limits("/sys/fs/cgroup/c", 2, "max\n", "33554432\n");
 	group(-2);
 	limits("/sys/fs/cgroup/c", 2, "134217728\n", "33554432\n");
@@ -160,14 +141,14 @@ static void closed(void)
 	char text[64];
 	int other;
 
-	put("/one", "1\n");
-	put("/two", "2\n");
-	check(nst_sys_keep(&k, in_root("/one"), O_RDONLY) == 0 && k.fd >= 60, "out of the way",
+	root_put("/one", "1\n");
+	root_put("/two", "2\n");
+	check(nst_sys_keep(&k, root_path("/one"), O_RDONLY) == 0 && k.fd >= 60, "out of the way",
 	      "%d", k.fd);
 	check(nst_sys_kept_read(&k, text, sizeof(text)) == 2 && text[0] == '1', "read", "'%s'",
 	      text);
 	check(nst_sys_kept_read(&k, text, sizeof(text)) == 2, "and again", "'%s'", text);
-	other = open(in_root("/two"), O_RDONLY);
+	other = open(root_path("/two"), O_RDONLY);
 	dup2(other, k.fd);
 	check(nst_sys_kept_read(&k, text, sizeof(text)) < 0 && !text[0],
 	      "another's file is not read", "'%s'", text);
@@ -175,7 +156,7 @@ static void closed(void)
 	check(descriptor_of("/two") >= 60 && k.fd == -1, "nor closed", "-");
 	close(descriptor_of("/two"));
 	close(other);
-	check(nst_sys_keep(&k, in_root("/none"), O_RDONLY) == -2 && k.fd == -1, "there is none",
+	check(nst_sys_keep(&k, root_path("/none"), O_RDONLY) == -2 && k.fd == -1, "there is none",
 	      "%d", k.fd);
 }
 
@@ -195,20 +176,20 @@ static void sampled(void)
 	char text[512];
 
 	dir("/proc/pressure");
-	put("/proc/self/cgroup", "");
+	root_put("/proc/self/cgroup", "");
 	nst_sys_group_find();
-	put("/proc/pressure/memory",
-	    "some avg10=0.00 avg60=0.00 avg300=0.00 total=1000\nfull total=9\n");
+	root_put("/proc/pressure/memory",
+		 "some avg10=0.00 avg60=0.00 avg300=0.00 total=1000\nfull total=9\n");
 	check(nst_sys_pressure_open("", 150000, 0) == STALL, "a total is read", "-");
 	nst_sys_pressure_text(text, sizeof(text));
 	check(strstr(text, "/proc/pressure/memory (read every 2 s)") != NULL, "and said so", "'%s'",
 	      text);
 	check(fired(now + second) == 0, "nothing yet", "-");
-	put("/proc/pressure/memory",
-	    "some avg10=0.00 avg60=0.00 avg300=0.00 total=150999\nfull total=9\n");
+	root_put("/proc/pressure/memory",
+		 "some avg10=0.00 avg60=0.00 avg300=0.00 total=150999\nfull total=9\n");
 	check(fired(now + 3 * second) == 0, "below the mark", "-");
-	put("/proc/pressure/memory",
-	    "some avg10=0.00 avg60=0.00 avg300=0.00 total=300999\nfull total=9\n");
+	root_put("/proc/pressure/memory",
+		 "some avg10=0.00 avg60=0.00 avg300=0.00 total=300999\nfull total=9\n");
 	check(fired(now + 4 * second) == 0, "not within 2 s", "-");
 	check(fired(now + 6 * second) == STALL && fired(now + 9 * second) == 0, "at the mark, once",
 	      "-");
@@ -222,7 +203,7 @@ static void fifo(void)
 	char path[400], text[512];
 	int fd, other[2];
 
-	snprintf(path, sizeof(path), "%s", in_root("/fifo"));
+	snprintf(path, sizeof(path), "%s", root_path("/fifo"));
 	mkfifo(path, 0600);
 	check(nst_sys_pressure_open(path, 150000, 0) == GIVEN, "a FIFO", "-");
 	check(fired(0) == 0, "nothing was written", "-");
@@ -244,7 +225,7 @@ static void fifo(void)
 	close(fd);
 	close(other[0]);
 	close(other[1]);
-	check(nst_sys_pressure_open(in_root("/nowhere"), 150000, 0) == 0 &&
+	check(nst_sys_pressure_open(root_path("/nowhere"), 150000, 0) == 0 &&
 		      nst_sys_pressure_error() == -2,
 	      "there is none", "%d", nst_sys_pressure_error());
 	nst_sys_pressure_text(text, sizeof(text));
@@ -254,22 +235,22 @@ static void fifo(void)
 
 static void events(void)
 {
-	put("/proc/self/cgroup", "0::/c\n");
+	root_put("/proc/self/cgroup", "0::/c\n");
 	limits("/sys/fs/cgroup/c", 2, "134217728\n", "33554432\n");
-	put("/sys/fs/cgroup/c/memory.events", "low 7\nhigh 3\nmax 0\noom 0\noom_kill 0\n");
+	root_put("/sys/fs/cgroup/c/memory.events", "low 7\nhigh 3\nmax 0\noom 0\noom_kill 0\n");
 	nst_sys_group_find();
-	unlink(in_root("/proc/pressure/memory"));
+	unlink(root_path("/proc/pressure/memory"));
 	check(nst_sys_pressure_open("", 150000, 0) == GROUP, "memory.events", "-");
 	check(nst_sys_pressure_error() == -2, "no PSI", "%d", nst_sys_pressure_error());
 	check(fired(0) == 0, "what was before is none", "-");
-	put("/sys/fs/cgroup/c/memory.events", "low 9\nhigh 3\nmax 0\noom 0\noom_kill 0\n");
+	root_put("/sys/fs/cgroup/c/memory.events", "low 9\nhigh 3\nmax 0\noom 0\noom_kill 0\n");
 	check(fired(0) == 0, "nor is low", "-");
-	put("/sys/fs/cgroup/c/memory.events", "low 9\nhigh 4\nmax 0\noom 0\noom_kill 0\n");
+	root_put("/sys/fs/cgroup/c/memory.events", "low 9\nhigh 4\nmax 0\noom 0\noom_kill 0\n");
 	check(fired(0) == GROUP && fired(0) == 0, "high, once", "-");
-	put("/sys/fs/cgroup/c/memory.events", "low 9\nhigh 4\nmax 2\noom 1\noom_kill 0\n");
+	root_put("/sys/fs/cgroup/c/memory.events", "low 9\nhigh 4\nmax 2\noom 1\noom_kill 0\n");
 	check(fired(0) == GROUP && fired(0) == 0, "max and oom, once", "-");
 	nst_sys_pressure_close();
-	mkfifo(in_root("/sys/fs/cgroup/c/memory.pressure"), 0600);
+	mkfifo(root_path("/sys/fs/cgroup/c/memory.pressure"), 0600);
 	check(nst_sys_pressure_open("", 150000, 0) == (STALL | GROUP),
 	      "the group's own PSI, where it has one", "-");
 	nst_sys_pressure_close();
@@ -281,9 +262,9 @@ static void told(void)
 	u64 n = 1;
 	int fd, mine;
 
-	put("/proc/self/cgroup", "4:memory:/a/b\n");
-	put("/sys/fs/cgroup/memory/a/b/cgroup.event_control", "");
-	put("/sys/fs/cgroup/memory/a/b/memory.pressure_level", "");
+	root_put("/proc/self/cgroup", "4:memory:/a/b\n");
+	root_put("/sys/fs/cgroup/memory/a/b/cgroup.event_control", "");
+	root_put("/sys/fs/cgroup/memory/a/b/memory.pressure_level", "");
 	nst_sys_group_find();
 	check(nst_sys_pressure_open("", 150000, 45 * MIB) == GROUP, "usage", "-");
 	fd = descriptor_of("[eventfd]");
@@ -305,13 +286,14 @@ TEST_CONF("worker:off,pressure:off")
 
 int main(int argc, char **argv)
 {
+	static char made[] = "/tmp/nostall-pressure-XXXXXX";
 	char command[200];
 
 	(void)argc;
 	conf_apply(argv);
-	snprintf(root, sizeof(root), "/tmp/nostall-pressure-XXXXXX");
-	if (!mkdtemp(root))
-		check_broken(root);
+	if (!mkdtemp(made))
+		check_broken(made);
+	root = made;
 	nst_test_root = root;
 	which_group();
 	how_much();
