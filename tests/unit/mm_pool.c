@@ -362,11 +362,7 @@ static void forked(void)
 
 const char *test_conf(int argc, char **argv)
 {
-	static char conf[64];
-
-	snprintf(conf, sizeof(conf), "worker:off,max:16M,misuse:continue%s%s",
-		 argc > 1 ? ",debug:" : "", argc > 1 ? argv[1] + strlen("debug") : "");
-	return conf;
+	return conf_of_level("worker:off,max:16M,misuse:continue", argc, argv);
 }
 
 int main(int argc, char **argv)

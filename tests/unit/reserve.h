@@ -5,10 +5,22 @@
 #ifndef TEST_RESERVE_H
 #define TEST_RESERVE_H
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include "mm/mm.h"
 #include "common/check.h"
 #include "common/trap.h"
+
+/* For test_conf(): the options, and what "debugN" as the first argument says. */
+static inline const char *conf_of_level(const char *options, int argc, char **argv)
+{
+	static char conf[64];
+
+	snprintf(conf, sizeof(conf), "%s%s%s", options, argc > 1 ? ",debug:" : "",
+		 argc > 1 ? argv[1] + strlen("debug") : "");
+	return conf;
+}
 
 #define FLOOD_MOST 200000u
 
