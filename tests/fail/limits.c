@@ -203,6 +203,15 @@ static void ticket(void)
 	nst_reserve_exit(reserve);
 }
 
+static void put_aside(void)
+{
+	if (pool)
+		hold();
+	prefilled();
+	if (reserve)
+		ticket();
+}
+
 static void at_limits(struct nst_account *a)
 {
 	for (int i = 0; i < 3; i++) {
@@ -212,11 +221,7 @@ static void at_limits(struct nst_account *a)
 			forced(a);
 		for (int j = 0; j < KEPT / 8; j++)
 			keep(NST_NOWAIT);
-		if (pool)
-			hold();
-		prefilled();
-		if (reserve)
-			ticket();
+		put_aside();
 		told_change(i % 2 ? NST_NOTIFY_BLOCKABLE : 0);
 	}
 }
@@ -228,11 +233,7 @@ static void squeezed(struct nst_account *a)
 	told_squeeze();
 	if (a)
 		charge(a);
-	if (pool)
-		hold();
-	prefilled();
-	if (reserve)
-		ticket();
+	put_aside();
 }
 
 static void *beside(void *arg)
