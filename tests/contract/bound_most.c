@@ -264,7 +264,7 @@ static void check_all_memory(void)
 	nst_account_exit(t);
 }
 
-TEST_CONF("cpus:16,worker:off,rcu_budget:64M,rcu_pages:64,max:256M,high:32M")
+TEST_CONF("cpus:16,worker:off,rcu_budget:64M,rcu_pages:64,max:128M,high:32M")
 
 int main(int argc, char **argv)
 {
