@@ -98,6 +98,93 @@ NST_LOCKDEP_INLINE void nst_allow_end(void)
 		nst_section_end_on(NST_SECTION_ALLOW);
 }
 
+/* ---- handlers and signals ---- */
+
+/* In a set of signals, @signal. */
+#define NST_SIGNAL(signal) (1ull << ((signal)-1))
+
+/**
+ * nst_handler_installed_on() - nst_handler_installed() while the validator is on
+ * @signal: 1 to 64
+ *
+ * Context: any.  Waits: short lock.  Syscalls: none, or those of a new order and of a report.  Locks: none.
+ */
+NST_API void nst_handler_installed_on(int signal);
+
+/**
+ * nst_handler_enter_on() - nst_handler_enter() while the validator is on
+ * @signal: 1 to 64
+ *
+ * Context: any.  Waits: short lock.  Syscalls: none, or those of a new order and of a report.  Locks: none.
+ */
+NST_API void nst_handler_enter_on(int signal);
+
+/**
+ * nst_handler_exit_on() - nst_handler_exit() while the validator is on
+ *
+ * Context: any.  Waits: short lock.  Syscalls: none, or those of a report.  Locks: none.
+ */
+NST_API void nst_handler_exit_on(void);
+
+/**
+ * nst_signals_block_on() - nst_signals_block() while the validator is on
+ * @set: of NST_SIGNAL()
+ *
+ * Context: any.  Waits: never.  Syscalls: none, or mmap.  Locks: none.
+ * Return: those that were not blocked before.
+ */
+NST_API uint64_t nst_signals_block_on(uint64_t set);
+
+/**
+ * nst_signals_unblock_on() - nst_signals_unblock() while the validator is on
+ * @set: of NST_SIGNAL()
+ *
+ * Context: any.  Waits: short lock.  Syscalls: none, or those of a new order and of a report.  Locks: none.
+ */
+NST_API void nst_signals_unblock_on(uint64_t set);
+
+/*
+ * @signal has a handler from here on: told beside sigaction(). Locks that are taken where it is not blocked must not be
+ * waited for in the handler, nor anything that waits for them.
+ */
+NST_LOCKDEP_INLINE void nst_handler_installed(int signal)
+{
+	if (NST_LOCKDEP_ON)
+		nst_handler_installed_on(signal);
+}
+
+/*
+ * What follows is done in a handler of @signal: its first line; of a dispatcher's callback, too, that may come at any time.
+ * Requests are NST_NOLOCK in it.
+ */
+NST_LOCKDEP_INLINE void nst_handler_enter(int signal)
+{
+	if (NST_LOCKDEP_ON)
+		nst_handler_enter_on(signal);
+}
+
+/* Its last line, on every way out. */
+NST_LOCKDEP_INLINE void nst_handler_exit(void)
+{
+	if (NST_LOCKDEP_ON)
+		nst_handler_exit_on();
+}
+
+/* This thread has blocked the signals of @set: told after pthread_sigmask(). What is to be unblocked again. */
+NST_LOCKDEP_INLINE uint64_t nst_signals_block(uint64_t set)
+{
+	return NST_LOCKDEP_ON ? nst_signals_block_on(set) : 0;
+}
+
+/* It is about to unblock them. */
+NST_LOCKDEP_INLINE void nst_signals_unblock(uint64_t set)
+{
+	if (NST_LOCKDEP_ON)
+		nst_signals_unblock_on(set);
+}
+
+/* ---- what code does ---- */
+
 /* This may sleep: reported where that is forbidden, whether it sleeps now or not. */
 NST_LOCKDEP_INLINE void nst_might_sleep(void)
 {

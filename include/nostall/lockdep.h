@@ -98,7 +98,18 @@ struct nst_lockdep_map {
 	  "find the way on which it is not as it should be")                                       \
 	X(PIN, "a pinned lock is let go, or none pinned",                                          \
 	  "nobody lets go of it before nst_lockdep_unpin()")                                       \
-	X(SECTION, "a section ends that did not begin", "one end for each begin, on each way out")
+	X(SECTION, "a section ends that did not begin", "one end for each begin, on each way out") \
+	X(SIGNAL, "a handler can wait for whom it interrupts",                                     \
+	  "block the signal around the lock, or try it in the handler")                            \
+	X(HANDLER, "a request that may wait, in a handler", "NST_NOLOCK, or allocate before")      \
+	X(RECLAIM, "reclaim can wait for who reclaims",                                            \
+	  "let go of the lock first, try it in reclaim, or a scope that excludes it")              \
+	X(SLEPT, "slept in a section that must not", "find what waited: strace shows it")          \
+	X(FAULT, "a page fault in a section without any",                                          \
+	  "touch it before the section, or lock it (mlock)")                                       \
+	X(RCU, "a read section where none may be, or none where one must be",                      \
+	  "end the section before the wait; begin one before the read")                            \
+	X(LONG, "held for longer than the limit", "do less under it; check_hold_us is the limit")
 
 #define NST_LOCKDEP_CODE(name, ...) NST_NL_##name,
 enum nst_lockdep_code { NST_LOCKDEP_TABLE(NST_LOCKDEP_CODE) NST_NR_LOCKDEP_CODES };

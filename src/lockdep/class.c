@@ -105,6 +105,23 @@ static u32 own_type(u32 lock_class)
 	return sleeps >> lock_class & 1 ? NST_WAIT_SLEEP : NST_WAIT_CONFIG;
 }
 
+static char context_keys[NST_LD_NR_CONTEXTS];
+
+static void add_contexts(void)
+{
+	static const char *const reclaim[NST_LD_RECLAIMS] = {"reclaim", "reclaim-io",
+							     "reclaim-client", "reclaim-io-client"};
+	char name[NST_LD_NAME];
+	u32 i;
+
+	for (i = 0; i < NST_LD_NR_CONTEXTS; i++) {
+		if (i < NST_LD_SIGNALS)
+			nst_format(name, sizeof(name), "signal %u", i + 1);
+		add(&context_keys[i], i < NST_LD_SIGNALS ? name : reclaim[i - NST_LD_SIGNALS], 0, 0,
+		    0);
+	}
+}
+
 void nst_ld_own_classes(void)
 {
 	static char keys[NST_NR_LOCKS][NST_LD_SUBCLASSES];
@@ -113,4 +130,13 @@ void nst_ld_own_classes(void)
 	for (i = 0; i < NST_NR_LOCKS; i++)
 		for (k = 0; k < NST_LD_SUBCLASSES; k++)
 			add(&keys[i][k], own_names[i], k, own_type(i), own_type(i));
+	add_contexts();
+}
+
+struct nst_ld_held nst_ld_context(u32 n, const void *ip)
+{
+	return (struct nst_ld_held){.lock = &context_keys[n],
+				    .ip = ip,
+				    .class = (u16)(NST_LD_CONTEXTS + n),
+				    .how = NST_LD_CONTEXT};
 }

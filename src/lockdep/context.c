@@ -17,7 +17,7 @@
  *
  * Tries may always be made, and so may NST_NOLOCK and NST_FASTTRY requests; what was tried forbids as what was waited for.
  */
-#include "engine.h"
+#include "held.h"
 
 /* Broken variants that the tests must catch. */
 #if defined(NST_TEST) && defined(NST_BUSTED) && NST_BUSTED == 40 /* a try counts as a wait */
@@ -27,190 +27,6 @@
 #endif
 
 #define NOTHING_HELD NST_WAIT_SLEEP
-#define BLOCK_BYTES                                                                                \
-	(((sizeof(struct nst_ld_thread) + NST_PAGE_BYTES - 1) / NST_PAGE_BYTES) * NST_PAGE_BYTES)
-
-/* ---- blocks of threads ---- */
-
-static void thread_ends(void *arg)
-{
-	struct nst_ld_thread *t = arg;
-	u32 i;
-
-	for (i = 0; t->generation == nst_ld.generation && i < t->nr; i++)
-		if (nst_ld_is_held(&t->held[i]))
-			nst_ld_report(t, NST_NL_EXIT, NST_LD_ERROR, t->held[i].class,
-				      t->held[i].lock, t->held[i].ip, "it was taken at");
-	nst_thread.lockdep = NULL;
-	t->generation = 0;
-	/* Pairs with: nst_cas_acquire() in claim(). */
-	nst_store_release(&t->taken, 0u);
-}
-
-/* Signals are blocked. NULL: no memory, or too many threads. */
-static struct nst_ld_thread *claim(void)
-{
-	u32 i, nr = nst_load_relaxed(&nst_ld.nr_threads); /* more may come: they are taken */
-	struct nst_ld_thread *t;
-
-	for (i = 0; i < nr; i++) {
-		/* Pairs with: nst_store_release() in claim(); the swap with that in thread_ends(). */
-		t = nst_load_acquire(&nst_ld.tables->thread[i]);
-		/* Pairs with: nst_store_release() in thread_ends(). */
-		if (t && !nst_load_relaxed(&t->taken) && nst_cas_acquire(&t->taken, 0u, 1u))
-			return t;
-	}
-	i = nst_add_relaxed(&nst_ld.nr_threads, 1);
-	if (i >= NST_LD_THREADS) {
-		nst_sub_relaxed(&nst_ld.nr_threads, 1);
-		nst_ld_full(NST_LD_FULL_THREADS);
-		return NULL;
-	}
-	t = nst_sys_reserve(BLOCK_BYTES, NST_PAGE_BYTES);
-	if (!t || nst_sys_commit(t, BLOCK_BYTES))
-		return NULL;
-	t->taken = 1;
-	/* It is taken before it is seen. Pairs with: nst_load_acquire() in claim(). */
-	nst_store_release(&nst_ld.tables->thread[i], t);
-	return t;
-}
-
-static NST_NOINLINE struct nst_ld_thread *thread_slow(void)
-{
-	struct nst_ld_thread *t = nst_thread.lockdep;
-	u64 signals = nst_sys_signals_block();
-	u32 i;
-
-	if (!t) {
-		t = nst_thread.lockdep ? nst_thread.lockdep : claim();
-		if (t) {
-			t->tag = nst_add_relaxed(&nst_ld.nr_tags, 1) + 1;
-			nst_sys_thread_on_exit(thread_ends, t);
-		}
-	}
-	if (t) {
-		for (i = 0; i < t->nr; i++)
-			t->held[i].lock = NULL;
-		t->nr = t->popping = 0;
-		for (i = 0; i < NST_NR_SECTIONS; i++)
-			t->depth[i] = t->begun[i] = 0;
-		t->generation =
-			nst_load_relaxed(&nst_ld.generation); /* off and on again is no hurry */
-		nst_thread.lockdep = t;
-	}
-	nst_sys_signals_restore(signals);
-	return t;
-}
-
-/* NULL: there is none, or it is the validator itself that asks. */
-static inline struct nst_ld_thread *this_thread(void)
-{
-	struct nst_ld_thread *t = nst_thread.lockdep;
-
-	/*
-	 * A block of this generation: the tables have been seen. relaxed: as above.
-	 * Pairs with: nst_store_release() in nst_lockdep_start().
-	 */
-	if (nst_unlikely(!t || t->generation != nst_load_relaxed(&nst_ld.generation)))
-		t = nst_load_acquire(&nst_lockdep_ops) ? thread_slow() : NULL;
-	return t && !t->busy ? t : NULL;
-}
-
-/* ---- what is held ---- */
-
-#define REUSE_FROM                                                                                 \
-	64u /* entries: then holes are used again, else hand over hand would come to no end */
-
-/* An entry that is reserved; NULL: there is none. */
-static struct nst_ld_held *reserve(struct nst_ld_thread *t)
-{
-	u32 i;
-
-	for (i = 0; nst_unlikely(t->nr >= REUSE_FROM) && i < t->nr; i++) {
-		if (t->held[i].lock == NST_LD_HOLE) {
-			nst_store_relaxed(&t->held[i].lock,
-					  NULL); /* relaxed: for handlers of this thread */
-			return &t->held[i];
-		}
-	}
-	if (nst_unlikely(t->nr == NST_LD_HELD_MAX)) {
-		nst_ld_full(NST_LD_FULL_HELD);
-		return NULL;
-	}
-	i = t->nr;
-	nst_store_relaxed(&t->held[i].lock, NULL); /* relaxed, both: as above */
-	nst_barrier();
-	nst_store_relaxed(&t->nr, i + 1);
-	return &t->held[i];
-}
-
-static void push(struct nst_ld_thread *t, const struct nst_ld_held *new)
-{
-	struct nst_ld_held *e = reserve(t);
-
-	if (!e)
-		return;
-	nst_barrier();
-	e->ip = new->ip;
-	e->class = new->class;
-	e->how = new->how;
-	e->inner = new->inner;
-	e->override = new->override;
-	e->pins = 0;
-	nst_barrier();
-	nst_store_relaxed(&e->lock, new->lock); /* relaxed: as above */
-}
-
-static struct nst_ld_held *find(struct nst_ld_thread *t, const void *lock)
-{
-	u32 i;
-
-	for (i = t->nr; i-- > 0;)
-		if (t->held[i].lock == lock)
-			return &t->held[i];
-	return NULL;
-}
-
-/* relaxed, all of them: for handlers of this thread */
-static void drop_last(struct nst_ld_thread *t, u32 nr)
-{
-	nst_store_relaxed(&t->held[nr - 1].lock, NULL);
-	nst_barrier();
-	nst_store_relaxed(&t->nr, nr - 1);
-	nst_barrier();
-}
-
-static u32 ends_in_hole(const struct nst_ld_thread *t)
-{
-	u32 nr = nst_load_relaxed(&t->nr);
-
-	return nr && t->held[nr - 1].lock == NST_LD_HOLE ? nr : 0;
-}
-
-/*
- * A handler may come between any two of these, and take and let go. One that comes amid a pop drops its own last entry
- * alone: holes below it are being dropped by what it interrupted, which drops one that it leaves, too.
- */
-static void pop(struct nst_ld_thread *t, struct nst_ld_held *e)
-{
-	const u32 amid = nst_load_relaxed(&t->popping);
-	u32 nr;
-
-	nst_store_relaxed(&e->lock, NST_LD_HOLE);
-	if (amid) {
-		if (e == &t->held[t->nr - 1])
-			drop_last(t, t->nr);
-		return;
-	}
-	do {
-		nst_store_relaxed(&t->popping, 1u);
-		nst_barrier();
-		while ((nr = ends_in_hole(t)) != 0)
-			drop_last(t, nr);
-		nst_store_relaxed(&t->popping, 0u);
-		nst_barrier();
-	} while (ends_in_hole(t));
-}
 
 /* ---- the rules ---- */
 
@@ -284,16 +100,11 @@ static void judge_same(struct nst_ld_thread *t, const struct nst_ld_held *e,
 	}
 }
 
-static inline u64 chain_step(u64 key, const struct nst_ld_held *e)
-{
-	return nst_mix64(key + ((u64)e->class << 2 | (e->how & (NST_LD_READ | NST_LD_RECURSIVE))) +
-			 1);
-}
-
 /* All that @new being waited for or tried means, before it is there. */
 static void judge(struct nst_ld_thread *t, const struct nst_ld_held *new, u32 outer)
 {
 	const int waits = !(new->how &(NST_LD_TRY | NST_LD_TIMED)) || TRIES_WAIT;
+	const u64 open = NST_LD_OPEN(t);
 	u32 i, nr = 0;
 	u64 key = 0;
 
@@ -304,16 +115,18 @@ static void judge(struct nst_ld_thread *t, const struct nst_ld_held *new, u32 ou
 			continue;
 		if (waits && e->class == new->class)
 			judge_same(t, e, new);
-		key = chain_step(key, e);
+		if (nst_unlikely(i < t->level))
+			continue;
+		key = nst_ld_chain_step(key, e);
 		nr++;
 	}
 	if (!(new->how &NST_LD_TRY))
 		judge_wait(t, outer, new->how, new->class, new->lock, new->ip);
-	if (!waits || !nr)
+	if ((!waits || !nr) && nst_likely(!open))
 		return;
-	key = chain_step(key, new);
-	if (nst_unlikely(!nst_ld_chain_is_known(key, t->tag)))
-		nst_ld_chain_add(t, key, new);
+	key = nst_ld_chain_step(key, new);
+	if (nst_unlikely(!nst_ld_chain_is_known(nst_ld_key_open(key, waits, open), t->tag)))
+		nst_ld_chain_add(t, key, new, waits, open);
 }
 
 /* ---- users' locks ---- */
@@ -395,7 +208,8 @@ static int any_held(const struct nst_ld_thread *t)
 	u32 i;
 
 	for (i = 0; i < t->nr; i++)
-		if (nst_ld_is_held(&t->held[i]) && !(t->held[i].how & NST_LD_OWN))
+		if (nst_ld_is_held(&t->held[i]) &&
+		    !(t->held[i].how & (NST_LD_OWN | NST_LD_CONTEXT)))
 			return 1;
 	return 0;
 }
@@ -556,7 +370,9 @@ static void judge_request(struct nst_ld_thread *t, nst_mode_t mode, const void *
 
 	if (!need || t->depth[NST_SECTION_ALLOW])
 		return;
-	if (t->depth[NST_SECTION_NOALLOC])
+	if (t->handlers)
+		nst_ld_report(t, NST_NL_HANDLER, NST_LD_ERROR, 0, NULL, ip, "asks for memory at");
+	else if (t->depth[NST_SECTION_NOALLOC])
 		nst_ld_report(t, NST_NL_ALLOC, NST_LD_ERROR, 0, NULL, ip, "asks for memory at");
 	else
 		judge_wait(t, need, 0, 0, NULL, ip);

@@ -235,7 +235,8 @@ int nst_lockdep_dump(int fd, enum nst_lockdep_dump how)
 	if (how == NST_LD_DOT)
 		err = nst_sys_write_all(fd, "digraph locks {\n", 16);
 	for (i = 1; how == NST_LD_TEXT && i <= nst_ld.nr_classes && !err; i++)
-		err = dump_class(fd, &nst_ld.tables->class[i]);
+		if (!nst_ld_is_context(i) || nst_ld.tables->class[i].out)
+			err = dump_class(fd, &nst_ld.tables->class[i]);
 	for (i = 1; i <= nst_ld.nr_edges && !err; i++)
 		err = dump_edge(fd, &nst_ld.tables->edge[i], how);
 	if (how == NST_LD_DOT && !err)

@@ -3,7 +3,9 @@
  * engine.h - within the folder: the validator's tables, and who keeps them.
  *
  *	context.c  what a thread holds and is inside of  -- a chain not yet proven -->  graph.c  orders, cycles
+ *	signal.c   handlers, and who is interrupted      reclaim.c requests that enter it, and what it takes
  *	class.c    key and subclass -> number            report.c  text, once a cause   control.c  on, off, dump
+ *	held.h     the array of what is held             thread.c  its owners
  *
  * E1. What a thread holds only it and its handlers write. A handler may come between any two instructions, and leaves as
  *     much as it found: an entry is first reserved, by the number of entries, and counts once its lock is stored; who
@@ -41,6 +43,9 @@
 /* Beside enum nst_lockdep_how: the library's own lock. */
 #define NST_LD_OWN (1u << 4)
 #define NST_LD_KEPT 31u /* bits of how that an entry keeps */
+/* It is no lock: a handler that runs, or reclaim. */
+#define NST_LD_CONTEXT (1u << 5)
+#define NST_LD_HANDLERS 16u /* of signals that interrupt each other, on one thread */
 
 struct nst_ld_held {
 	const void *
@@ -60,8 +65,17 @@ static inline int nst_ld_is_held(const struct nst_ld_held *e)
 
 struct nst_ld_thread {
 	u32 generation, tag, taken, busy;
-	u32 nr;	     /* entries, holes among them */
-	u32 popping; /* holes at their end are being dropped */
+	u32 nr;	      /* entries, holes among them */
+	u32 popping;  /* holes at their end are being dropped */
+	u32 level;    /* the entry of the innermost handler: what is below is whom it interrupted */
+	u32 handlers; /* that run, one within the other */
+	u64 blocked;  /* signals, as far as it was told */
+	struct {
+		u64 blocked; /* before it */
+		u32 level;   /* likewise */
+		u32 signal, pushed;
+		const void *from;
+	} handler[NST_LD_HANDLERS];
 	u32 depth[NST_NR_SECTIONS], begun[NST_NR_SECTIONS];
 	const void *from[NST_NR_SECTIONS]; /* who began the outermost */
 	const char *reason;
@@ -113,12 +127,30 @@ struct nst_ld {
 	u32 from_start; /* on before the program was */
 	u32 said_full;	/* bits of enum nst_ld_full */
 	u32 shown;
-	u32 expect; /* code + 1 */
+	u32 expect;  /* code + 1 */
+	u64 handled; /* signals that have a handler, as far as it was told */
 	u64 nr_expected, checked, errors, possible, expected, codes[NST_NR_LOCKDEP_CODES];
 	void (*fn)(const struct nst_lockdep_report *, void *);
 	void *arg;
 };
 extern struct nst_ld nst_ld NST_HIDDEN;
+
+/*
+ * What any thread may come to be inside of has a class as a lock has, from NST_LD_CONTEXTS on: a handler of signal n is
+ * number n - 1, then reclaim, by the tags of what it may call (enum nst_ld_reclaim).
+ */
+#define NST_LD_CONTEXTS (1u + NST_NR_LOCKS * NST_LD_SUBCLASSES)
+#define NST_LD_SIGNALS 64u
+#define NST_LD_RECLAIMS 4u
+#define NST_LD_NR_CONTEXTS (NST_LD_SIGNALS + NST_LD_RECLAIMS)
+static inline int nst_ld_is_context(u32 class)
+{
+	return class - NST_LD_CONTEXTS < NST_LD_NR_CONTEXTS;
+}
+static inline int nst_ld_is_signal(u32 class)
+{
+	return class - NST_LD_CONTEXTS < NST_LD_SIGNALS;
+}
 
 enum nst_ld_full {
 	NST_LD_FULL_CLASSES,
@@ -147,13 +179,25 @@ u32 nst_ld_class_of(struct nst_lockdep_map *map, u32 subclass);
 /* Of one of the library's own locks. */
 u32 nst_ld_own_class(const struct nst_lock *l);
 void nst_ld_own_classes(void);
+/* What stands for a context among locks: number @n of them, begun at @ip. */
+struct nst_ld_held nst_ld_context(u32 n, const void *ip);
 
 /* ---- graph.c ---- */
 
 /* Has this thread, or more than one, been here? */
 int nst_ld_chain_is_known(u64 key, u32 tag);
-/* What follows from @new being waited for while @t holds what it holds. */
-void nst_ld_chain_add(struct nst_ld_thread *t, u64 key, const struct nst_ld_held *new);
+/*
+ * What follows from @new being waited for while @t holds what it holds, if it @waits; and from its being held while
+ * signals of @open may come. @key is without @open.
+ */
+void nst_ld_chain_add(struct nst_ld_thread *t, u64 key, const struct nst_ld_held *new, int waits,
+		      u64 open);
+/* The same for what @t holds already; a signal that @has_come is blocked now, and was not. */
+void nst_ld_opened(struct nst_ld_thread *t, u64 key, u64 open, int has_come);
+static inline u64 nst_ld_key_open(u64 key, int waits, u64 open)
+{
+	return nst_likely(!open) ? key : nst_mix64(key + open * 2 + (u64)!waits) | 1;
+}
 /* No edge is @lock's any more. Needs: entered. */
 void nst_ld_forget_lock(const void *lock);
 
@@ -176,6 +220,27 @@ const char *nst_ld_thread_name(u32 tag);
 void nst_ld_name_thread(const struct nst_ld_thread *t);
 
 /* ---- context.c ---- */
+
+/* One step of a chain's key. */
+static inline u64 nst_ld_chain_step(u64 key, const struct nst_ld_held *e)
+{
+	return nst_mix64(key + ((u64)e->class << 2 | (e->how & (NST_LD_READ | NST_LD_RECURSIVE))) +
+			 1);
+}
+
+/* ---- thread.c ---- */
+
+/* This thread's block, made or made ready. NULL: there is none. */
+struct nst_ld_thread *nst_ld_thread_slow(void);
+
+/* ---- signal.c ---- */
+
+#if defined(NST_TEST) && defined(NST_BUSTED) && NST_BUSTED == 43 /* handlers come to nobody */
+#define NST_LD_OPEN(t) ((u64)((t)->handlers & 0))
+#else
+#define NST_LD_OPEN(t)                                                                             \
+	(nst_load_relaxed(&nst_ld.handled) & ~(t)->blocked) /* a set that grows: seen soon */
+#endif
 
 /* For the library's own locks and requests: lockdep.h. */
 extern const struct nst_lockdep_ops nst_ld_ops NST_HIDDEN;

@@ -16,6 +16,10 @@
  * cycle of any kind is looked for first (breadth first), and only then one that is an error (depth first, ever deeper,
  * up to a number of steps).
  *
+ * What any thread may come to be inside of, a handler or reclaim, is a class as well: X -> signal 10, while X was held
+ * signal 10 could come; signal 10 -> A, its handler waited for A. So that a lock is used where a handler may come, or
+ * depends on one that is, is a cycle like others. The two edges are one thread's one step.
+ *
  * Needs: entered, but for nst_ld_chain_is_known().
  */
 #include "engine.h"
@@ -127,10 +131,10 @@ static u32 gates_of(const struct nst_ld_thread *t, const struct nst_ld_held *fro
 {
 	u32 i, n = 0;
 
-	for (i = 0; i < t->nr && n < NST_LD_GATES; i++) {
+	for (i = t->level; i < t->nr && n < NST_LD_GATES; i++) {
 		const struct nst_ld_held *e = &t->held[i];
 
-		if (nst_ld_is_held(e) && e->lock != from->lock)
+		if (nst_ld_is_held(e) && e->lock != from->lock && !(e->how & NST_LD_CONTEXT))
 			gate[n++] = (uintptr_t)e->lock | (e->how & NST_LD_READ ? 1 : 0);
 	}
 	return n;
@@ -170,15 +174,22 @@ static int gated(const struct nst_ld_edge *a, const struct nst_ld_edge *b)
 	return 0;
 }
 
-/* Can both be waited in at a time? */
+/* Can both be waited in at a time? What is done inside of a context any thread may do. */
 static int together(const struct nst_ld_edge *a, const struct nst_ld_edge *b)
 {
-	return !gated(a, b) && (a->thread != b->thread || a->thread == NST_LD_MANY);
+	return !gated(a, b) && (a->thread != b->thread || a->thread == NST_LD_MANY ||
+				nst_ld_is_context(a->from) || nst_ld_is_context(b->from));
 }
 
 static int goes_on(const struct nst_ld_edge *a, const struct nst_ld_edge *b)
 {
 	return READERS_WAIT || !((a->type & NST_LD_TO_R) && (b->type & NST_LD_FROM_S));
+}
+
+/* X -> context -> A: one thread in one place, which is inside of the context while it holds X. */
+static int one_step(const struct nst_ld_edge *a, const struct nst_ld_edge *b)
+{
+	return nst_ld_is_context(b->from) && a->to == b->from;
 }
 
 static struct {
@@ -195,7 +206,9 @@ static int fits(u32 n, u32 len)
 	    edge(search.path[len - 1])->to_lock != edge(n)->from_lock)
 		return 0;
 	for (i = 0; i < len; i++)
-		if (!together(edge(search.path[i]), edge(n)))
+		if (!(i == len - 1 && one_step(edge(search.path[i]), edge(n))) &&
+		    !(i == 0 && one_step(edge(n), edge(search.path[0]))) &&
+		    !together(edge(search.path[i]), edge(n)))
 			return 0;
 	return 1;
 }
@@ -296,16 +309,41 @@ static void tell_edge(const struct nst_ld_edge *e, u32 i)
 	static const char *const held[] = {"held", "held", "held by a reader", "held by a reader"};
 	char from[160], to[160];
 
-	nst_ld_report_line("  %u. thread %s (%u): %s (%p) %s since %s;", i + 1,
-			   e->thread == NST_LD_MANY ? "several" : nst_ld_thread_name(e->thread),
-			   e->thread == NST_LD_MANY ? 0 : e->thread, name_of(e->from), e->from_lock,
-			   held[e->type], nst_ld_where(e->from_ip, from, sizeof(from)));
-	nst_ld_report_line("     waits for %s (%p)%s at %s", name_of(e->to), e->to_lock,
-			   e->type & NST_LD_TO_R ? " as a recursive reader" : "",
-			   nst_ld_where(e->to_ip, to, sizeof(to)));
+	nst_ld_where(e->to_ip, to, sizeof(to));
+	if (nst_ld_is_context(e->from))
+		nst_ld_report_line("  %u. %s, begun at %s;", i + 1, name_of(e->from),
+				   nst_ld_where(e->from_ip, from, sizeof(from)));
+	else
+		nst_ld_report_line(
+			"  %u. thread %s (%u): %s (%p) %s since %s;", i + 1,
+			e->thread == NST_LD_MANY ? "several" : nst_ld_thread_name(e->thread),
+			e->thread == NST_LD_MANY ? 0 : e->thread, name_of(e->from), e->from_lock,
+			held[e->type], nst_ld_where(e->from_ip, from, sizeof(from)));
+	if (nst_ld_is_signal(e->to))
+		nst_ld_report_line("     %s may interrupt it: it is not blocked at %s",
+				   name_of(e->to), to);
+	else if (nst_ld_is_context(e->to))
+		nst_ld_report_line("     may enter %s at %s", name_of(e->to), to);
+	else
+		nst_ld_report_line("     waits for %s (%p)%s at %s", name_of(e->to), e->to_lock,
+				   e->type & NST_LD_TO_R ? " as a recursive reader" : "", to);
 }
 
 #define TOLD_EDGES 5u
+
+static enum nst_lockdep_code code_of(u32 len)
+{
+	enum nst_lockdep_code code = NST_NL_ORDER;
+	u32 i;
+
+	for (i = 0; i < len; i++) {
+		if (nst_ld_is_signal(edge(search.path[i])->from))
+			return NST_NL_SIGNAL;
+		if (nst_ld_is_context(edge(search.path[i])->from))
+			code = NST_NL_RECLAIM;
+	}
+	return code;
+}
 
 static void tell_cycle(const struct nst_ld_thread *t, u32 len, enum nst_lockdep_level level)
 {
@@ -316,7 +354,7 @@ static void tell_cycle(const struct nst_ld_thread *t, u32 len, enum nst_lockdep_
 	for (i = 0; i < len; i++)
 		cause +=
 			nst_mix64((u64)edge(search.path[i])->from << 16 | edge(search.path[i])->to);
-	if (!nst_ld_report_begin(NST_NL_ORDER, level, cause))
+	if (!nst_ld_report_begin(code_of(len), level, cause))
 		return;
 	for (i = 0; i < len && i < TOLD_EDGES; i++)
 		tell_edge(edge(search.path[i]), i);
@@ -380,20 +418,66 @@ static void edge_seen(const struct nst_ld_thread *t, const struct nst_ld_held *f
 	look_for_cycle(t, n);
 }
 
-void nst_ld_chain_add(struct nst_ld_thread *t, u64 key, const struct nst_ld_held *new)
+static void waited_for(const struct nst_ld_thread *t, const struct nst_ld_held *new)
 {
-	struct nst_ld_entered in = nst_ld_enter(t);
 	u32 i, near = 0;
 
+	for (i = t->nr; i-- > t->level && near < NST_LD_NEAR;) {
+		if (!nst_ld_is_held(&t->held[i]) || t->held[i].class == new->class)
+			continue;
+		near++;
+		edge_seen(t, &t->held[i], new);
+	}
+}
+
+static void may_be_interrupted(const struct nst_ld_thread *t, const struct nst_ld_held *by,
+			       u64 open)
+{
+	for (; open; open &= open - 1) {
+		struct nst_ld_held s = nst_ld_context((u32)__builtin_ctzll(open), by->ip);
+
+		edge_seen(t, by, &s);
+	}
+}
+
+/* What is really blocked cannot come, and who blocks without a word is believed from here on. */
+static u64 open_now(struct nst_ld_thread *t, u64 signals, u64 open)
+{
+	t->blocked |= open & signals;
+	return open & ~signals;
+}
+
+void nst_ld_chain_add(struct nst_ld_thread *t, u64 key, const struct nst_ld_held *new, int waits,
+		      u64 open)
+{
+	struct nst_ld_entered in = nst_ld_enter(t);
+
+	open = open_now(t, in.signals, open);
+	key = nst_ld_key_open(key, waits, open);
 	if (!nst_ld_chain_is_known(key, t->tag)) {
 		nst_ld.checked++;
 		chain_note(key, t->tag);
-		for (i = t->nr; i-- > 0 && near < NST_LD_NEAR;) {
-			if (!nst_ld_is_held(&t->held[i]) || t->held[i].class == new->class)
-				continue;
-			near++;
-			edge_seen(t, &t->held[i], new);
-		}
+		if (waits)
+			waited_for(t, new);
+		may_be_interrupted(t, new, open);
+	}
+	nst_ld_leave(in);
+}
+
+void nst_ld_opened(struct nst_ld_thread *t, u64 key, u64 open, int has_come)
+{
+	struct nst_ld_entered in = nst_ld_enter(t);
+	u32 i;
+
+	if (!has_come)
+		open = open_now(t, in.signals, open);
+	key = nst_ld_key_open(key, 0, open);
+	if (!nst_ld_chain_is_known(key, t->tag)) {
+		nst_ld.checked++;
+		chain_note(key, t->tag);
+		for (i = t->level; i < t->nr; i++)
+			if (nst_ld_is_held(&t->held[i]) && !(t->held[i].how & NST_LD_CONTEXT))
+				may_be_interrupted(t, &t->held[i], open);
 	}
 	nst_ld_leave(in);
 }

@@ -157,19 +157,24 @@ static const char *how_held(const struct nst_ld_held *e)
 	return e->how & NST_LD_READ ? ", read" : e->how & NST_LD_TRY ? ", tried" : "";
 }
 
+static int is_lock(const struct nst_ld_held *e)
+{
+	return nst_ld_is_held(e) && !(e->how & NST_LD_CONTEXT);
+}
+
 static void tell_held(const struct nst_ld_thread *t)
 {
 	char where[160];
 	u32 i, n = 0, nr = 0;
 
 	for (i = 0; i < t->nr; i++)
-		nr += (u32)nst_ld_is_held(&t->held[i]);
+		nr += (u32)is_lock(&t->held[i]);
 	nst_ld_report_line("  thread '%s' holds %u lock%s%s", nst_ld_thread_name(t->tag), nr,
 			   nr == 1 ? "" : "s", nr ? ", innermost first:" : "");
 	for (i = t->nr; i-- > 0 && n < TOLD_HELD;) {
 		const struct nst_ld_held *e = &t->held[i];
 
-		if (!nst_ld_is_held(e))
+		if (!is_lock(e))
 			continue;
 		n++;
 		nst_ld_report_line("    %s (%p)%s since %s", nst_ld.tables->class[e->class].name,
@@ -185,6 +190,9 @@ static void tell_sections(const struct nst_ld_thread *t)
 	char where[160];
 	u32 i;
 
+	for (i = 0; i < nst_min(t->handlers, NST_LD_HANDLERS); i++)
+		nst_ld_report_line("  in a handler of signal %u, begun at %s", t->handler[i].signal,
+				   nst_ld_where(t->handler[i].from, where, sizeof(where)));
 	for (i = 0; i < NST_NR_SECTIONS; i++)
 		if (t->depth[i])
 			nst_ld_report_line("  in a section that %s, begun at %s", name[i],

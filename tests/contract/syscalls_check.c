@@ -88,6 +88,11 @@ void mix_check_all(void)
 		MARKED(nst_might_sleep_on, nst_might_sleep_on());
 		MARKED(nst_might_alloc_on, nst_might_alloc_on(NST_NORMAL));
 		MARKED(nst_section_end_on, nst_section_end_on((enum nst_section)(i % 3)));
+		MARKED(nst_handler_installed_on, nst_handler_installed_on(10));
+		MARKED(nst_handler_enter_on, nst_handler_enter_on(10 + i % 2));
+		MARKED(nst_signals_block_on, nst_signals_block_on(NST_SIGNAL(12)));
+		MARKED(nst_signals_unblock_on, nst_signals_unblock_on(NST_SIGNAL(12)));
+		MARKED(nst_handler_exit_on, nst_handler_exit_on());
 		MARKED(nst_lockdep_release_on, nst_lockdep_release_on(&b));
 		MARKED(nst_lockdep_map_destroy, nst_lockdep_map_destroy(&a));
 		MARKED(nst_lockdep_reset, nst_lockdep_reset());

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * held.h - within the folder: what this thread holds, an array that handlers may change between any two instructions.
+ */
+#ifndef NST_LOCKDEP_HELD_H
+#define NST_LOCKDEP_HELD_H
+
+#include "engine.h"
+
+/* NULL: there is none, or it is the validator itself that asks. */
+static inline struct nst_ld_thread *this_thread(void)
+{
+	struct nst_ld_thread *t = nst_thread.lockdep;
+
+	/*
+	 * A block of this generation: the tables have been seen. relaxed: as above.
+	 * Pairs with: nst_store_release() in nst_lockdep_start().
+	 */
+	if (nst_unlikely(!t || t->generation != nst_load_relaxed(&nst_ld.generation)))
+		t = nst_load_acquire(&nst_lockdep_ops) ? nst_ld_thread_slow() : NULL;
+	return t && !t->busy ? t : NULL;
+}
+
+/* ---- what is held ---- */
+
+#define REUSE_FROM                                                                                 \
+	64u /* entries: then holes are used again, else hand over hand would come to no end */
+
+/* A new entry behind all; NULL: there is none. */
+static inline struct nst_ld_held *append(struct nst_ld_thread *t)
+{
+	u32 i = t->nr;
+
+	if (nst_unlikely(i == NST_LD_HELD_MAX)) {
+		nst_ld_full(NST_LD_FULL_HELD);
+		return NULL;
+	}
+	nst_store_relaxed(&t->held[i].lock, NULL); /* relaxed, both: for handlers of this thread */
+	nst_barrier();
+	nst_store_relaxed(&t->nr, i + 1);
+	return &t->held[i];
+}
+
+/* An entry that is reserved; NULL: there is none. */
+static inline struct nst_ld_held *reserve(struct nst_ld_thread *t)
+{
+	u32 i;
+
+	for (i = t->level; nst_unlikely(t->nr >= REUSE_FROM) && i < t->nr; i++) {
+		if (t->held[i].lock == NST_LD_HOLE) {
+			nst_store_relaxed(&t->held[i].lock,
+					  NULL); /* relaxed: for handlers of this thread */
+			return &t->held[i];
+		}
+	}
+	return append(t);
+}
+
+/* @e was reserved. */
+static inline void fill(struct nst_ld_held *e, const struct nst_ld_held *new)
+{
+	nst_barrier();
+	e->ip = new->ip;
+	e->class = new->class;
+	e->how = new->how;
+	e->inner = new->inner;
+	e->override = new->override;
+	e->pins = 0;
+	nst_barrier();
+	nst_store_relaxed(&e->lock, new->lock); /* relaxed: for handlers of this thread */
+}
+
+static inline void push(struct nst_ld_thread *t, const struct nst_ld_held *new)
+{
+	struct nst_ld_held *e = reserve(t);
+
+	if (e)
+		fill(e, new);
+}
+
+static inline struct nst_ld_held *find(struct nst_ld_thread *t, const void *lock)
+{
+	u32 i;
+
+	for (i = t->nr; i-- > 0;)
+		if (t->held[i].lock == lock)
+			return &t->held[i];
+	return NULL;
+}
+
+/* relaxed, all of them: for handlers of this thread */
+static inline void drop_last(struct nst_ld_thread *t, u32 nr)
+{
+	nst_store_relaxed(&t->held[nr - 1].lock, NULL);
+	nst_barrier();
+	nst_store_relaxed(&t->nr, nr - 1);
+	nst_barrier();
+}
+
+static inline u32 ends_in_hole(const struct nst_ld_thread *t)
+{
+	u32 nr = nst_load_relaxed(&t->nr);
+
+	return nr && t->held[nr - 1].lock == NST_LD_HOLE ? nr : 0;
+}
+
+/*
+ * A handler may come between any two of these, and take and let go. One that comes amid a pop drops its own last entry
+ * alone: holes below it are being dropped by what it interrupted, which drops one that it leaves, too.
+ */
+static inline void pop(struct nst_ld_thread *t, struct nst_ld_held *e)
+{
+	const u32 amid = nst_load_relaxed(&t->popping);
+	u32 nr;
+
+	nst_store_relaxed(&e->lock, NST_LD_HOLE);
+	if (amid) {
+		if (e == &t->held[t->nr - 1])
+			drop_last(t, t->nr);
+		return;
+	}
+	do {
+		nst_store_relaxed(&t->popping, 1u);
+		nst_barrier();
+		while ((nr = ends_in_hole(t)) != 0)
+			drop_last(t, nr);
+		nst_store_relaxed(&t->popping, 0u);
+		nst_barrier();
+	} while (ends_in_hole(t));
+}
+
+#endif

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * thread.c - a block for each thread that takes locks: found again when a thread has gone, made if there is none.
+ *
+ * Fork: blocks of threads that the child does not have stay taken. Signal: legal. Exit: what is held is reported.
+ */
+#include "engine.h"
+
+#define BLOCK_BYTES                                                                                \
+	(((sizeof(struct nst_ld_thread) + NST_PAGE_BYTES - 1) / NST_PAGE_BYTES) * NST_PAGE_BYTES)
+
+/* ---- blocks of threads ---- */
+
+static void thread_ends(void *arg)
+{
+	struct nst_ld_thread *t = arg;
+	u32 i;
+
+	for (i = 0; t->generation == nst_ld.generation && i < t->nr; i++)
+		if (nst_ld_is_held(&t->held[i]) && !(t->held[i].how & NST_LD_CONTEXT))
+			nst_ld_report(t, NST_NL_EXIT, NST_LD_ERROR, t->held[i].class,
+				      t->held[i].lock, t->held[i].ip, "it was taken at");
+	nst_thread.lockdep = NULL;
+	t->generation = 0;
+	/* Pairs with: nst_cas_acquire() in claim(). */
+	nst_store_release(&t->taken, 0u);
+}
+
+/* Signals are blocked. NULL: no memory, or too many threads. */
+static struct nst_ld_thread *claim(void)
+{
+	u32 i, nr = nst_load_relaxed(&nst_ld.nr_threads); /* more may come: they are taken */
+	struct nst_ld_thread *t;
+
+	for (i = 0; i < nr; i++) {
+		/* Pairs with: nst_store_release() in claim(); the swap with that in thread_ends(). */
+		t = nst_load_acquire(&nst_ld.tables->thread[i]);
+		/* Pairs with: nst_store_release() in thread_ends(). */
+		if (t && !nst_load_relaxed(&t->taken) && nst_cas_acquire(&t->taken, 0u, 1u))
+			return t;
+	}
+	i = nst_add_relaxed(&nst_ld.nr_threads, 1);
+	if (i >= NST_LD_THREADS) {
+		nst_sub_relaxed(&nst_ld.nr_threads, 1);
+		nst_ld_full(NST_LD_FULL_THREADS);
+		return NULL;
+	}
+	t = nst_sys_reserve(BLOCK_BYTES, NST_PAGE_BYTES);
+	if (!t || nst_sys_commit(t, BLOCK_BYTES))
+		return NULL;
+	t->taken = 1;
+	/* It is taken before it is seen. Pairs with: nst_load_acquire() in claim(). */
+	nst_store_release(&nst_ld.tables->thread[i], t);
+	return t;
+}
+
+struct nst_ld_thread *nst_ld_thread_slow(void)
+{
+	struct nst_ld_thread *t = nst_thread.lockdep;
+	u64 signals = nst_sys_signals_block();
+	u32 i;
+
+	if (!t) {
+		t = nst_thread.lockdep ? nst_thread.lockdep : claim();
+		if (t) {
+			t->tag = nst_add_relaxed(&nst_ld.nr_tags, 1) + 1;
+			nst_sys_thread_on_exit(thread_ends, t);
+		}
+	}
+	if (t) {
+		for (i = 0; i < t->nr; i++)
+			t->held[i].lock = NULL;
+		t->nr = t->popping = t->level = t->handlers = 0;
+		t->blocked = signals;
+		for (i = 0; i < NST_NR_SECTIONS; i++)
+			t->depth[i] = t->begun[i] = 0;
+		t->generation =
+			nst_load_relaxed(&nst_ld.generation); /* off and on again is no hurry */
+		nst_thread.lockdep = t;
+	}
+	nst_sys_signals_restore(signals);
+	return t;
+}
