@@ -26,7 +26,14 @@ enum nst_section {
 	NST_SECTION_NONBLOCK, /* nothing that may sleep */
 	NST_SECTION_NOALLOC,  /* no request but NST_NOLOCK and NST_FASTTRY */
 	NST_SECTION_ALLOW,    /* it is known to be right here: a reason is given */
+	NST_SECTION_NOFAULT,  /* no page fault */
 	NST_NR_SECTIONS
+};
+
+/* What a callback that gives memory back may do: bits of nst_reclaiming_begin(), those of a shrinker. */
+enum nst_reclaim_bits {
+	NST_RECLAIM_IO = 1 << 0,    /* input and output: no request with NST_NOIO comes to it */
+	NST_RECLAIM_CLIENT = 1 << 1 /* takes locks of clients: none with NST_NOCLIENT */
 };
 
 /**
@@ -85,6 +92,19 @@ NST_LOCKDEP_INLINE void nst_noalloc_end(void)
 		nst_section_end_on(NST_SECTION_NOALLOC);
 }
 
+/* What page faults there were is looked at where it ends; the validator's own do not count. */
+NST_LOCKDEP_INLINE void nst_nofault_begin(void)
+{
+	if (NST_LOCKDEP_ON)
+		nst_section_begin_on(NST_SECTION_NOFAULT, NULL);
+}
+
+NST_LOCKDEP_INLINE void nst_nofault_end(void)
+{
+	if (NST_LOCKDEP_ON)
+		nst_section_end_on(NST_SECTION_NOFAULT);
+}
+
 /* Inside, neither what waits nor what allocates is reported; orders are. @reason: static text, not empty. */
 NST_LOCKDEP_INLINE void nst_allow_begin(const char *reason)
 {
@@ -96,6 +116,40 @@ NST_LOCKDEP_INLINE void nst_allow_end(void)
 {
 	if (NST_LOCKDEP_ON)
 		nst_section_end_on(NST_SECTION_ALLOW);
+}
+
+/* ---- reclaim ---- */
+
+/**
+ * nst_reclaiming_begin_on() - nst_reclaiming_begin() while the validator is on
+ * @what: enum nst_reclaim_bits
+ *
+ * Context: any.  Waits: never.  Syscalls: none, or mmap.  Locks: none.
+ */
+NST_API void nst_reclaiming_begin_on(uint32_t what);
+
+/**
+ * nst_reclaiming_end_on() - nst_reclaiming_end() while the validator is on
+ *
+ * Context: any.  Waits: short lock.  Syscalls: none, or those of a report.  Locks: none.
+ */
+NST_API void nst_reclaiming_end_on(void);
+
+/*
+ * What follows gives memory back to who asks for it, and asks for none that way: it may sleep, and take locks that nobody
+ * holds around a request that would come here. The library says so itself around shrinkers and out-of-memory notifiers. To
+ * have a lock of a shrinker known before memory was ever short: begin, nst_might_lock(), end, once.
+ */
+NST_LOCKDEP_INLINE void nst_reclaiming_begin(uint32_t what)
+{
+	if (NST_LOCKDEP_ON)
+		nst_reclaiming_begin_on(what);
+}
+
+NST_LOCKDEP_INLINE void nst_reclaiming_end(void)
+{
+	if (NST_LOCKDEP_ON)
+		nst_reclaiming_end_on();
 }
 
 /* ---- handlers and signals ---- */

@@ -25,6 +25,11 @@
 #else
 #define TRIES_WAIT 0
 #endif
+#if defined(NST_TEST) && defined(NST_BUSTED) && NST_BUSTED == 46 /* who sleeps is not seen */
+#define NO_SWITCHES 1
+#else
+#define NO_SWITCHES 0
+#endif
 
 #define NOTHING_HELD NST_WAIT_SLEEP
 
@@ -318,19 +323,62 @@ void nst_lockdep_set_class(struct nst_lockdep_map *map, const char *name,
 
 /* ---- sections ---- */
 
+/* Switches that the thread itself made, and page faults: the kernel counts them. One section may be in the other. */
+static void begin_measuring(struct nst_ld_thread *t, enum nst_section section, int measured)
+{
+	struct nst_sys_usage now;
+
+	nst_sys_usage(&now);
+	if (!measured || section == NST_SECTION_NONBLOCK)
+		t->since.switches = now.switches;
+	if (!measured || section == NST_SECTION_NOFAULT)
+		t->since.faults = now.faults;
+}
+
+static void outermost_begins(struct nst_ld_thread *t, enum nst_section section)
+{
+	const int measured = nst_ld_is_measured(t);
+
+	if (section == NST_SECTION_NOFAULT)
+		nst_ld_make_resident(t);
+	if (section == NST_SECTION_ALLOW && measured)
+		nst_sys_usage(&t->allowed);
+	if (section == NST_SECTION_NONBLOCK || section == NST_SECTION_NOFAULT)
+		begin_measuring(t, section, measured);
+}
+
 void nst_section_begin_on(enum nst_section section, const char *reason)
 {
 	struct nst_ld_thread *t = this_thread();
 
 	if (!t)
 		return;
-	if (!t->depth[section])
+	if (!t->depth[section]) {
 		t->from[section] = __builtin_return_address(0);
+		outermost_begins(t, section);
+	}
 	if (section == NST_SECTION_ALLOW)
 		t->reason = reason;
 	nst_barrier();
 	t->depth[section]++;
 	t->begun[section] = 1;
+}
+
+/* What the section of @t that ends here is measured by, and must not have done. */
+static void outermost_ends(struct nst_ld_thread *t, enum nst_section section, const void *ip)
+{
+	struct nst_sys_usage now;
+
+	if (section == NST_SECTION_ALLOW && nst_ld_is_measured(t))
+		nst_ld_measure_less(t, &t->allowed);
+	if ((section != NST_SECTION_NONBLOCK && section != NST_SECTION_NOFAULT) ||
+	    t->depth[NST_SECTION_ALLOW])
+		return;
+	nst_sys_usage(&now);
+	if (section == NST_SECTION_NONBLOCK && now.switches > t->since.switches && !NO_SWITCHES)
+		nst_ld_report(t, NST_NL_SLEPT, NST_LD_ERROR, 0, NULL, ip, "its end is at");
+	if (section == NST_SECTION_NOFAULT && now.faults > t->since.faults)
+		nst_ld_report(t, NST_NL_FAULT, NST_LD_ERROR, 0, NULL, ip, "its end is at");
 }
 
 void nst_section_end_on(enum nst_section section)
@@ -339,6 +387,8 @@ void nst_section_end_on(enum nst_section section)
 
 	if (!t)
 		return;
+	if (t->depth[section] == 1)
+		outermost_ends(t, section, __builtin_return_address(0));
 	if (t->depth[section])
 		t->depth[section]--;
 	else /* It may have begun before the validator. */
@@ -370,12 +420,28 @@ static void judge_request(struct nst_ld_thread *t, nst_mode_t mode, const void *
 
 	if (!need || t->depth[NST_SECTION_ALLOW])
 		return;
-	if (t->handlers)
+	if (t->handlers) {
 		nst_ld_report(t, NST_NL_HANDLER, NST_LD_ERROR, 0, NULL, ip, "asks for memory at");
-	else if (t->depth[NST_SECTION_NOALLOC])
+		return;
+	}
+	if (t->depth[NST_SECTION_NOALLOC])
 		nst_ld_report(t, NST_NL_ALLOC, NST_LD_ERROR, 0, NULL, ip, "asks for memory at");
 	else
 		judge_wait(t, need, 0, 0, NULL, ip);
+	nst_ld_judge_reclaim(t, mode, ip);
+}
+
+/* As nst_mode_in_scope() has it, which is above this floor. */
+static nst_mode_t in_scopes(nst_mode_t mode)
+{
+	const u32 scopes = nst_thread.scopes;
+
+	if (scopes & NST_SCOPE_NOLOCK)
+		return NST_NOLOCK;
+	if (scopes & NST_SCOPE_NORECLAIM && mode & (NST_NORMAL | NST_NORETRY | NST_NOFAIL))
+		return NST_NOWAIT;
+	return mode | (scopes & NST_SCOPE_NOIO ? NST_NOIO : 0) |
+	       (scopes & NST_SCOPE_NOCLIENT ? NST_NOCLIENT : 0);
 }
 
 void nst_might_alloc_on(nst_mode_t mode)
@@ -383,7 +449,7 @@ void nst_might_alloc_on(nst_mode_t mode)
 	struct nst_ld_thread *t = this_thread();
 
 	if (t)
-		judge_request(t, mode, __builtin_return_address(0));
+		judge_request(t, in_scopes(mode), __builtin_return_address(0));
 }
 
 /* A thread that holds nothing and is in no section has no block, and needs none. */
@@ -428,4 +494,5 @@ static void own_release(const struct nst_lock *l, const void *ip)
 		pop(t, e);
 }
 
-const struct nst_lockdep_ops nst_ld_ops = {own_acquire, own_release, own_allocation};
+const struct nst_lockdep_ops nst_ld_ops = {own_acquire, own_release, own_allocation,
+					   nst_ld_own_reclaim};

@@ -21,8 +21,12 @@ NST_DATA uint32_t nst_lockdep_is_on;
 
 struct nst_ld_entered nst_ld_enter(struct nst_ld_thread *t)
 {
-	struct nst_ld_entered in = {t, nst_sys_signals_block()};
+	struct nst_ld_entered in = {.thread = t};
 	u32 self = nst_sys_pid();
+
+	if (t && nst_unlikely(nst_ld_is_measured(t)))
+		nst_sys_usage(&in.usage);
+	in.signals = nst_sys_signals_block();
 
 	for (;;) {
 		u32 by = nst_load_relaxed(&nst_ld.lock); /* the exchange acquires */
@@ -38,12 +42,30 @@ struct nst_ld_entered nst_ld_enter(struct nst_ld_thread *t)
 	return in;
 }
 
+void nst_ld_measure_less(struct nst_ld_thread *t, const struct nst_sys_usage *before)
+{
+	struct nst_sys_usage now;
+
+	nst_sys_usage(&now);
+	t->since.switches += now.switches - before->switches;
+	t->since.faults += now.faults - before->faults;
+}
+
+void nst_ld_make_resident(struct nst_ld_thread *t)
+{
+	if (!nst_exchange_relaxed(&nst_ld.resident, 1u)) /* a hint */
+		nst_sys_populate(nst_ld.tables, TABLE_BYTES);
+	nst_sys_populate(t, nst_round_up(sizeof(*t), NST_PAGE_BYTES));
+}
+
 void nst_ld_leave(struct nst_ld_entered in)
 {
 	if (in.thread)
 		in.thread->busy = 0;
 	/* Pairs with: nst_cas_acquire() in nst_ld_enter(). */
 	nst_store_release(&nst_ld.lock, 0u);
+	if (in.thread && nst_unlikely(nst_ld_is_measured(in.thread)))
+		nst_ld_measure_less(in.thread, &in.usage);
 	nst_sys_signals_restore(in.signals);
 }
 

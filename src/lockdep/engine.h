@@ -78,6 +78,8 @@ struct nst_ld_thread {
 	} handler[NST_LD_HANDLERS];
 	u32 depth[NST_NR_SECTIONS], begun[NST_NR_SECTIONS];
 	const void *from[NST_NR_SECTIONS]; /* who began the outermost */
+	struct nst_sys_usage since; /* of this thread, as it began, less what was ours or allowed */
+	struct nst_sys_usage allowed; /* as what is allowed began */
 	const char *reason;
 	struct nst_ld_held held[NST_LD_HELD_MAX];
 };
@@ -125,6 +127,7 @@ struct nst_ld {
 	u32 lock;		      /* the process of who has entered */
 	u32 nr_classes, nr_edges, nr_chains, nr_threads, nr_tags, search;
 	u32 from_start; /* on before the program was */
+	u32 resident;	/* tables are, for sections without page faults */
 	u32 said_full;	/* bits of enum nst_ld_full */
 	u32 shown;
 	u32 expect;  /* code + 1 */
@@ -137,7 +140,7 @@ extern struct nst_ld nst_ld NST_HIDDEN;
 
 /*
  * What any thread may come to be inside of has a class as a lock has, from NST_LD_CONTEXTS on: a handler of signal n is
- * number n - 1, then reclaim, by the tags of what it may call (enum nst_ld_reclaim).
+ * number n - 1, then reclaim, by what its callbacks may do (enum nst_reclaim_bits).
  */
 #define NST_LD_CONTEXTS (1u + NST_NR_LOCKS * NST_LD_SUBCLASSES)
 #define NST_LD_SIGNALS 64u
@@ -150,6 +153,10 @@ static inline int nst_ld_is_context(u32 class)
 static inline int nst_ld_is_signal(u32 class)
 {
 	return class - NST_LD_CONTEXTS < NST_LD_SIGNALS;
+}
+static inline int nst_ld_is_reclaim(u32 class)
+{
+	return class - NST_LD_CONTEXTS - NST_LD_SIGNALS < NST_LD_RECLAIMS;
 }
 
 enum nst_ld_full {
@@ -166,9 +173,19 @@ enum nst_ld_full {
 struct nst_ld_entered {
 	struct nst_ld_thread *thread;
 	u64 signals;
+	struct nst_sys_usage usage;
 };
 struct nst_ld_entered nst_ld_enter(struct nst_ld_thread *t);
 void nst_ld_leave(struct nst_ld_entered in);
+/* Is it measured what this thread waits for, or touches? */
+static inline int nst_ld_is_measured(const struct nst_ld_thread *t)
+{
+	return t->depth[NST_SECTION_NONBLOCK] || t->depth[NST_SECTION_NOFAULT];
+}
+/* What it did since @before does not count. */
+void nst_ld_measure_less(struct nst_ld_thread *t, const struct nst_sys_usage *before);
+/* Tables and this thread's block are in memory: the validator itself touches nothing that is not. */
+void nst_ld_make_resident(struct nst_ld_thread *t);
 /* Once each. */
 void nst_ld_full(enum nst_ld_full which);
 
@@ -201,6 +218,9 @@ static inline u64 nst_ld_key_open(u64 key, int waits, u64 open)
 /* No edge is @lock's any more. Needs: entered. */
 void nst_ld_forget_lock(const void *lock);
 
+/* What follows from a request that may enter each reclaim of @set. */
+void nst_ld_chain_reclaims(struct nst_ld_thread *t, u64 key, u32 set, const void *ip);
+
 /* ---- report.c ---- */
 
 /* A report under way. Needs: entered. 0: told already, or nobody wants it. */
@@ -227,6 +247,12 @@ static inline u64 nst_ld_chain_step(u64 key, const struct nst_ld_held *e)
 	return nst_mix64(key + ((u64)e->class << 2 | (e->how & (NST_LD_READ | NST_LD_RECURSIVE))) +
 			 1);
 }
+
+/* ---- reclaim.c ---- */
+
+void nst_ld_judge_reclaim(struct nst_ld_thread *t, nst_mode_t mode, const void *ip);
+/* It begins, or with @ip NULL ends. */
+void nst_ld_own_reclaim(u32 what, const void *ip);
 
 /* ---- thread.c ---- */
 

@@ -423,7 +423,8 @@ static void waited_for(const struct nst_ld_thread *t, const struct nst_ld_held *
 	u32 i, near = 0;
 
 	for (i = t->nr; i-- > t->level && near < NST_LD_NEAR;) {
-		if (!nst_ld_is_held(&t->held[i]) || t->held[i].class == new->class)
+		if (!nst_ld_is_held(&t->held[i]) || t->held[i].class == new->class ||
+		    (t->held[i].how & new->how &NST_LD_CONTEXT))
 			continue;
 		near++;
 		edge_seen(t, &t->held[i], new);
@@ -478,6 +479,23 @@ void nst_ld_opened(struct nst_ld_thread *t, u64 key, u64 open, int has_come)
 		for (i = t->level; i < t->nr; i++)
 			if (nst_ld_is_held(&t->held[i]) && !(t->held[i].how & NST_LD_CONTEXT))
 				may_be_interrupted(t, &t->held[i], open);
+	}
+	nst_ld_leave(in);
+}
+
+void nst_ld_chain_reclaims(struct nst_ld_thread *t, u64 key, u32 set, const void *ip)
+{
+	struct nst_ld_entered in = nst_ld_enter(t);
+
+	if (!nst_ld_chain_is_known(key, t->tag)) {
+		nst_ld.checked++;
+		chain_note(key, t->tag);
+		for (; set; set &= set - 1) {
+			struct nst_ld_held r =
+				nst_ld_context(NST_LD_SIGNALS + nst_lowest_bit(set), ip);
+
+			waited_for(t, &r);
+		}
 	}
 	nst_ld_leave(in);
 }

@@ -18,9 +18,6 @@ enum nst_lockdep_own { NST_LOCKDEP_WAIT, NST_LOCKDEP_TRY, NST_LOCKDEP_TIMED };
 /* What a thread begins or ends to be inside of. */
 enum nst_lockdep_context {
 	NST_LOCKDEP_NOLOCK_SCOPE,
-	NST_LOCKDEP_NORECLAIM_SCOPE,
-	NST_LOCKDEP_RECLAIM,
-	NST_LOCKDEP_SIGNAL,
 };
 
 /* What a thread is about to wait for. */
@@ -31,6 +28,7 @@ struct nst_lockdep_ops {
 	void (*acquire)(const struct nst_lock *l, enum nst_lockdep_own how, const void *ip);
 	void (*release)(const struct nst_lock *l, const void *ip);
 	void (*allocation)(u32 mode, const void *site);
+	void (*reclaim)(u32 what, const void *ip);
 };
 extern const struct nst_lockdep_ops *nst_lockdep_ops NST_HIDDEN;
 /* As the option check says; before there is a second thread, mostly. */
@@ -69,6 +67,23 @@ static inline void nst_lockdep_allocation(u32 mode, const void *site)
 
 	if (nst_unlikely(ops != NULL))
 		ops->allocation(mode, site);
+}
+
+/* Somebody is called who gives memory back, and who may do what @what says (enum nst_reclaim_bits). */
+static inline void nst_lockdep_reclaim_begin(u32 what)
+{
+	const struct nst_lockdep_ops *ops = nst_load_relaxed(&nst_lockdep_ops); /* as above */
+
+	if (nst_unlikely(ops != NULL))
+		ops->reclaim(what, __builtin_return_address(0));
+}
+
+static inline void nst_lockdep_reclaim_end(void)
+{
+	const struct nst_lockdep_ops *ops = nst_load_relaxed(&nst_lockdep_ops); /* as above */
+
+	if (nst_unlikely(ops != NULL))
+		ops->reclaim(0, NULL);
 }
 
 static inline void nst_lockdep_wait(enum nst_lockdep_wait what)

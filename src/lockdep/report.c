@@ -186,7 +186,8 @@ static void tell_held(const struct nst_ld_thread *t)
 
 static void tell_sections(const struct nst_ld_thread *t)
 {
-	static const char *const name[] = {"must not block", "must not allocate", "is allowed to"};
+	static const char *const name[] = {"must not block", "must not allocate", "is allowed to",
+					   "has no page fault"};
 	char where[160];
 	u32 i;
 

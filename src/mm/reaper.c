@@ -99,7 +99,14 @@ static u64 run(struct nst_oom_notifier *n, u32 how)
 	u64 bytes;
 
 	nst_count(NST_COUNT_OOM_CALL, 1);
-	bytes = n->fn(n->arg, &oom);
+	/* For one that blocks a request waits for a while only. */
+	if (nst_hint(&n->flags) & NST_NOTIFIER_BLOCKS) {
+		bytes = n->fn(n->arg, &oom);
+	} else {
+		nst_lockdep_reclaim_begin(nst_hint(&n->flags));
+		bytes = n->fn(n->arg, &oom);
+		nst_lockdep_reclaim_end();
+	}
 	if (bytes == NST_OOM_AGAIN) {
 		put_off(n);
 		return 0;

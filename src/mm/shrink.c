@@ -143,8 +143,11 @@ static u64 ask(struct nst_shrinker *s, nst_mode_t mode, unsigned int priority, i
 	}
 	nst_store_relaxed(&s->runner,
 			  nst_thread_pointer()); /* whoever compares it is this thread, or is not */
-	if (!is_excluded(s, mode))
+	if (!is_excluded(s, mode)) {
+		nst_lockdep_reclaim_begin(s->flags);
 		freed = run(s, priority);
+		nst_lockdep_reclaim_end();
+	}
 	nst_store_relaxed(&s->runner, (uintptr_t)0); /* as above */
 	/* Pairs with: nst_cas_acquire() above and in nst_shrinker_unregister(). */
 	nst_store_release(&s->state, (u32)READY);

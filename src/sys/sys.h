@@ -295,6 +295,11 @@ void nst_sys_thread_name(char name[16]);
 void nst_sys_thread_on_exit(void (*fn)(void *arg), void *arg);
 /* The last part of the path that was executed. */
 const char *nst_sys_program(void);
+/* What this thread has done so far: switches that it made itself (it waited), page faults of both kinds. */
+struct nst_sys_usage {
+	u64 switches, faults;
+};
+void nst_sys_usage(struct nst_sys_usage *u);
 /* Block every signal of this thread; what was blocked before, for restore. */
 u64 nst_sys_signals_block(void);
 void nst_sys_signals_restore(u64 before);

@@ -5,9 +5,11 @@
  * The thread blocks all signals: a program's handlers never run on it. Fork: a child has no such
  * thread; mm starts it anew.
  */
+#define _GNU_SOURCE
 #include <pthread.h>
 #include <signal.h>
 #include <sys/auxv.h>
+#include <sys/resource.h>
 #include "sys.h"
 #include "syscall.h"
 
@@ -140,4 +142,15 @@ u64 nst_sys_random(void)
 	if (nst_syscall(SYS_getrandom, (long)&fresh, sizeof(fresh), 0, 0, 0, 0) == sizeof(fresh))
 		return fresh;
 	return seed ? nst_mix64(v ^ seed[0]) : v;
+}
+
+void nst_sys_usage(struct nst_sys_usage *u)
+{
+	struct rusage r;
+
+	*u = (struct nst_sys_usage){0};
+	if (nst_syscall(SYS_getrusage, RUSAGE_THREAD, (long)&r, 0, 0, 0, 0))
+		return;
+	u->switches = (u64)r.ru_nvcsw;
+	u->faults = (u64)(r.ru_minflt + r.ru_majflt);
 }

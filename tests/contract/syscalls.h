@@ -67,6 +67,8 @@ void path_check_dump(void);
 void path_check_new(void);
 void path_check_report(void);
 void path_check_reset(void);
+void path_check_resident(void);
+void path_check_section(void);
 void path_check_start(void);
 
 /* ---- syscalls_rcu.c ---- */

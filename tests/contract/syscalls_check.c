@@ -46,6 +46,28 @@ void path_check_report(void)
 	nst_lockdep_release(&a);
 }
 
+void path_check_section(void)
+{
+	must(nst_lockdep_start(NST_LD_ERROR) == 0);
+	nst_lockdep_acquire(&a, 0);
+	nst_lockdep_release(&a);
+	begin("check-section");
+	nst_nonblock_begin();
+	nst_nonblock_end();
+	end();
+}
+
+void path_check_resident(void)
+{
+	must(nst_lockdep_start(NST_LD_ERROR) == 0);
+	nst_lockdep_acquire(&a, 0);
+	nst_lockdep_release(&a);
+	begin("check-resident");
+	nst_nofault_begin();
+	nst_nofault_end();
+	end();
+}
+
 void path_check_reset(void)
 {
 	must(nst_lockdep_start(NST_LD_ERROR) == 0);
@@ -84,10 +106,12 @@ void mix_check_all(void)
 		MARKED(nst_lockdep_assert_on,
 		       nst_lockdep_assert_on(&b, (enum nst_lockdep_held)(i % 4)));
 		MARKED(nst_section_begin_on,
-		       nst_section_begin_on((enum nst_section)(i % 3), "a test"));
+		       nst_section_begin_on((enum nst_section)(i % 4), "a test"));
 		MARKED(nst_might_sleep_on, nst_might_sleep_on());
 		MARKED(nst_might_alloc_on, nst_might_alloc_on(NST_NORMAL));
-		MARKED(nst_section_end_on, nst_section_end_on((enum nst_section)(i % 3)));
+		MARKED(nst_section_end_on, nst_section_end_on((enum nst_section)(i % 4)));
+		MARKED(nst_reclaiming_begin_on, nst_reclaiming_begin_on((uint32_t)i % 4));
+		MARKED(nst_reclaiming_end_on, nst_reclaiming_end_on());
 		MARKED(nst_handler_installed_on, nst_handler_installed_on(10));
 		MARKED(nst_handler_enter_on, nst_handler_enter_on(10 + i % 2));
 		MARKED(nst_signals_block_on, nst_signals_block_on(NST_SIGNAL(12)));

@@ -651,6 +651,8 @@ const struct path paths[] = {
 	{"check-start", "worker:off", path_check_start, 0, NULL},
 	{"check-new", "worker:off", path_check_new, 0, NULL},
 	{"check-report", "worker:off", path_check_report, 0, NULL},
+	{"check-section", "worker:off", path_check_section, 0, NULL},
+	{"check-resident", "worker:off", path_check_resident, 0, NULL},
 	{"check-reset", "worker:off", path_check_reset, 0, NULL},
 	{"check-dump", "worker:off", path_check_dump, 0, NULL},
 	{"fit", "worker:off", fit, 0, NULL},

@@ -45,6 +45,7 @@ static const struct {
 	CALL(sysinfo),
 	CALL(prlimit64),
 	CALL(get_robust_list),
+	CALL(getrusage),
 	CALL(getdents64),
 	CALL(pread64),
 	CALL(clone),
