@@ -118,6 +118,27 @@ NST_LOCKDEP_INLINE void nst_allow_end(void)
 		nst_section_end_on(NST_SECTION_ALLOW);
 }
 
+/* ---- read sections ---- */
+
+/**
+ * nst_rcu_read_assert_on() - nst_rcu_read_assert() while the validator is on
+ * @otherwise: not 0: what is read is held otherwise
+ *
+ * Context: any.  Waits: short lock.  Syscalls: none, or those of a report.  Locks: none.
+ */
+NST_API void nst_rcu_read_assert_on(int otherwise);
+
+/* This thread is in a read section of ours, or @otherwise is so: a lock held, a section begun by another thread. */
+NST_LOCKDEP_INLINE void nst_rcu_read_assert(int otherwise)
+{
+	if (NST_LOCKDEP_ON)
+		nst_rcu_read_assert_on(otherwise);
+}
+
+/* nst_rcu_dereference() (rcu.h), and that. */
+#define nst_rcu_dereference_check(p, otherwise)                                                    \
+	(nst_rcu_read_assert(otherwise), nst_rcu_dereference(p))
+
 /* ---- reclaim ---- */
 
 /**

@@ -105,7 +105,7 @@ static u32 own_type(u32 lock_class)
 	return sleeps >> lock_class & 1 ? NST_WAIT_SLEEP : NST_WAIT_CONFIG;
 }
 
-static char context_keys[NST_LD_NR_CONTEXTS];
+static char context_keys[NST_LD_NR_CONTEXTS + 1];
 
 static void add_contexts(void)
 {
@@ -120,6 +120,7 @@ static void add_contexts(void)
 		add(&context_keys[i], i < NST_LD_SIGNALS ? name : reclaim[i - NST_LD_SIGNALS], 0, 0,
 		    0);
 	}
+	add(&context_keys[i], "rcu", 0, 0, 0);
 }
 
 void nst_ld_own_classes(void)
@@ -139,4 +140,12 @@ struct nst_ld_held nst_ld_context(u32 n, const void *ip)
 				    .ip = ip,
 				    .class = (u16)(NST_LD_CONTEXTS + n),
 				    .how = NST_LD_CONTEXT};
+}
+
+struct nst_ld_held nst_ld_section(const void *ip)
+{
+	struct nst_ld_held s = nst_ld_context(NST_LD_NR_CONTEXTS, ip);
+
+	s.how |= NST_LD_READ | NST_LD_RECURSIVE;
+	return s;
 }

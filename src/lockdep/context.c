@@ -106,7 +106,7 @@ static void judge_same(struct nst_ld_thread *t, const struct nst_ld_held *e,
 }
 
 /* All that @new being waited for or tried means, before it is there. */
-static void judge(struct nst_ld_thread *t, const struct nst_ld_held *new, u32 outer)
+static inline void judge(struct nst_ld_thread *t, const struct nst_ld_held *new, u32 outer)
 {
 	const int waits = !(new->how &(NST_LD_TRY | NST_LD_TIMED)) || TRIES_WAIT;
 	const u64 open = NST_LD_OPEN(t);
@@ -132,6 +132,16 @@ static void judge(struct nst_ld_thread *t, const struct nst_ld_held *new, u32 ou
 	key = nst_ld_chain_step(key, new);
 	if (nst_unlikely(!nst_ld_chain_is_known(nst_ld_key_open(key, waits, open), t->tag)))
 		nst_ld_chain_add(t, key, new, waits, open);
+}
+
+void nst_ld_judge(struct nst_ld_thread *t, const struct nst_ld_held *new, u32 outer)
+{
+	judge(t, new, outer);
+}
+
+void nst_ld_judge_sleep(struct nst_ld_thread *t, const void *ip)
+{
+	judge_wait(t, NST_WAIT_SLEEP, 0, 0, NULL, ip);
 }
 
 /* ---- users' locks ---- */
@@ -400,8 +410,10 @@ void nst_might_sleep_on(void)
 {
 	struct nst_ld_thread *t = this_thread();
 
-	if (t)
-		judge_wait(t, NST_WAIT_SLEEP, 0, 0, NULL, __builtin_return_address(0));
+	if (!t)
+		return;
+	judge_wait(t, NST_WAIT_SLEEP, 0, 0, NULL, __builtin_return_address(0));
+	nst_ld_judge_reader(t, __builtin_return_address(0));
 }
 
 /* ---- requests ---- */
@@ -494,5 +506,5 @@ static void own_release(const struct nst_lock *l, const void *ip)
 		pop(t, e);
 }
 
-const struct nst_lockdep_ops nst_ld_ops = {own_acquire, own_release, own_allocation,
-					   nst_ld_own_reclaim};
+const struct nst_lockdep_ops nst_ld_ops = {own_acquire,	       own_release,	   own_allocation,
+					   nst_ld_own_reclaim, nst_ld_own_section, nst_ld_own_wait};

@@ -126,9 +126,10 @@ struct nst_ld {
 	u32 generation;		      /* one more with each start; even: off */
 	u32 lock;		      /* the process of who has entered */
 	u32 nr_classes, nr_edges, nr_chains, nr_threads, nr_tags, search;
-	u32 from_start; /* on before the program was */
-	u32 resident;	/* tables are, for sections without page faults */
-	u32 said_full;	/* bits of enum nst_ld_full */
+	u32 from_start;	   /* on before the program was */
+	u32 sections_move; /* read sections end on other threads than they begin */
+	u32 resident;	   /* tables are, for sections without page faults */
+	u32 said_full;	   /* bits of enum nst_ld_full */
 	u32 shown;
 	u32 expect;  /* code + 1 */
 	u64 handled; /* signals that have a handler, as far as it was told */
@@ -146,6 +147,8 @@ extern struct nst_ld nst_ld NST_HIDDEN;
 #define NST_LD_SIGNALS 64u
 #define NST_LD_RECLAIMS 4u
 #define NST_LD_NR_CONTEXTS (NST_LD_SIGNALS + NST_LD_RECLAIMS)
+#define NST_LD_RCU                                                                                 \
+	(NST_LD_CONTEXTS + NST_LD_NR_CONTEXTS) /* a read section: a lock, and many hold it */
 static inline int nst_ld_is_context(u32 class)
 {
 	return class - NST_LD_CONTEXTS < NST_LD_NR_CONTEXTS;
@@ -248,6 +251,17 @@ static inline u64 nst_ld_chain_step(u64 key, const struct nst_ld_held *e)
 			 1);
 }
 
+/* ---- section.c ---- */
+
+/* What stands for a section among locks. */
+struct nst_ld_held nst_ld_section(const void *ip);
+/* One begins at @ip or, that being NULL, ends. */
+void nst_ld_own_section(const void *ip);
+/* It is about to wait, as enum nst_lockdep_wait says. */
+void nst_ld_own_wait(u32 what, const void *ip);
+/* It may sleep: in a section? */
+void nst_ld_judge_reader(struct nst_ld_thread *t, const void *ip);
+
 /* ---- reclaim.c ---- */
 
 void nst_ld_judge_reclaim(struct nst_ld_thread *t, nst_mode_t mode, const void *ip);
@@ -267,6 +281,11 @@ struct nst_ld_thread *nst_ld_thread_slow(void);
 #define NST_LD_OPEN(t)                                                                             \
 	(nst_load_relaxed(&nst_ld.handled) & ~(t)->blocked) /* a set that grows: seen soon */
 #endif
+
+/* All that @new being waited for or tried means, before it is there; @outer: what taking it does. */
+void nst_ld_judge(struct nst_ld_thread *t, const struct nst_ld_held *new, u32 outer);
+/* It may sleep. */
+void nst_ld_judge_sleep(struct nst_ld_thread *t, const void *ip);
 
 /* For the library's own locks and requests: lockdep.h. */
 extern const struct nst_lockdep_ops nst_ld_ops NST_HIDDEN;

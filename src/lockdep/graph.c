@@ -424,7 +424,9 @@ static void waited_for(const struct nst_ld_thread *t, const struct nst_ld_held *
 
 	for (i = t->nr; i-- > t->level && near < NST_LD_NEAR;) {
 		if (!nst_ld_is_held(&t->held[i]) || t->held[i].class == new->class ||
-		    (t->held[i].how & new->how &NST_LD_CONTEXT))
+		    (nst_ld_is_context(t->held[i].class) && nst_ld_is_context(new->class)))
+			continue;
+		if (t->held[i].class == NST_LD_RCU && nst_ld.sections_move)
 			continue;
 		near++;
 		edge_seen(t, &t->held[i], new);

@@ -21,7 +21,7 @@ enum nst_lockdep_context {
 };
 
 /* What a thread is about to wait for. */
-enum nst_lockdep_wait { NST_LOCKDEP_WAIT_LOCK, NST_LOCKDEP_WAIT_MEMORY, NST_LOCKDEP_WAIT_FENCE };
+enum nst_lockdep_wait { NST_LOCKDEP_WAIT_PERIOD, NST_LOCKDEP_WAIT_OTHERS_PERIOD };
 
 /* The validator, if it is on; NULL if not. By pointers: what the no-lock entries link to makes no system call. */
 struct nst_lockdep_ops {
@@ -29,6 +29,8 @@ struct nst_lockdep_ops {
 	void (*release)(const struct nst_lock *l, const void *ip);
 	void (*allocation)(u32 mode, const void *site);
 	void (*reclaim)(u32 what, const void *ip);
+	void (*section)(const void *ip);
+	void (*wait)(u32 what, const void *ip);
 };
 extern const struct nst_lockdep_ops *nst_lockdep_ops NST_HIDDEN;
 /* As the option check says; before there is a second thread, mostly. */
@@ -86,9 +88,31 @@ static inline void nst_lockdep_reclaim_end(void)
 		ops->reclaim(0, NULL);
 }
 
-static inline void nst_lockdep_wait(enum nst_lockdep_wait what)
+/* A read section of ours begins, seen by who takes the slow way; @ip is the caller. */
+static inline void nst_lockdep_section_begin(const void *ip)
 {
-	(void)what;
+	const struct nst_lockdep_ops *ops = nst_load_relaxed(&nst_lockdep_ops); /* as above */
+
+	if (nst_unlikely(ops != NULL))
+		ops->section(ip);
+}
+
+/* @mine: by who began it. */
+#define NST_LOCKDEP_NOT_MINE ((const void *)1)
+static inline void nst_lockdep_section_end(int mine)
+{
+	const struct nst_lockdep_ops *ops = nst_load_relaxed(&nst_lockdep_ops); /* as above */
+
+	if (nst_unlikely(ops != NULL))
+		ops->section(mine ? NULL : NST_LOCKDEP_NOT_MINE);
+}
+
+NST_ALWAYS_INLINE void nst_lockdep_wait(enum nst_lockdep_wait what)
+{
+	const struct nst_lockdep_ops *ops = nst_load_relaxed(&nst_lockdep_ops); /* as above */
+
+	if (nst_unlikely(ops != NULL))
+		ops->wait(what, __builtin_return_address(0));
 }
 
 /* ---- checked locks: the raw ones of sys.h, told to the validator ---- */
@@ -139,7 +163,6 @@ NST_ALWAYS_INLINE int nst_lock_or_try(struct nst_lock *l, const int wait)
  */
 static inline int nst_fence_cpu(int cpu)
 {
-	nst_lockdep_wait(NST_LOCKDEP_WAIT_FENCE);
 	return nst_sys_fence_cpu(cpu);
 }
 

@@ -104,7 +104,7 @@ void nst_ld_judge_reclaim(struct nst_ld_thread *t, nst_mode_t mode, const void *
 		if (!nst_ld_is_held(&t->held[i]))
 			continue;
 		key = nst_ld_chain_step(key, &t->held[i]);
-		nr += !(t->held[i].how & NST_LD_CONTEXT);
+		nr += !nst_ld_is_context(t->held[i].class);
 	}
 	key = nst_mix64(key + ~(u64)set);
 	if (nr && nst_unlikely(!nst_ld_chain_is_known(key, t->tag)))

@@ -118,7 +118,6 @@ static u64 sleep_for(u64 us)
 	u64 begun = nst_sys_now_ns(), slept = 0;
 	unsigned int wakes;
 
-	nst_lockdep_wait(NST_LOCKDEP_WAIT_MEMORY);
 	if (nst_test_naps(us))
 		return us;
 	for (wakes = 0; wakes < MOST_WAKES && slept < us; wakes++) {

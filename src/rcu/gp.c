@@ -379,7 +379,8 @@ int nst_gp_wait_in(struct nst_rcu_domain *d, nst_cookie_t cookie)
 		return err < 0 ? err : 0;
 	if (gp.fork_check)
 		gp.fork_check();
-	nst_lockdep_wait(NST_LOCKDEP_WAIT_LOCK);
+	nst_lockdep_wait(d == nst_rcu_own ? NST_LOCKDEP_WAIT_PERIOD
+					  : NST_LOCKDEP_WAIT_OTHERS_PERIOD);
 	err = nst_gp_wait_begin(d, &online);
 	if (!err)
 		err = d == nst_rcu_own ? wait_own(cookie) : wait_other(d, cookie);

@@ -16,7 +16,7 @@
  * R2. A thread's rcu_fast is set only after it has seen phase >= 0: then lines are there, and nst_rseq_offset is
  *     that of its rseq area.
  *
- * The slow way notes who began a thread's first section, for reports of stalls; from debug:1 on all take it.
+ * The slow way notes who began a thread's first section, for reports of stalls; from debug:1 on, and with check, all take it.
  *
  * Fork: a child has the sections that the forking thread itself began; each thread counts its own (rcu_open), for
  * that. A section that another thread ended stays in that count: it is at most what the domain had open in all,
@@ -78,6 +78,7 @@ static nst_rcu_token_t begin_slow(struct nst_thread *t, const void *caller)
 	nst_barrier(); /* a handler that began one before this has written, and ended it */
 	if (nst_rcu_open_here() == 1)
 		t->rcu_from = t->rcu_fast ? NULL : caller; /* by sequence nobody writes it */
+	nst_lockdep_section_begin(caller);
 	return tag | p * TOKEN_PHASE;
 }
 
@@ -138,6 +139,7 @@ static void end_slow(struct nst_thread *t, nst_rcu_token_t token, const void *ca
 	nst_add_relaxed(&own_stripe()->out[p], (u64)1);
 	if (tag == t->rcu_tag)
 		t->rcu_open[p]--;
+	nst_lockdep_section_end(tag == t->rcu_tag);
 }
 
 void nst_rcu_read_end(nst_rcu_token_t token)
@@ -207,7 +209,7 @@ void nst_rcu_readers_start_locked(struct nst_read_line *lines)
 	int phase = nst_load_relaxed(&nst_rcu_readers.phase); /* it changes with the lock */
 
 	nst_rcu_readers.lines = lines;
-	nst_rcu_readers.noted = nst_option(NST_OPT_debug) != 0;
+	nst_rcu_readers.noted = nst_option(NST_OPT_debug) != 0 || nst_option(NST_OPT_check) != 0;
 	/* Pairs with: nst_load_acquire() in begin_slow(). */
 	nst_store_release(&nst_rcu_readers.phase, phase & 1);
 }

@@ -112,6 +112,7 @@ void mix_check_all(void)
 		MARKED(nst_might_sleep_on, nst_might_sleep_on());
 		MARKED(nst_might_alloc_on, nst_might_alloc_on(NST_NORMAL));
 		MARKED(nst_section_end_on, nst_section_end_on((enum nst_section)(i % 4)));
+		MARKED(nst_rcu_read_assert_on, nst_rcu_read_assert_on(i % 2));
 		MARKED(nst_reclaiming_begin_on, nst_reclaiming_begin_on((uint32_t)i % 4));
 		MARKED(nst_reclaiming_end_on, nst_reclaiming_end_on());
 		MARKED(nst_handler_installed_on, nst_handler_installed_on(10));
