@@ -68,6 +68,13 @@ NST_API void nst_might_sleep_on(void);
  */
 NST_API void nst_might_alloc_on(nst_mode_t mode);
 
+/**
+ * nst_cant_sleep_on() - nst_cant_sleep() while the validator is on
+ *
+ * Context: any.  Waits: short lock.  Syscalls: none, or those of a report.  Locks: none.
+ */
+NST_API void nst_cant_sleep_on(void);
+
 NST_LOCKDEP_INLINE void nst_nonblock_begin(void)
 {
 	if (NST_LOCKDEP_ON)
@@ -265,6 +272,13 @@ NST_LOCKDEP_INLINE void nst_might_sleep(void)
 {
 	if (NST_LOCKDEP_ON)
 		nst_might_sleep_on();
+}
+
+/* This must not be able to sleep: a lock that spins is held, a section that must not block is open, or a handler runs. */
+NST_LOCKDEP_INLINE void nst_cant_sleep(void)
+{
+	if (NST_LOCKDEP_ON)
+		nst_cant_sleep_on();
 }
 
 /* This may make a request with @mode. */

@@ -66,7 +66,12 @@ struct nst_lockdep_map {
 	uint32_t seen;	      /* it was taken since the validator was started for that time */
 	uint16_t class_of[8]; /* numbers of its classes, once known */
 };
-#define NST_LD_OVERRIDE 1u /* of flags: held, @inner is the limit, whatever is held around it */
+#define NST_LD_OVERRIDE 1u   /* of flags: held, @inner is the limit, whatever is held around it */
+#define NST_LD_NOVALIDATE 2u /* of flags: no order, and no other lock of its class, is looked at */
+
+/* Below 0: @a is taken before @b. Called in handlers, too. */
+typedef int (*nst_lockdep_compare_t)(const struct nst_lockdep_map *a,
+				     const struct nst_lockdep_map *b);
 
 /* A static one. @key_: a struct nst_lockdep_key *, or NULL. */
 #define NST_LOCKDEP_MAP(name_, key_, type_)                                                        \
@@ -109,7 +114,7 @@ struct nst_lockdep_map {
 	  "touch it before the section, or lock it (mlock)")                                       \
 	X(RCU, "a read section where none may be, or none where one must be",                      \
 	  "end the section before the wait; begin one before the read")                            \
-	X(LONG, "held for longer than the limit", "do less under it; check_hold_us is the limit")
+	X(LONG, "held for longer than the limit", "do less under it, or nst_lockdep_hold_limit()")
 
 #define NST_LOCKDEP_CODE(name, ...) NST_NL_##name,
 enum nst_lockdep_code { NST_LOCKDEP_TABLE(NST_LOCKDEP_CODE) NST_NR_LOCKDEP_CODES };
@@ -311,6 +316,43 @@ NST_API void nst_lockdep_assert_on(const struct nst_lockdep_map *map, enum nst_l
  */
 NST_API void nst_lockdep_pin_on(const struct nst_lockdep_map *map, int by);
 
+/**
+ * nst_lockdep_acquire_nest_on() - nst_lockdep_acquire_nest() while the validator is on
+ * @map: the lock
+ * @how: as for nst_lockdep_acquire()
+ * @nest: the lock that is held around it
+ *
+ * Context: any.  Waits: short lock.  Syscalls: none, or those of a new order and of a report.  Locks: none.
+ */
+NST_API void nst_lockdep_acquire_nest_on(struct nst_lockdep_map *map, uint32_t how,
+					 const struct nst_lockdep_map *nest);
+
+/**
+ * nst_lockdep_order_on() - nst_lockdep_order() while the validator is on
+ * @first: a lock
+ * @then: one of another class
+ *
+ * Context: any.  Waits: short lock.  Syscalls: none, or those of a new order and of a report.  Locks: none.
+ */
+NST_API void nst_lockdep_order_on(struct nst_lockdep_map *first, struct nst_lockdep_map *then);
+
+/**
+ * nst_lockdep_set_compare_on() - nst_lockdep_set_compare() while the validator is on
+ * @map: a lock of the class
+ * @compare: or NULL
+ *
+ * Context: any.  Waits: short lock.  Syscalls: none, or those of a new order.  Locks: none.
+ */
+NST_API void nst_lockdep_set_compare_on(struct nst_lockdep_map *map, nst_lockdep_compare_t compare);
+
+/**
+ * nst_lockdep_hold_limit() - report locks that were held for longer, as they are let go
+ * @us: microseconds, by the wall: also of a thread that was preempted; 0: no limit, as it is at first
+ *
+ * Context: thread.  Waits: never.  Syscalls: clock_gettime.  Locks: none.
+ */
+NST_API void nst_lockdep_hold_limit(uint64_t us);
+
 /* Not 0 while the validator is on. Written by it alone. */
 #define NST_DATA __attribute__((visibility("default")))
 NST_DATA extern uint32_t nst_lockdep_is_on;
@@ -330,6 +372,30 @@ NST_LOCKDEP_INLINE void nst_lockdep_acquire(struct nst_lockdep_map *map, uint32_
 {
 	if (NST_LOCKDEP_ON)
 		nst_lockdep_acquire_on(map, how);
+}
+
+/* One of several of its class, all of which are taken with @nest held and by nobody else: of them there is no order. */
+NST_LOCKDEP_INLINE void nst_lockdep_acquire_nest(struct nst_lockdep_map *map, uint32_t how,
+						 const struct nst_lockdep_map *nest)
+{
+	if (NST_LOCKDEP_ON)
+		nst_lockdep_acquire_nest_on(map, how, nest);
+}
+
+/* @first is taken before @then, whoever takes both: looked at at once, before anybody has. */
+NST_LOCKDEP_INLINE void nst_lockdep_order(struct nst_lockdep_map *first,
+					  struct nst_lockdep_map *then)
+{
+	if (NST_LOCKDEP_ON)
+		nst_lockdep_order_on(first, then);
+}
+
+/* Several of @map's class may be held, in the order that @compare says, by address or from parent to child. Said once. */
+NST_LOCKDEP_INLINE void nst_lockdep_set_compare(struct nst_lockdep_map *map,
+						nst_lockdep_compare_t compare)
+{
+	if (NST_LOCKDEP_ON)
+		nst_lockdep_set_compare_on(map, compare);
 }
 
 /* It is about to be let go. */

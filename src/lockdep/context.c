@@ -89,6 +89,7 @@ static void judge_wait(struct nst_ld_thread *t, u32 need, u32 how, u32 class, co
 static void judge_same(struct nst_ld_thread *t, const struct nst_ld_held *e,
 		       const struct nst_ld_held *new)
 {
+	nst_lockdep_compare_t compare;
 	const int again =
 		(new->how &NST_LD_RECURSIVE) &&
 		((new->how &NST_LD_READ) ? e->how & NST_LD_READ
@@ -98,6 +99,13 @@ static void judge_same(struct nst_ld_thread *t, const struct nst_ld_held *e,
 		if (!again)
 			nst_ld_report(t, NST_NL_SELF, NST_LD_ERROR, new->class, new->lock, new->ip,
 				      "waits at");
+	} else if ((new->how | e->how) & (NST_LD_NESTED_IN | NST_LD_UNSEEN)) {
+		return;
+	} else if ((compare = nst_load_relaxed(&nst_ld.tables->class[new->class].compare)) !=
+		   NULL) { /* as stored */
+		if (compare(e->lock, new->lock) >= 0)
+			nst_ld_report(t, NST_NL_NEST, NST_LD_ERROR, new->class, new->lock, new->ip,
+				      "against the order of its class, taken at");
 	} else if (!((new->how &NST_LD_READ) && (new->how &NST_LD_RECURSIVE) &&
 		     (e->how & NST_LD_READ))) {
 		nst_ld_report(t, NST_NL_NEST, NST_LD_POSSIBLE, new->class, new->lock, new->ip,
@@ -171,8 +179,43 @@ void nst_lockdep_acquire_on(struct nst_lockdep_map *map, uint32_t how)
 	if (!new.class)
 		return;
 	nst_store_relaxed(&map->seen, t->generation); /* of one's own lock, mostly */
+	if (nst_unlikely(map->flags & NST_LD_NOVALIDATE))
+		new.how |= NST_LD_UNSEEN;
+	else
+		judge(t, &new, map->outer);
+	push(t, &new);
+}
+
+void nst_lockdep_acquire_nest_on(struct nst_lockdep_map *map, uint32_t how,
+				 const struct nst_lockdep_map *nest)
+{
+	struct nst_ld_thread *t = this_thread();
+	struct nst_ld_held new;
+
+	if (!t)
+		return;
+	new = entry_of(map, how, __builtin_return_address(0));
+	if (!new.class)
+		return;
+	nst_store_relaxed(&map->seen, t->generation); /* as above */
+	if (!find(t, nest))
+		nst_ld_report(t, NST_NL_HELD, NST_LD_ERROR, nest->class_of[nest->subclass], nest,
+			      new.ip, "it must be held at");
+	else
+		new.how |= NST_LD_NESTED_IN;
 	judge(t, &new, map->outer);
 	push(t, &new);
+}
+
+void nst_cant_sleep_on(void)
+{
+	struct nst_ld_thread *t = this_thread();
+	const struct nst_ld_held *by;
+
+	if (t && limit_of(t, &by) == NST_WAIT_SLEEP && !t->handlers &&
+	    !t->depth[NST_SECTION_NONBLOCK])
+		nst_ld_report(t, NST_NL_HELD, NST_LD_ERROR, 0, NULL, __builtin_return_address(0),
+			      "nothing forbids to sleep at");
 }
 
 void nst_lockdep_release_on(struct nst_lockdep_map *map)
@@ -186,6 +229,8 @@ void nst_lockdep_release_on(struct nst_lockdep_map *map)
 	e = find(t, map);
 	if (e && e->pins)
 		nst_ld_report(t, NST_NL_PIN, NST_LD_ERROR, e->class, map, ip, "let go at");
+	if (e && is_held_long(t, e))
+		nst_ld_report(t, NST_NL_LONG, NST_LD_ERROR, e->class, map, e->ip, "taken at");
 	if (e)
 		pop(t, e);
 	else if (nst_load_relaxed(&map->seen) == t->generation) /* relaxed: as where it is stored */

@@ -12,7 +12,7 @@
  *     gives entries back stops at one without a lock, which is somebody's whom he interrupts. From nr on all are NULL.
  * E2. Everything else is written by who has entered (nst_ld_enter()): one at a time, signals blocked, thread busy. Classes
  *     and chains are read by anybody.
- * E3. Nothing is allocated: one mapping at the start, one of 32 KiB for each thread that takes a lock.
+ * E3. Nothing is allocated: one mapping at the start, one of 40 KiB for each thread that takes a lock.
  * E4. A busy thread is not looked at: what the validator itself does is unseen by it.
  *
  * Fork: who had entered is gone in the child; the lock is known by its process, and stolen. What threads hold that
@@ -45,6 +45,9 @@
 #define NST_LD_KEPT 31u /* bits of how that an entry keeps */
 /* It is no lock: a handler that runs, or reclaim. */
 #define NST_LD_CONTEXT (1u << 5)
+/* Beside these: nested in a lock that is held; of no order. */
+#define NST_LD_NESTED_IN (1u << 6)
+#define NST_LD_UNSEEN (1u << 7)
 #define NST_LD_HANDLERS 16u /* of signals that interrupt each other, on one thread */
 
 struct nst_ld_held {
@@ -82,12 +85,14 @@ struct nst_ld_thread {
 	struct nst_sys_usage allowed; /* as what is allowed began */
 	const char *reason;
 	struct nst_ld_held held[NST_LD_HELD_MAX];
+	u64 since_ticks[NST_LD_HELD_MAX]; /* while there is a limit to it; 0: not known */
 };
 
 struct nst_ld_class {
 	const char *key; /* its address, and the subclass added */
 	u32 out;	 /* first edge */
 	u8 outer, inner, subclass, override;
+	nst_lockdep_compare_t compare; /* or NULL: of two of it there is no order */
 	char name[NST_LD_NAME];
 };
 
@@ -131,8 +136,9 @@ struct nst_ld {
 	u32 resident;	   /* tables are, for sections without page faults */
 	u32 said_full;	   /* bits of enum nst_ld_full */
 	u32 shown;
-	u32 expect;  /* code + 1 */
-	u64 handled; /* signals that have a handler, as far as it was told */
+	u32 expect;	/* code + 1 */
+	u64 hold_ticks; /* a lock may be held for as long; 0: for ever */
+	u64 handled;	/* signals that have a handler, as far as it was told */
 	u64 nr_expected, checked, errors, possible, expected, codes[NST_NR_LOCKDEP_CODES];
 	void (*fn)(const struct nst_lockdep_report *, void *);
 	void *arg;
@@ -221,6 +227,9 @@ static inline u64 nst_ld_key_open(u64 key, int waits, u64 open)
 /* No edge is @lock's any more. Needs: entered. */
 void nst_ld_forget_lock(const void *lock);
 
+/* An order that was told: whoever it is by. */
+void nst_ld_edge_told(struct nst_ld_thread *t, const struct nst_ld_held *from,
+		      const struct nst_ld_held *to);
 /* What follows from a request that may enter each reclaim of @set. */
 void nst_ld_chain_reclaims(struct nst_ld_thread *t, u64 key, u32 set, const void *ip);
 

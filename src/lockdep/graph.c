@@ -426,7 +426,8 @@ static void waited_for(const struct nst_ld_thread *t, const struct nst_ld_held *
 		if (!nst_ld_is_held(&t->held[i]) || t->held[i].class == new->class ||
 		    (nst_ld_is_context(t->held[i].class) && nst_ld_is_context(new->class)))
 			continue;
-		if (t->held[i].class == NST_LD_RCU && nst_ld.sections_move)
+		if ((t->held[i].class == NST_LD_RCU && nst_ld.sections_move) ||
+		    t->held[i].how & NST_LD_UNSEEN)
 			continue;
 		near++;
 		edge_seen(t, &t->held[i], new);
@@ -481,6 +482,22 @@ void nst_ld_opened(struct nst_ld_thread *t, u64 key, u64 open, int has_come)
 		for (i = t->level; i < t->nr; i++)
 			if (nst_ld_is_held(&t->held[i]) && !(t->held[i].how & NST_LD_CONTEXT))
 				may_be_interrupted(t, &t->held[i], open);
+	}
+	nst_ld_leave(in);
+}
+
+void nst_ld_edge_told(struct nst_ld_thread *t, const struct nst_ld_held *from,
+		      const struct nst_ld_held *to)
+{
+	struct nst_ld_entered in = nst_ld_enter(t);
+	u32 slot, n = edge_look_up(from->class, to->class, 0, &slot);
+
+	if (!n)
+		n = edge_new(from, to, 0, slot);
+	if (n) {
+		edge(n)->thread = NST_LD_MANY;
+		edge(n)->nr_gates = 0;
+		look_for_cycle(t, n);
 	}
 	nst_ld_leave(in);
 }

@@ -74,8 +74,20 @@ static inline void push(struct nst_ld_thread *t, const struct nst_ld_held *new)
 {
 	struct nst_ld_held *e = reserve(t);
 
-	if (e)
-		fill(e, new);
+	if (!e)
+		return;
+	if (nst_unlikely(nst_load_relaxed(&nst_ld.hold_ticks))) /* a limit, seen soon */
+		t->since_ticks[e - t->held] = nst_ticks();
+	fill(e, new);
+}
+
+/* @e is let go. */
+static inline int is_held_long(const struct nst_ld_thread *t, const struct nst_ld_held *e)
+{
+	const u64 limit = nst_load_relaxed(&nst_ld.hold_ticks); /* as above */
+	const u64 since = nst_unlikely(limit) ? t->since_ticks[e - t->held] : 0;
+
+	return nst_unlikely(since) && nst_ticks() - since > limit;
 }
 
 static inline struct nst_ld_held *find(struct nst_ld_thread *t, const void *lock)

@@ -112,6 +112,11 @@ void mix_check_all(void)
 		MARKED(nst_might_sleep_on, nst_might_sleep_on());
 		MARKED(nst_might_alloc_on, nst_might_alloc_on(NST_NORMAL));
 		MARKED(nst_section_end_on, nst_section_end_on((enum nst_section)(i % 4)));
+		MARKED(nst_cant_sleep_on, nst_cant_sleep_on());
+		MARKED(nst_lockdep_acquire_nest_on, nst_lockdep_acquire_nest_on(&b, 0, &a));
+		MARKED(nst_lockdep_release_on, nst_lockdep_release_on(&b));
+		MARKED(nst_lockdep_order_on, nst_lockdep_order_on(&a, &b));
+		MARKED(nst_lockdep_set_compare_on, nst_lockdep_set_compare_on(&a, NULL));
 		MARKED(nst_rcu_read_assert_on, nst_rcu_read_assert_on(i % 2));
 		MARKED(nst_reclaiming_begin_on, nst_reclaiming_begin_on((uint32_t)i % 4));
 		MARKED(nst_reclaiming_end_on, nst_reclaiming_end_on());
@@ -124,6 +129,7 @@ void mix_check_all(void)
 		MARKED(nst_lockdep_map_destroy, nst_lockdep_map_destroy(&a));
 		MARKED(nst_lockdep_reset, nst_lockdep_reset());
 	}
+	MARKED(nst_lockdep_hold_limit, nst_lockdep_hold_limit(0));
 	MARKED(nst_lockdep_expect, nst_lockdep_expect(NST_NL_ORDER));
 	MARKED(nst_lockdep_expected, nst_lockdep_expected());
 	MARKED(nst_lockdep_read, nst_lockdep_read(&s, sizeof(s)));
