@@ -6,7 +6,7 @@
 #include "common/trap.h"
 #include "unit/lockdep.h"
 
-TEST_CONF("worker:off,max:16M,debt:off")
+TEST_CONF("worker:off,max:16M,debt:off" CONF_UNCHECKED)
 
 static struct nst_lockdep_map a = NST_LOCKDEP_MAP("a", NULL, NST_WAIT_SLEEP),
 			      b = NST_LOCKDEP_MAP("b", NULL, NST_WAIT_SLEEP),

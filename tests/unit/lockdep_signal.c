@@ -4,6 +4,7 @@
  */
 #include <signal.h>
 #include <stdlib.h>
+#include "common/trap.h"
 #include "unit/lockdep.h"
 
 static struct nst_lockdep_map a = NST_LOCKDEP_MAP("a", NULL, NST_WAIT_SPIN),
@@ -221,8 +222,13 @@ static void in_a_storm(void)
 	no_report("V12 handlers begun and ended between any two instructions: nothing stays");
 }
 
-int main(void)
+/* It starts the validator itself, later than the program. */
+TEST_CONF("check:off")
+
+int main(int argc, char **argv)
 {
+	(void)argc;
+	conf_apply(argv);
 	check_deadline(100, "V12 it comes to an end");
 	start_checking();
 	install(SIGUSR1);
