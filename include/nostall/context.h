@@ -21,6 +21,8 @@
 extern "C" {
 #endif
 
+/* ---- sections ---- */
+
 /* What a thread can be inside of. */
 enum nst_section {
 	NST_SECTION_NONBLOCK, /* nothing that may sleep */

@@ -112,7 +112,7 @@ typedef int (*nst_lockdep_compare_t)(const struct nst_lockdep_map *a,
 	X(SLEPT, "slept in a section that must not", "find what waited: strace shows it")          \
 	X(FAULT, "a page fault in a section without any",                                          \
 	  "touch it before the section, or lock it (mlock)")                                       \
-	X(RCU, "a read section where none may be, or none where one must be",                      \
+	X(RCU, "a read section where none may be, or none",                                        \
 	  "end the section before the wait; begin one before the read")                            \
 	X(LONG, "held for longer than the limit", "do less under it, or nst_lockdep_hold_limit()")
 

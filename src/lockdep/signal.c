@@ -60,7 +60,7 @@ void nst_handler_enter_on(int signal)
 	if (!t || n < 1 || n > NST_LD_SIGNALS)
 		return;
 	if (!known)
-		t->blocked &= ~bit_of(n); /* it came, though it is blocked now */
+		t->blocked = 0; /* what is blocked now is so for the handler; a new order looks */
 	installed(t, n, 1);
 	s = nst_ld_context(n - 1, __builtin_return_address(0));
 	/* The place is taken before it is written: a handler that comes now takes the next, and gives it back. */

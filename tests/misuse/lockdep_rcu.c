@@ -5,7 +5,7 @@
  *	clause: B54
  *	level: check:on, worker:off
  *	exit: 0
- *	says: nostall: error NL-RCU: a read section where none may be, or none where one must be
+ *	says: nostall: error NL-RCU: a read section where none may be, or none
  *	says:   read outside of a section at PROGRAM+0xN
  *	says:   thread 'main' holds 0 locks
  *	says:   fix: end the section before the wait; begin one before the read

@@ -46,14 +46,11 @@ static void slept(void)
 /* It gives way, and is preempted: it never waits. */
 static void preempted(void)
 {
-	volatile unsigned long work = 0;
 	int i;
 
 	nst_nonblock_begin();
-	for (i = 0; i < 2000; i++) {
+	for (i = 0; i < 2000; i++)
 		sched_yield();
-		work += (unsigned long)i;
-	}
 	nst_nonblock_end();
 	no_report("V14 preempted in a section: nothing");
 }
