@@ -529,6 +529,15 @@ static void done(const char *name)
 	nr_shown = 0;
 }
 
+/* The longest of them by locks that spin alone. */
+static void inversions(enum nst_wait_type type)
+{
+	permutations("h1 .A uA|b1 .A .B uB uA o1|b1 .B .A uA uB o1", "wr", type);
+	permutations("h1 .A uA|b1 .A .B uB uA o1|.B .C uC uB", "wr", type);
+	permutations("h1 .A uA|h2 .B uB|b1 .A .B uB uA o1", "wr", type);
+	done("V11 inversions beside a handler, and two handlers");
+}
+
 static void shapes(enum nst_wait_type type)
 {
 	permutations("h1 .A uA|.A uA", "wrq", type);
@@ -542,10 +551,6 @@ static void shapes(enum nst_wait_type type)
 	permutations("h1 .A uA|b1 .B .A uA uB o1|.B uB", "wr", type);
 	permutations("h1 .A .B uB uA|.B uB", "wr", type);
 	done("V11 what depends on a lock of a handler, and what it depends on");
-	permutations("h1 .A uA|b1 .A .B uB uA o1|b1 .B .A uA uB o1", "wr", type);
-	permutations("h1 .A uA|b1 .A .B uB uA o1|.B .C uC uB", "wr", type);
-	permutations("h1 .A uA|h2 .B uB|b1 .A .B uB uA o1", "wr", type);
-	done("V11 inversions beside a handler, and two handlers");
 }
 
 static void others(enum nst_wait_type type)
@@ -597,6 +602,7 @@ int main(void)
 	nst_handler_installed(signal_of[1]);
 	/* A config lock spins, or sleeps. */
 	shapes(NST_WAIT_SPIN);
+	inversions(NST_WAIT_SPIN);
 	others(NST_WAIT_SPIN);
 	shapes(NST_WAIT_SLEEP);
 	others(NST_WAIT_SLEEP);
