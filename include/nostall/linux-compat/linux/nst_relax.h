@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * nst_relax.h - to wait for what another thread does soon, if it has a CPU.
+ */
+#ifndef NST_COMPAT_RELAX_H
+#define NST_COMPAT_RELAX_H
+
+#include <time.h>
+#include <linux/compiler.h>
+
+#if defined(__x86_64__)
+#define NST_COMPAT_PAUSE "pause"
+#elif defined(__aarch64__)
+#define NST_COMPAT_PAUSE "yield"
+#else
+#define NST_COMPAT_PAUSE ""
+#endif
+
+static noinline void nst_compat_nap(void)
+{
+	static const struct timespec nap = {.tv_nsec = 50000};
+
+	nanosleep(&nap, NULL);
+}
+
+/* @turn: how often it was looked already. */
+NST_COMPAT_INLINE void nst_compat_relax(unsigned int turn)
+{
+	__asm__ volatile(NST_COMPAT_PAUSE);
+	if (turn > 200)
+		nst_compat_nap();
+}
+
+#define cpu_relax() nst_compat_relax(0)
+
+#endif

@@ -1,0 +1,3 @@
+/* SPDX-License-Identifier: MIT */
+/* rwlock.h - the kernel's spelling: linux/spinlock.h. */
+#include <linux/spinlock.h>
