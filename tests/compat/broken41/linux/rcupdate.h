@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT */
+/* rcupdate.h - broken on purpose (41): a section that the grace periods do not know of. The tests must catch it. */
+#include_next <linux/rcupdate.h>
+#ifndef TEST_BROKEN_RCUPDATE_H
+#define TEST_BROKEN_RCUPDATE_H
+
+#define nst_compat_no_section(by) __atomic_add_fetch(&nst_compat_rcu.depth, by, __ATOMIC_RELAXED)
+#define rcu_read_lock() ((void)nst_compat_no_section(1))
+#define rcu_read_unlock() ((void)nst_compat_no_section(-1u))
+
+#endif
