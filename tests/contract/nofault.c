@@ -315,7 +315,8 @@ static int at_once(int argc, char **argv)
 
 const char *test_conf(int argc, char **argv)
 {
-	return at_once(argc, argv) ? "worker:off,fork_ready:on" CONF_UNCHECKED : "worker:off" CONF_UNCHECKED;
+	return at_once(argc, argv) ? "worker:off,fork_ready:on" CONF_UNCHECKED
+				   : "worker:off" CONF_UNCHECKED;
 }
 
 int main(int argc, char **argv)
