@@ -50,7 +50,8 @@ static u32 add(const char *key, const char *name, u32 subclass, u32 outer, u32 i
 		nst_ld_full(NST_LD_FULL_CLASSES);
 		return 0;
 	}
-	n = ++nst_ld.nr_classes;
+	n = nst_ld.nr_classes + 1;
+	nst_store_relaxed(&nst_ld.nr_classes, n); /* a counter */
 	c = &nst_ld.tables->class[n];
 	c->key = key;
 	c->outer = (u8)outer;
@@ -65,8 +66,8 @@ static u32 add(const char *key, const char *name, u32 subclass, u32 outer, u32 i
 u32 nst_ld_class_of(struct nst_lockdep_map *map, u32 subclass)
 {
 	const char *key = (const char *)(map->key ? map->key : map) + subclass;
-	u32 slot, n = nst_load_relaxed(
-			  &map->class_of[subclass]); /* a number: what it leads to is older */
+	/* Pairs with: nst_store_release() in nst_ld_class_of(), of a thread that was here first. */
+	u32 slot, n = nst_load_acquire(&map->class_of[subclass]);
 	struct nst_ld_entered in;
 
 	/* It may be of before another start, or of what lay here before the map. */
@@ -78,7 +79,8 @@ u32 nst_ld_class_of(struct nst_lockdep_map *map, u32 subclass)
 		n = add(key, map->name, subclass, map->outer, map->inner);
 		nst_ld_leave(in);
 	}
-	nst_store_relaxed(&map->class_of[subclass], (u16)n); /* relaxed: as above */
+	/* Pairs with: nst_load_acquire() in nst_ld_class_of(), of another thread. */
+	nst_store_release(&map->class_of[subclass], (u16)n);
 	return n;
 }
 

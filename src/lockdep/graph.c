@@ -78,9 +78,9 @@ static void chain_note(u64 key, u32 tag)
 		nst_ld_full(NST_LD_FULL_CHAINS);
 		return;
 	}
-	nst_ld.nr_chains++;
-	nst_store_relaxed(&nst_ld.tables->chain_thread[i], tag); /* relaxed: as above */
-	nst_store_relaxed(&nst_ld.tables->chain[i], key);	 /* relaxed: as above */
+	nst_store_relaxed(&nst_ld.nr_chains, nst_ld.nr_chains + 1); /* a counter */
+	nst_store_relaxed(&nst_ld.tables->chain_thread[i], tag);    /* relaxed: as above */
+	nst_store_relaxed(&nst_ld.tables->chain[i], key);	    /* relaxed: as above */
 }
 
 /* ---- edges ---- */
@@ -111,7 +111,8 @@ static u32 edge_new(const struct nst_ld_held *from, const struct nst_ld_held *to
 		nst_ld_full(NST_LD_FULL_EDGES);
 		return 0;
 	}
-	n = ++nst_ld.nr_edges;
+	n = nst_ld.nr_edges + 1;
+	nst_store_relaxed(&nst_ld.nr_edges, n); /* a counter */
 	e = edge(n);
 	*e = (struct nst_ld_edge){.from = from->class,
 				  .to = to->class,
@@ -459,7 +460,7 @@ void nst_ld_chain_add(struct nst_ld_thread *t, u64 key, const struct nst_ld_held
 	open = open_now(t, in.signals, open);
 	key = nst_ld_key_open(key, waits, open);
 	if (!nst_ld_chain_is_known(key, t->tag)) {
-		nst_ld.checked++;
+		nst_store_relaxed(&nst_ld.checked, nst_ld.checked + 1); /* a counter */
 		chain_note(key, t->tag);
 		if (waits)
 			waited_for(t, new);
@@ -477,7 +478,7 @@ void nst_ld_opened(struct nst_ld_thread *t, u64 key, u64 open, int has_come)
 		open = open_now(t, in.signals, open);
 	key = nst_ld_key_open(key, 0, open);
 	if (!nst_ld_chain_is_known(key, t->tag)) {
-		nst_ld.checked++;
+		nst_store_relaxed(&nst_ld.checked, nst_ld.checked + 1); /* a counter */
 		chain_note(key, t->tag);
 		for (i = t->level; i < t->nr; i++)
 			if (nst_ld_is_held(&t->held[i]) && !(t->held[i].how & NST_LD_CONTEXT))
@@ -507,7 +508,7 @@ void nst_ld_chain_reclaims(struct nst_ld_thread *t, u64 key, u32 set, const void
 	struct nst_ld_entered in = nst_ld_enter(t);
 
 	if (!nst_ld_chain_is_known(key, t->tag)) {
-		nst_ld.checked++;
+		nst_store_relaxed(&nst_ld.checked, nst_ld.checked + 1); /* a counter */
 		chain_note(key, t->tag);
 		for (; set; set &= set - 1) {
 			struct nst_ld_held r =
