@@ -228,7 +228,8 @@ static void compute(const struct sums *s, u64 cpus, struct nst_bound *b)
 	b[4] = row("dead_bits", "(max, or RAM) / 128", blocks_bytes() / 128,
 		   nst_load_relaxed(&nst_retired.bits_bytes));
 	b[5] = row("notes", "fixed", nst_retired_notes_bytes(), nst_retired_notes_bytes());
-	b[6] = row("budget", "rcu_budget, or RAM / 4", budget, bytes - nst_min(bytes, heads));
+	b[6] = row("budget", "rcu_budget, or (RAM or the group's limit) / 4", budget,
+		   bytes - nst_min(bytes, heads));
 	b[7] = row("foreign_pages", "(rcu_pages, or RAM / 1024 / 4096; + (CPUs + 8) x 63) x 4096",
 		   (nst_retired_call_pages() + rings * (NST_RING_SLOTS_MIXED - 1)) * NST_PAGE_BYTES,
 		   nst_load_relaxed(&nst_retired.call_pages) * NST_PAGE_BYTES + s->call_pages_now);

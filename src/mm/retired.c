@@ -9,9 +9,10 @@
 
 u64 nst_retired_budget(void)
 {
-	u64 budget = nst_option(NST_OPT_rcu_budget);
+	u64 budget = nst_option(NST_OPT_rcu_budget), limit = nst_group_limit();
+	u64 ram = nst_sys_reserve_default(1);
 
-	return budget ? budget : nst_sys_reserve_default(1) / 4;
+	return budget ? budget : (limit ? nst_min(ram, limit) : ram) / 4;
 }
 
 u64 nst_retired_call_pages(void)

@@ -33,7 +33,7 @@ NST_OPTION(fork_ready, "off|on", 0, 0, 1,
 	   "make copy-on-write pages ready again inside fork(), not at the next nst_maintain()")
 NST_OPTION(
 	rcu_budget, "bytes", 0, 0, 1ull << 46,
-	"retired memory that may wait before requests are slowed down, then refused; 0: a quarter of RAM")
+	"retired memory that may wait before requests are slowed down, then refused; 0: a quarter of RAM, or of the limit of the control group at the first use")
 NST_OPTION(rcu_budget_malloc, "off|on", 0, 0, 1,
 	   "above rcu_budget malloc of libnostall-malloc.so gives NULL; off: it is slowed down")
 NST_OPTION(

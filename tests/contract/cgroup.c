@@ -157,6 +157,9 @@ static int life_null(void)
 	nst_info("memory_limit", text, sizeof(text));
 	if (strncmp(text, "67108864 of cgroup v1 ", 22) || stats()->pressure.limit_bytes != LIMIT)
 		return 4;
+	/* C18: what may wait by default is of the limit, too. */
+	if (nst_rcu_use() || stats()->retired.budget_bytes != LIMIT / 4)
+		return 5;
 	return until_null(LIMIT);
 }
 
