@@ -6,8 +6,9 @@
  *		caches); shrinkers, who are asked for more in each round:  count / 16, / 8 .. all
  *
  *	NORETRY	one round, of count / 4
- *	NORMAL	until it is served, or a round of all made no progress, or there were 16; then out-of-memory notifiers
- *		(reaper.c), and a round after each time that something may have come of them
+ *	NORMAL	until it is served, or a round of all made no progress, or there were 16, besides those in which somebody
+ *		else was at it; then out-of-memory notifiers (reaper.c), and a round after each time that something may
+ *		have come of them
  *	NOFAIL	until it is served, with naps; those notifiers in each round that made no progress
  *
  * *Who reclaims gets what it reclaimed*: meanwhile it has a claim on its zone for as many pages as it wants. Claims raise
@@ -27,6 +28,7 @@
 #define FIRST_PRIORITY 4u /* (tune) */
 #define LIGHT_PRIORITY 2u /* (tune) */
 #define MOST_ROUNDS 16u	  /* (tune) */
+#define MOST_WAITS 500u /* (tune) a tenth of a second: who is in a shrinker may have lost its CPU */
 #define NAP_US 1000u
 #define BUSY_NAP_US 200u
 #define IDLE_US 1000000u
@@ -40,19 +42,23 @@ static struct {
 
 /* ---- rounds ---- */
 
-/* 1: some progress was made, here or by somebody else. */
+/* What came of a round. */
+enum { NOTHING, PROGRESS, OF_OTHERS };
+
 static int do_round(nst_mode_t mode, unsigned int priority)
 {
+	const int others =
+		nst_worker_passes(); /* a pass that ends meanwhile may have found all there was */
 	int busy, found = nst_maintain_pass(priority ? 0 : NST_PASS_DRAIN);
 	u64 freed = nst_shrink(mode, priority, &busy);
 	u32 never = 0;
 
-	busy |= !found && nst_worker_passes(); /* somebody else has the pass */
+	busy |= !found && (others || nst_worker_passes());
 	if (busy)
 		nst_sys_futex_wait(&never, 0, BUSY_NAP_US);
 	if (freed) /* it lies in lists, or waits for readers */
 		nst_maintain_pass(priority > LIGHT_PRIORITY ? 0 : NST_PASS_DRAIN);
-	return found || busy || freed;
+	return found || freed ? PROGRESS : busy ? OF_OTHERS : NOTHING;
 }
 
 /* ---- of a request ---- */
@@ -106,9 +112,12 @@ int nst_reclaim_again(struct nst_reclaim *rc, nst_mode_t mode, unsigned int orde
 		return 0;
 	claim(order);
 	priority = priority_of(rc, reclaims == 1);
-	progress = mode & NST_MEMALLOC ? nst_maintain_pass(0) : do_round(mode, priority);
+	progress = mode & NST_MEMALLOC ? nst_maintain_pass(0) != 0 : do_round(mode, priority);
 	nst_count(NST_COUNT_RECLAIM_ROUND, 1);
-	rc->rounds++;
+	if (progress == OF_OTHERS && rc->rounds && rc->waited < MOST_WAITS)
+		rc->waited++;
+	else
+		rc->rounds++;
 	rc->last = (!priority && !progress) || (reclaims == 2 && rc->rounds >= MOST_ROUNDS);
 	if (rc->last && reclaims != 1 && !(mode & NST_MEMALLOC))
 		rc->last = !all_else_fails(rc, mode, reclaims == 3);

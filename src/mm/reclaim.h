@@ -21,7 +21,8 @@
 /** struct nst_reclaim - of one request, zeroed; it is on the stack of who makes it */
 struct nst_reclaim {
 	u32 rounds, last;
-	u32 ooms; /* rounds of out-of-memory notifiers */
+	u32 waited; /* rounds of others, not counted */
+	u32 ooms;   /* rounds of out-of-memory notifiers */
 };
 /* A walk found nothing: 1, and memory was reclaimed as @mode has it: walk again; 0: it is NULL. Context: thread. */
 int nst_reclaim_again(struct nst_reclaim *rc, nst_mode_t mode, unsigned int order);

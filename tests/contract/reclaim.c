@@ -6,6 +6,7 @@
  *	excluded	by NST_NOIO, NST_NOCLIENT and the scopes; not within reclaim, nor by who holds a ticket
  *	by socket	a shrinker that must allocate and send before it can free, with nothing free
  *	starving	one frees slowly, one takes without waiting, one reclaims
+ *	busy		a shrinker that another request is in
  *	background	below the low watermark, before anybody has to
  *	unregister	waits for who is in it
  *
@@ -371,6 +372,54 @@ static void check_unregister(void)
 	pthread_join(t, NULL);
 }
 
+/* ---- a shrinker that is busy with another's request ---- */
+
+#define ASKED_OFTEN 40u
+
+static uint64_t asked;
+static int answered;
+
+/* It gives nothing before the other request has come back so often, or given up. */
+static size_t ponder(void *ctx, size_t n)
+{
+	static struct nst_stats s;
+	uint64_t since = 0;
+	size_t i;
+
+	(void)ctx;
+	__atomic_store_n(&scanning, 1, __ATOMIC_SEQ_CST);
+	do {
+		if (nst_stats_read(&s, sizeof(s)))
+			check_broken("nst_stats_read");
+	} while (s.reclaim.rounds < asked + ASKED_OFTEN &&
+		 !__atomic_load_n(&answered, __ATOMIC_SEQ_CST) && check_patience(&since));
+	for (i = 0; i < n && nr; i++)
+		nst_pages_free(page[--nr]);
+	return i ? i : NST_SHRINK_STOP;
+}
+
+static void check_busy(void)
+{
+	struct nst_shrinker *s;
+	pthread_t t;
+	void *p;
+
+	take_all(NST_ATOMIC);
+	asked = stats()->reclaim.rounds;
+	__atomic_store_n(&scanning, 0, __ATOMIC_SEQ_CST);
+	s = nst_shrinker_register(one, ponder, NULL, 2, 0);
+	if (!s || pthread_create(&t, NULL, reclaim, NULL))
+		check_broken("a thread");
+	while (!__atomic_load_n(&scanning, __ATOMIC_SEQ_CST))
+		usleep(1000);
+	p = nst_pages_alloc(0, NST_NORMAL);
+	__atomic_store_n(&answered, 1, __ATOMIC_SEQ_CST);
+	check(p != NULL, "C29 NORMAL waits for a shrinker that another request is in", "NULL");
+	pthread_join(t, NULL);
+	nst_pages_free(p);
+	check(nst_shrinker_unregister(s) == 0, "C29 unregistered", "not");
+}
+
 /* ---- in the background ---- */
 
 static void check_background(void)
@@ -426,6 +475,7 @@ int main(int argc, char **argv)
 	check_by_socket();
 	check_starving();
 	check_unregister();
+	check_busy();
 	check_many();
 	check(pile.twice == 0, "C29 never two at a time", "%u times", pile.twice);
 	pile_down();
