@@ -63,23 +63,18 @@ static u32 add(const char *key, const char *name, u32 subclass, u32 outer, u32 i
 	return n;
 }
 
-u32 nst_ld_class_of(struct nst_lockdep_map *map, u32 subclass)
+u32 nst_ld_class_find(struct nst_lockdep_map *map, u32 subclass)
 {
-	const char *key = (const char *)(map->key ? map->key : map) + subclass;
-	/* Pairs with: nst_store_release() in nst_ld_class_of(), of a thread that was here first. */
-	u32 slot, n = nst_load_acquire(&map->class_of[subclass]);
+	const char *key = nst_ld_key_of(map, subclass);
+	u32 slot, n = look_up(key, &slot);
 	struct nst_ld_entered in;
 
-	/* It may be of before another start, or of what lay here before the map. */
-	if (nst_likely(n && n < NST_LD_CLASSES && nst_ld.tables->class[n].key == key))
-		return n;
-	n = look_up(key, &slot);
 	if (!n) {
 		in = nst_ld_enter(nst_thread.lockdep);
 		n = add(key, map->name, subclass, map->outer, map->inner);
 		nst_ld_leave(in);
 	}
-	/* Pairs with: nst_load_acquire() in nst_ld_class_of(), of another thread. */
+	/* Pairs with: nst_load_acquire() in nst_ld_class_of(). */
 	nst_store_release(&map->class_of[subclass], (u16)n);
 	return n;
 }

@@ -154,10 +154,14 @@ void nst_ld_judge_sleep(struct nst_ld_thread *t, const void *ip)
 
 /* ---- users' locks ---- */
 
-static struct nst_ld_held entry_of(struct nst_lockdep_map *map, u32 how, const void *ip)
+static inline u32 class_for(struct nst_lockdep_map *map, u32 how)
 {
-	u32 class = nst_ld_class_of(map, (map->subclass + (how >> 8)) % NST_LD_SUBCLASSES);
+	return nst_ld_class_of(map, (map->subclass + (how >> 8)) % NST_LD_SUBCLASSES);
+}
 
+static inline struct nst_ld_held entry_of(const struct nst_lockdep_map *map, u32 class, u32 how,
+					  const void *ip)
+{
 	return (struct nst_ld_held){
 		.lock = map,
 		.ip = ip,
@@ -168,17 +172,11 @@ static struct nst_ld_held entry_of(struct nst_lockdep_map *map, u32 how, const v
 	};
 }
 
-void nst_lockdep_acquire_on(struct nst_lockdep_map *map, uint32_t how)
+static NST_NOINLINE void acquire(struct nst_ld_thread *t, const struct nst_lockdep_map *map,
+				 u32 class, u32 how, const void *ip)
 {
-	struct nst_ld_thread *t = this_thread();
-	struct nst_ld_held new;
+	struct nst_ld_held new = entry_of(map, class, how, ip);
 
-	if (!t)
-		return;
-	new = entry_of(map, how, __builtin_return_address(0));
-	if (!new.class)
-		return;
-	nst_store_relaxed(&map->seen, t->generation); /* of one's own lock, mostly */
 	if (nst_unlikely(map->flags & NST_LD_NOVALIDATE))
 		new.how |= NST_LD_UNSEEN;
 	else
@@ -186,17 +184,47 @@ void nst_lockdep_acquire_on(struct nst_lockdep_map *map, uint32_t how)
 	push(t, &new);
 }
 
+/* It holds nothing, nothing interrupts it, and it is inside of nothing: whatever it takes is right. */
+static inline int is_free(const struct nst_ld_thread *t)
+{
+	return !t->nr && !NST_LD_OPEN(t) && !t->depth[NST_SECTION_NONBLOCK] &&
+	       !nst_load_relaxed(&nst_ld.hold_ticks); /* a limit, seen soon */
+}
+
+void nst_lockdep_acquire_on(struct nst_lockdep_map *map, uint32_t how)
+{
+	struct nst_ld_thread *t = this_thread();
+	u32 class;
+
+	if (!t)
+		return;
+	class = class_for(map, how);
+	if (!class)
+		return;
+	nst_store_relaxed(&map->seen, t->generation); /* of one's own lock, mostly */
+	if (nst_likely(is_free(t) && !(map->flags & NST_LD_NOVALIDATE))) {
+		const struct nst_ld_held new =
+			entry_of(map, class, how, __builtin_return_address(0));
+
+		fill(append(t), &new);
+		return;
+	}
+	acquire(t, map, class, how, __builtin_return_address(0));
+}
+
 void nst_lockdep_acquire_nest_on(struct nst_lockdep_map *map, uint32_t how,
 				 const struct nst_lockdep_map *nest)
 {
 	struct nst_ld_thread *t = this_thread();
 	struct nst_ld_held new;
+	u32 class;
 
 	if (!t)
 		return;
-	new = entry_of(map, how, __builtin_return_address(0));
-	if (!new.class)
+	class = class_for(map, how);
+	if (!class)
 		return;
+	new = entry_of(map, class, how, __builtin_return_address(0));
 	nst_store_relaxed(&map->seen, t->generation); /* as above */
 	if (!find(t, nest))
 		nst_ld_report(t, NST_NL_HELD, NST_LD_ERROR, nest->class_of[nest->subclass], nest,
@@ -241,13 +269,14 @@ void nst_lockdep_release_on(struct nst_lockdep_map *map)
 void nst_lockdep_might_on(struct nst_lockdep_map *map, uint32_t how)
 {
 	struct nst_ld_thread *t = this_thread();
-	struct nst_ld_held new;
+	u32 class = t ? class_for(map, how) : 0;
 
-	if (!t)
-		return;
-	new = entry_of(map, how, __builtin_return_address(0));
-	if (new.class)
+	if (class) {
+		const struct nst_ld_held new =
+			entry_of(map, class, how, __builtin_return_address(0));
+
 		judge(t, &new, map->outer);
+	}
 }
 
 void nst_lockdep_downgrade_on(struct nst_lockdep_map *map)

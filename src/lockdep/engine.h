@@ -200,8 +200,24 @@ void nst_ld_full(enum nst_ld_full which);
 
 /* ---- class.c ---- */
 
+static inline const char *nst_ld_key_of(const struct nst_lockdep_map *map, u32 subclass)
+{
+	return (const char *)(map->key ? map->key : map) + subclass;
+}
+/* For the first time, with this map. */
+u32 nst_ld_class_find(struct nst_lockdep_map *map, u32 subclass);
 /* The number of a map's class; 0: the table is full. */
-u32 nst_ld_class_of(struct nst_lockdep_map *map, u32 subclass);
+static inline u32 nst_ld_class_of(struct nst_lockdep_map *map, u32 subclass)
+{
+	/* Pairs with: nst_store_release() in nst_ld_class_find(). */
+	u32 n = nst_load_acquire(&map->class_of[subclass]);
+
+	/* It may be of before another start, or of what lay here before the map. */
+	if (nst_likely(n && n < NST_LD_CLASSES &&
+		       nst_ld.tables->class[n].key == nst_ld_key_of(map, subclass)))
+		return n;
+	return nst_ld_class_find(map, subclass);
+}
 /* Of one of the library's own locks. */
 u32 nst_ld_own_class(const struct nst_lock *l);
 void nst_ld_own_classes(void);

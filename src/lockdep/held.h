@@ -123,8 +123,12 @@ static inline u32 ends_in_hole(const struct nst_ld_thread *t)
 static inline void pop(struct nst_ld_thread *t, struct nst_ld_held *e)
 {
 	const u32 amid = nst_load_relaxed(&t->popping);
-	u32 nr;
+	u32 nr = t->nr;
 
+	if (nst_likely(!amid && e == &t->held[nr - 1] && (nr == 1 || e[-1].lock != NST_LD_HOLE))) {
+		drop_last(t, nr);
+		return;
+	}
 	nst_store_relaxed(&e->lock, NST_LD_HOLE);
 	if (amid) {
 		if (e == &t->held[t->nr - 1])
