@@ -146,7 +146,7 @@ u64 nst_sys_random(void)
 
 void nst_sys_usage(struct nst_sys_usage *u)
 {
-	struct rusage r;
+	struct rusage r = {.ru_nvcsw = 0};
 
 	*u = (struct nst_sys_usage){0};
 	if (nst_syscall(SYS_getrusage, RUSAGE_THREAD, (long)&r, 0, 0, 0, 0))
