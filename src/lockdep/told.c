@@ -4,6 +4,9 @@
  */
 #include "held.h"
 
+#define MEASURED_NS 2000000u
+#define MOST_NAPS 100u /* a clock that stands is of no use */
+
 /* A broken variant that the tests must catch. */
 #if defined(NST_TEST) && defined(NST_BUSTED) &&                                                    \
 	NST_BUSTED == 47 /* what is said of orders is ignored */
@@ -36,12 +39,31 @@ void nst_lockdep_set_compare_on(struct nst_lockdep_map *map, nst_lockdep_compare
 				  compare); /* a function; before its locks are taken */
 }
 
+/* Ticks and nanoseconds since the library began, or since now: of some ms at least. */
+static struct nst_sys_ratio measured(void)
+{
+	struct nst_sys_ratio r;
+	u32 never = 0, naps;
+
+	if (!nst_sys_start_ns())
+		nst_sys_clock_init();
+	r = nst_sys_tick_ratio();
+	for (naps = 0; r.ns < MEASURED_NS && naps < MOST_NAPS; naps++) {
+		nst_sys_futex_wait(&never, 0, MEASURED_NS / 1000);
+		r = nst_sys_tick_ratio();
+	}
+	return r;
+}
+
 void nst_lockdep_hold_limit(uint64_t us)
 {
-	struct nst_sys_ratio r = nst_sys_tick_ratio();
-	u64 ticks = us;
+	u64 ticks = 0;
 
-	if (us && r.ns)
-		ticks = nst_max((u64)((unsigned __int128)us * 1000 * r.ticks / r.ns), (u64)1);
+	if (us) {
+		struct nst_sys_ratio r = measured();
+
+		ticks = nst_max((u64)((unsigned __int128)us * 1000 * r.ticks / nst_max(r.ns, 1)),
+				(u64)1);
+	}
 	nst_store_relaxed(&nst_ld.hold_ticks, ticks); /* for what is taken from here on */
 }

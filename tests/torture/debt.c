@@ -211,9 +211,11 @@ static void hand_over(void *p)
 	nst_pages_free_nolock(__atomic_exchange_n(&all.slot[i], p, __ATOMIC_ACQ_REL));
 }
 
+static __thread int left;
+
 static void on_signal(int signal)
 {
-	void *p = nst_pages_alloc_nolock(0);
+	void *p = left ? NULL : nst_pages_alloc_nolock(0);
 
 	(void)signal;
 	add(&all.handlers, 1);
@@ -223,8 +225,10 @@ static void on_signal(int signal)
 	}
 }
 
+/* A signal that was on its way may come later: TSan delivers at calls. */
 static void leave(void)
 {
+	__atomic_store_n(&left, 1, __ATOMIC_SEQ_CST);
 	add(&all.owed, nst_thread.owed);
 }
 
