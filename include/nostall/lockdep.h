@@ -349,7 +349,9 @@ NST_API void nst_lockdep_set_compare_on(struct nst_lockdep_map *map, nst_lockdep
  * nst_lockdep_hold_limit() - report locks that were held for longer, as they are let go
  * @us: microseconds, by the wall: also of a thread that was preempted; 0: no limit, as it is at first
  *
- * Context: thread.  Waits: 2 ms, as one of the first things in a program.  Syscalls: clock_gettime, futex.  Locks: none.
+ * As one of the first things in a program it sleeps for 2 ms, to see how fast the CPU's counter runs.
+ *
+ * Context: thread.  Waits: sleeps.  Syscalls: clock_gettime, futex.  Locks: none.
  */
 NST_API void nst_lockdep_hold_limit(uint64_t us);
 

@@ -101,6 +101,13 @@ nst_rcu_token_t nst_rcu_read_begin(void)
 
 /* ---- end ---- */
 
+/* A program that is linked to the archive may use read sections alone: nothing starts the library, and misuse is said. */
+__attribute__((constructor)) static void have_console(void)
+{
+	if (!nst_bug_sink)
+		nst_bug_sink = nst_sys_console;
+}
+
 static void bad_token(nst_rcu_token_t token, const void *caller)
 {
 	char text[128];
@@ -109,9 +116,6 @@ static void bad_token(nst_rcu_token_t token, const void *caller)
 	nst_format(text, sizeof(text), "%p", caller);
 	if (nst_bug_caller)
 		nst_bug_caller(caller, text, sizeof(text));
-	/* A program that is linked to the archive may use read sections alone: nothing has started the library. */
-	if (!nst_load_relaxed(&nst_bug_sink))
-		nst_store_relaxed(&nst_bug_sink, nst_sys_console); /* the one there is */
 	nst_misuse_line(nst_option(NST_OPT_misuse) == 0,
 			"nst_rcu_read_end(%p): no token of a section; allowed: what "
 			"nst_rcu_read_begin() returned; caller %s",
