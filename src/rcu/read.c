@@ -104,8 +104,10 @@ nst_rcu_token_t nst_rcu_read_begin(void)
 /* A program that is linked to the archive may use read sections alone: nothing starts the library, and misuse is said. */
 __attribute__((constructor)) static void have_console(void)
 {
-	if (!nst_bug_sink)
-		nst_bug_sink = nst_sys_console;
+	if (nst_bug_sink)
+		return;
+	nst_bug_sink = nst_sys_console;
+	nst_bug_caller = nst_sys_code_name;
 }
 
 static void bad_token(nst_rcu_token_t token, const void *caller)
