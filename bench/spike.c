@@ -18,6 +18,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define MIB ((size_t)1 << 20)
@@ -194,6 +195,25 @@ static void spike(const char *name, size_t bytes, int pages, struct nst_mover *m
 	usleep(3000000);
 }
 
+/* What no library can be better than: pages had from the kernel, one at a time, and as many as a step of the zone has. */
+static void kernel_alone(size_t bytes, size_t step)
+{
+	char *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct longest l = {0};
+
+	if (at == MAP_FAILED)
+		return;
+	for (size_t i = 0; i < bytes; i += step) {
+		uint64_t wall = bench_ns(), cpu = bench_cpu_ns();
+
+		if (madvise(at + i, step, MADV_POPULATE_WRITE))
+			break;
+		note(&l, wall, cpu);
+	}
+	report("kernel", step == PAGE ? "page" : "step", &l);
+	munmap(at, bytes);
+}
+
 int main(void)
 {
 	size_t bytes = (bench_quick() ? 128 : 512) * MIB;
@@ -206,6 +226,8 @@ int main(void)
 	spike("objects", bytes, 0, NULL);
 	spike("pages", bytes, 1, NULL);
 	spike("movable", bytes / 4, 1, nst_mover_register(migrate, NULL, 0));
+	kernel_alone(bytes, PAGE);
+	kernel_alone(bytes, 128 << 10);
 	nst_stats_read(&s, sizeof(s));
 	printf("movable      %llu runs moved, %llu blocks emptied; zone lock held %.1f us at the longest\n",
 	       (unsigned long long)s.compact.moved, (unsigned long long)s.compact.blocks,
