@@ -209,10 +209,6 @@ static void conditions(void)
 	nst_pthread_mutex_unlock(&a);
 	pthread_join(t, NULL);
 	no_report("V17 a mutex taken again after a condition: nothing");
-	nst_nonblock_begin();
-	nst_allow_begin("it is only about what is said");
-	nst_allow_end();
-	nst_nonblock_end();
 	nst_pthread_spin_lock(&spin);
 	nst_pthread_mutex_trylock(&a);
 	ts = soon();
