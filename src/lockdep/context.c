@@ -159,6 +159,16 @@ static inline u32 class_for(struct nst_lockdep_map *map, u32 how)
 	return nst_ld_class_of(map, (map->subclass + (how >> 8)) % NST_LD_SUBCLASSES);
 }
 
+/* The same of one that is taken: who lets go of it without having taken it is told. */
+static inline u32 class_taken(const struct nst_ld_thread *t, struct nst_lockdep_map *map, u32 how)
+{
+	u32 class = class_for(map, how);
+
+	if (class)
+		nst_store_relaxed(&map->seen, t->generation); /* of one's own lock, mostly */
+	return class;
+}
+
 static inline struct nst_ld_held entry_of(const struct nst_lockdep_map *map, u32 class, u32 how,
 					  const void *ip)
 {
@@ -194,14 +204,10 @@ static inline int is_free(const struct nst_ld_thread *t)
 void nst_lockdep_acquire_on(struct nst_lockdep_map *map, uint32_t how)
 {
 	struct nst_ld_thread *t = this_thread();
-	u32 class;
+	const u32 class = t ? class_taken(t, map, how) : 0;
 
-	if (!t)
-		return;
-	class = class_for(map, how);
 	if (!class)
 		return;
-	nst_store_relaxed(&map->seen, t->generation); /* of one's own lock, mostly */
 	if (nst_likely(is_free(t) && !(map->flags & NST_LD_NOVALIDATE))) {
 		const struct nst_ld_held new =
 			entry_of(map, class, how, __builtin_return_address(0));
@@ -216,16 +222,12 @@ void nst_lockdep_acquire_nest_on(struct nst_lockdep_map *map, uint32_t how,
 				 const struct nst_lockdep_map *nest)
 {
 	struct nst_ld_thread *t = this_thread();
+	const u32 class = t ? class_taken(t, map, how) : 0;
 	struct nst_ld_held new;
-	u32 class;
 
-	if (!t)
-		return;
-	class = class_for(map, how);
 	if (!class)
 		return;
 	new = entry_of(map, class, how, __builtin_return_address(0));
-	nst_store_relaxed(&map->seen, t->generation); /* as above */
 	if (!find(t, nest))
 		nst_ld_report(t, NST_NL_HELD, NST_LD_ERROR, nest->class_of[nest->subclass], nest,
 			      new.ip, "it must be held at");
