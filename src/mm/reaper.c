@@ -96,17 +96,16 @@ static u64 run(struct nst_oom_notifier *n, u32 how)
 {
 	u32 left = nst_hint(&n->left);
 	struct nst_oom oom = {.flags = how, .attempts_left = left - (left != 0)};
+	/* For one that blocks a request waits for a while only. */
+	const int waited_for = !(nst_hint(&n->flags) & NST_NOTIFIER_BLOCKS);
 	u64 bytes;
 
 	nst_count(NST_COUNT_OOM_CALL, 1);
-	/* For one that blocks a request waits for a while only. */
-	if (nst_hint(&n->flags) & NST_NOTIFIER_BLOCKS) {
-		bytes = n->fn(n->arg, &oom);
-	} else {
+	if (waited_for)
 		nst_lockdep_reclaim_begin(nst_hint(&n->flags));
-		bytes = n->fn(n->arg, &oom);
+	bytes = n->fn(n->arg, &oom);
+	if (waited_for)
 		nst_lockdep_reclaim_end();
-	}
 	if (bytes == NST_OOM_AGAIN) {
 		put_off(n);
 		return 0;
