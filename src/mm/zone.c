@@ -15,8 +15,7 @@
 #include "mm.h"
 #include "retired.h"
 
-#define STEP_ORDER                                                                                 \
-	5u /* (tune) 128 KiB: a step at a time is what a caller may wait for; smaller ones cost more than they save */
+#define STEP_ORDER 5u /* (tune) 128 KiB, which a caller may wait for */
 #define COLD_ORDER 3u /* (tune) 32 KiB: the smallest run that is given back alone */
 #define ALL_QUIET 4u  /* (tune) and where no block has gone for so many looks of the worker any */
 #define STEP_PAGES ((size_t)1 << STEP_ORDER)
