@@ -148,41 +148,37 @@ static size_t scan(void *ctx, size_t nr)
 	return NST_SHRINK_STOP;
 }
 
-static void shrinkers(void)
+/* All there is, of the little there may be, until requests have asked a shrinker that takes @c: the runs it took. */
+static unsigned int press_shrinker(void)
 {
 	struct nst_shrinker *s =
 		nst_shrinker_register(count, scan, &c, NST_SHRINK_SEEKS, NST_SHRINKER_IO);
+	unsigned int i, n = 0, before = __atomic_load_n(&nr_scans, __ATOMIC_RELAXED);
 	static void *p[4096];
-	unsigned int i, n = 0;
 
 	if (!s)
 		check_broken("nst_shrinker_register");
-	/* All there is, of the little there may be: then requests ask the shrinker. */
-	while (!__atomic_load_n(&nr_scans, __ATOMIC_RELAXED) && n < 4096 &&
+	while (__atomic_load_n(&nr_scans, __ATOMIC_RELAXED) == before && n < 4096 &&
 	       (p[n] = nst_alloc(256u << 10, NST_NORETRY)) != NULL)
 		n++;
 	nst_free(nst_alloc(256u << 10, NST_NORMAL));
 	for (i = 0; i < n; i++)
 		nst_free(p[i]);
 	nst_shrinker_unregister(s);
+	return n;
+}
+
+static void shrinkers(void)
+{
+	unsigned int n = press_shrinker();
+
 	check(nr_scans > 0, "V13 a shrinker was asked", "%u runs taken", n);
 	no_report("V13 a shrinker that takes a lock and allocates: nothing");
 }
 
 static void shrinkers_lock(void)
 {
-	struct nst_shrinker *s =
-		nst_shrinker_register(count, scan, &c, NST_SHRINK_SEEKS, NST_SHRINKER_IO);
-	static void *p[4096];
-	unsigned int i, n = 0, before = nr_scans;
-
-	while (nr_scans == before && n < 4096 &&
-	       (p[n] = nst_alloc(256u << 10, NST_NORETRY)) != NULL)
-		n++;
-	nst_free(nst_alloc(256u << 10, NST_NORMAL));
-	for (i = 0; i < n; i++)
-		nst_free(p[i]);
-	nst_shrinker_unregister(s);
+	press_shrinker();
 	ask_with(&c, NST_NORMAL | NST_NOIO);
 	no_report("V13 the library says what its shrinkers may do: NOIO with their lock: nothing");
 }
