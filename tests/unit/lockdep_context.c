@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "unit/lockdep.h"
+#include "unit/storm.h"
 
 static struct nst_lockdep_map a = NST_LOCKDEP_MAP("a", NULL, NST_WAIT_SLEEP),
 			      b = NST_LOCKDEP_MAP("b", NULL, NST_WAIT_SLEEP),
@@ -207,47 +208,32 @@ static void classes(void)
 
 /* ---- handlers ---- */
 
-static unsigned int nr_handled;
-
 static void handler(int sig)
 {
 	(void)sig;
 	nst_lockdep_acquire(&h, 0);
 	nst_lockdep_release(&h);
-	__atomic_fetch_add(&nr_handled, 1, __ATOMIC_RELAXED);
+	storm_handled();
 }
 
-static int storm_ends;
-
-static void *storm(void *arg)
+static void hand_over_hand(void)
 {
-	while (!__atomic_load_n(&storm_ends, __ATOMIC_RELAXED))
-		pthread_kill(*(pthread_t *)arg, SIGUSR1);
-	return NULL;
+	nst_lockdep_acquire(&a, 0);
+	nst_lockdep_acquire(&b, 0);
+	nst_lockdep_release(&a);
+	nst_lockdep_release(&b);
 }
 
 static void handlers(void)
 {
+	static const int signals[] = {SIGUSR1, 0};
 	struct sigaction sa = {.sa_handler = handler};
-	pthread_t self = pthread_self(), t;
-	uint64_t since = 0;
-	unsigned int i;
+	unsigned int handled;
 
 	sigaction(SIGUSR1, &sa, NULL);
-	if (pthread_create(&t, NULL, storm, &self))
-		check_broken("pthread_create");
-	do {
-		for (i = 0; i < 200; i++) {
-			nst_lockdep_acquire(&a, 0);
-			nst_lockdep_acquire(&b, 0);
-			nst_lockdep_release(&a);
-			nst_lockdep_release(&b);
-		}
-	} while (__atomic_load_n(&nr_handled, __ATOMIC_RELAXED) < 2000 && check_patience(&since));
-	__atomic_store_n(&storm_ends, 1, __ATOMIC_RELAXED);
-	pthread_join(t, NULL);
+	handled = in_storm(signals, hand_over_hand);
 	nst_assert_none_held();
-	check(__atomic_load_n(&nr_handled, __ATOMIC_RELAXED) > 0, "V6 handlers ran", "none");
+	check(handled > 0, "V6 handlers ran", "none");
 	no_report(
 		"V6 handlers that take locks, between any two instructions: nothing, and nothing stays held");
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include "common/trap.h"
 #include "unit/lockdep.h"
+#include "unit/storm.h"
 
 static struct nst_lockdep_map a = NST_LOCKDEP_MAP("a", NULL, NST_WAIT_SPIN),
 			      b = NST_LOCKDEP_MAP("b", NULL, NST_WAIT_SPIN),
@@ -173,52 +174,35 @@ static void many_in_each_other(void)
 	no_report("V12 handlers in handlers, more than are kept: nothing");
 }
 
-static unsigned int nr_handled;
-
 static void count(void)
 {
 	try_h();
-	__atomic_fetch_add(&nr_handled, 1, __ATOMIC_RELAXED);
+	storm_handled();
 }
 
-static int storm_ends;
-
-static void *storm(void *arg)
+static void handlers_amid_locks(void)
 {
-	while (!__atomic_load_n(&storm_ends, __ATOMIC_RELAXED)) {
-		pthread_kill(*(pthread_t *)arg, SIGUSR1);
-		pthread_kill(*(pthread_t *)arg, SIGUSR2);
-	}
-	return NULL;
+	nst_lockdep_acquire(&a, 0);
+	nst_handler_enter(SIGALRM);
+	nst_lockdep_acquire(&h, NST_LD_TRY);
+	nst_lockdep_release(&h);
+	nst_handler_exit();
+	nst_lockdep_acquire(&b, 0);
+	nst_lockdep_release(&a);
+	nst_lockdep_release(&b);
 }
 
 static void in_a_storm(void)
 {
-	pthread_t self = pthread_self(), t;
-	uint64_t since = 0;
-	unsigned int i;
+	static const int signals[] = {SIGUSR1, SIGUSR2, 0};
+	unsigned int handled;
 
 	/* Before anything else: the first handlers interrupt who holds locks. */
 	does = count;
-	if (pthread_create(&t, NULL, storm, &self))
-		check_broken("pthread_create");
-	do {
-		for (i = 0; i < 200; i++) {
-			nst_lockdep_acquire(&a, 0);
-			nst_handler_enter(SIGALRM);
-			nst_lockdep_acquire(&h, NST_LD_TRY);
-			nst_lockdep_release(&h);
-			nst_handler_exit();
-			nst_lockdep_acquire(&b, 0);
-			nst_lockdep_release(&a);
-			nst_lockdep_release(&b);
-		}
-	} while (__atomic_load_n(&nr_handled, __ATOMIC_RELAXED) < 2000 && check_patience(&since));
-	__atomic_store_n(&storm_ends, 1, __ATOMIC_RELAXED);
-	pthread_join(t, NULL);
+	handled = in_storm(signals, handlers_amid_locks);
 	nst_assert_none_held();
 	nst_might_alloc(NST_NORMAL);
-	check(__atomic_load_n(&nr_handled, __ATOMIC_RELAXED) > 0, "V12 handlers ran", "none");
+	check(handled > 0, "V12 handlers ran", "none");
 	no_report("V12 handlers begun and ended between any two instructions: nothing stays");
 }
 
