@@ -5,9 +5,10 @@
  * A child process; in it one thread that the kernel kills at its first system call:
  *
  *	ordinary threads	allocate, free, stock; dawdle inside every lock so that others queue on it
- *	refiller		stocks whenever the trapped thread has made so many operations more
+ *	refiller		stocks whenever the trapped thread asks for it, which spins until it is done
  *	mover			moves the trapped thread from CPU to CPU
- *	trapped thread		stocked: TEST_OPS mixed operations, every byte written and checked
+ *	trapped thread		stocked: TEST_OPS mixed operations, every byte written and checked; it asks
+ *				after PACE operations, or MISSES requests that got NULL
  *				drained: nobody refills, all is taken until NULL, and then is NULL always
  *				gives all back, then spins until the process is killed
  *
@@ -35,7 +36,8 @@
 #define NR_ORDINARY 3
 #define STOCK 128
 #define DEEP 800   /* objects at once */
-#define PACE 50000 /* operations from one round of stocking to the next */
+#define PACE 50000 /* operations from one round of stocking to the next, at most */
+#define MISSES 50  /* NULLs after which the next round comes at once */
 #define AGAIN 1000 /* times that a request must be NULL once drained */
 
 enum phase { PHASE_STOCKED, PHASE_STOCKED_DONE, PHASE_DRAIN, PHASE_DONE };
@@ -48,6 +50,7 @@ struct report {
 	uint64_t drain_got, drain_checks, drain_not_null, owner_errors;
 	uint64_t queued[NST_NR_LOCKS], try_failed[NST_NR_LOCKS], reasons[NST_NR_NULLS];
 	uint64_t alive, signals;
+	unsigned int rounds;
 };
 
 static struct {
@@ -124,7 +127,8 @@ static void *ordinary(void *arg)
 	return NULL;
 }
 
-/* Stocks as often as the trapped thread's operations call for, however the two are scheduled. */
+/* Stocks as often as the trapped thread's operations call for: what that gets does not depend on how the two
+ * are scheduled. */
 static void *refiller(void *arg)
 {
 	struct timespec ts = {0, 20000};
@@ -276,19 +280,29 @@ static void await_refill(void)
 		pause_loops(100);
 }
 
+static uint64_t missed(const struct mix *mix)
+{
+	return mix_tries(mix) - mix_got(mix);
+}
+
 static void *trapped(void *arg)
 {
 	struct report *r = t.report;
+	uint64_t asked_at = 0, missed_then = 0;
 
 	(void)arg;
 	t.tid = gettid();
 	__atomic_store_n(&r->live, 1, __ATOMIC_RELEASE);
 	trap_syscalls(t.storm ? TRAP_ALLOW_SIGRETURN : TRAP_ALLOW_NONE);
 	for (uint64_t i = 0; i < t.ops; i++) {
-		if (i % PACE == 0)
+		if (i == 0 || i - asked_at >= PACE || missed(&r->stocked) - missed_then >= MISSES) {
 			await_refill();
+			asked_at = i;
+			missed_then = missed(&r->stocked);
+		}
 		mix_step(&r->stocked);
 	}
+	r->rounds = t.wanted;
 	__atomic_store_n(&r->phase, PHASE_STOCKED_DONE, __ATOMIC_RELEASE);
 	while (__atomic_load_n(&r->phase, __ATOMIC_ACQUIRE) != PHASE_DRAIN)
 		pause_loops(100);
@@ -412,11 +426,12 @@ static void print_nulls(const struct report *r)
 static void verdict(const struct report *r)
 {
 	uint64_t tries = mix_tries(&r->stocked), got = mix_got(&r->stocked);
-	/* Who refills may have no CPU for some ten milliseconds: of a short run that is much. */
+	/* At the start every list learns how much is asked of it: of a short run that is much. */
 	unsigned int percent = t.ops >= 3000000 ? 99 : 90;
 
 	mix_print(&r->stocked);
 	print_nulls(r);
+	printf("# stocked %u times\n", r->rounds);
 	check(r->stocked.steps == t.ops, "C1 all operations made", "%llu of %llu",
 	      (unsigned long long)r->stocked.steps, (unsigned long long)t.ops);
 	check(got * 100 >= tries * percent, "C1 stocked: they succeed", "%llu of %llu requests",
