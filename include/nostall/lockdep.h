@@ -106,7 +106,7 @@ typedef int (*nst_lockdep_compare_t)(const struct nst_lockdep_map *a,
 	X(SECTION, "a section ends that did not begin", "one end for each begin, on each way out") \
 	X(SIGNAL, "a handler can wait for whom it interrupts",                                     \
 	  "block the signal around the lock, or try it in the handler")                            \
-	X(HANDLER, "a request that may wait, in a handler", "NST_NOLOCK, or allocate before")      \
+	X(HANDLER, "a request or free in a handler", "the no-lock forms, or before and after it")  \
 	X(RECLAIM, "reclaim can wait for who reclaims",                                            \
 	  "let go of the lock first, try it in reclaim, or a scope that excludes it")              \
 	X(SLEPT, "slept in a section that must not", "find what waited: strace shows it")          \
@@ -114,7 +114,9 @@ typedef int (*nst_lockdep_compare_t)(const struct nst_lockdep_map *a,
 	  "touch it before the section, or lock it (mlock)")                                       \
 	X(RCU, "a read section where none may be, or none",                                        \
 	  "end the section before the wait; begin one before the read")                            \
-	X(LONG, "held for longer than the limit", "do less under it, or nst_lockdep_hold_limit()")
+	X(LONG, "held for longer than the limit", "do less under it, or nst_lockdep_hold_limit()") \
+	X(NEEDLESS, "never waits, and always might",                                               \
+	  "NST_NOWAIT or NST_NORMAL; or tell what it runs in")
 
 #define NST_LOCKDEP_CODE(name, ...) NST_NL_##name,
 enum nst_lockdep_code { NST_LOCKDEP_TABLE(NST_LOCKDEP_CODE) NST_NR_LOCKDEP_CODES };
@@ -211,9 +213,22 @@ NST_API uint64_t nst_lockdep_expected(void);
  */
 NST_API int nst_lockdep_read(struct nst_lockdep_stats *stats, size_t len);
 
+/**
+ * nst_lockdep_needless() - who takes without waiting, and might have waited each time
+ *
+ * Of each place that asked with NST_NOLOCK since nst_lockdep_start() or nst_lockdep_reset() it is known whether it was in
+ * place: in a no-lock scope, a handler, a section, reclaim, with a lock held that one may not sleep under, on a real-time
+ * thread. For one that never was, NL-NEEDLESS is told, level possible. With the option check:possible this is done at the
+ * end of the program; without the option check only requests that took the slow path are known.
+ *
+ * Context: thread.  Waits: sleeps.  Syscalls: of a report.  Locks: none.
+ * Return: how many places that is, told before or not.
+ */
+NST_API unsigned int nst_lockdep_needless(void);
+
 enum nst_lockdep_dump { NST_LD_TEXT, NST_LD_DOT };
 /**
- * nst_lockdep_dump() - classes and the orders among them
+ * nst_lockdep_dump() - classes, the orders among them, and as text who takes without waiting
  * @fd: where to; written with write()
  * @how: NST_LD_TEXT, a fact a line; NST_LD_DOT, for graphviz
  *

@@ -237,13 +237,18 @@ void nst_lockdep_acquire_nest_on(struct nst_lockdep_map *map, uint32_t how,
 	push(t, &new);
 }
 
+int nst_ld_cannot_sleep(const struct nst_ld_thread *t)
+{
+	const struct nst_ld_held *by;
+
+	return limit_of(t, &by) != NST_WAIT_SLEEP || t->handlers || t->depth[NST_SECTION_NONBLOCK];
+}
+
 void nst_cant_sleep_on(void)
 {
 	struct nst_ld_thread *t = this_thread();
-	const struct nst_ld_held *by;
 
-	if (t && limit_of(t, &by) == NST_WAIT_SLEEP && !t->handlers &&
-	    !t->depth[NST_SECTION_NONBLOCK])
+	if (t && !nst_ld_cannot_sleep(t))
 		nst_ld_report(t, NST_NL_HELD, NST_LD_ERROR, 0, NULL, __builtin_return_address(0),
 			      "nothing forbids to sleep at");
 }
@@ -541,13 +546,36 @@ void nst_might_alloc_on(nst_mode_t mode)
 }
 
 /* A thread that holds nothing and is in no section has no block, and needs none. */
-static void own_allocation(u32 mode, const void *site)
+static struct nst_ld_thread *block_if_any(void)
 {
 	struct nst_ld_thread *t = nst_thread.lockdep;
 
-	if (t && !t->busy &&
-	    t->generation == nst_load_relaxed(&nst_ld.generation)) /* relaxed: as above */
+	if (t && (t->busy || t->generation != nst_load_relaxed(&nst_ld.generation))) /* as above */
+		return NULL;
+	return t;
+}
+
+/* An ordinary free may take short locks, even if this CPU has room for what is freed. */
+static void own_freeing(const void *site)
+{
+	struct nst_ld_thread *t = block_if_any();
+
+	if (!t || t->depth[NST_SECTION_ALLOW])
+		return;
+	if (t->handlers)
+		nst_ld_report(t, NST_NL_HANDLER, NST_LD_ERROR, 0, NULL, site, "frees memory at");
+	else
+		judge_wait(t, NST_WAIT_CONFIG, 0, 0, NULL, site);
+}
+
+static void own_allocation(u32 mode, const void *site)
+{
+	struct nst_ld_thread *t = block_if_any();
+
+	if (t)
 		judge_request(t, mode, site);
+	if (mode & NST_NOLOCK)
+		nst_ld_no_lock(t, site);
 }
 
 /* ---- the library's own locks ---- */
@@ -582,5 +610,6 @@ static void own_release(const struct nst_lock *l, const void *ip)
 		pop(t, e);
 }
 
-const struct nst_lockdep_ops nst_ld_ops = {own_acquire,	       own_release,	   own_allocation,
-					   nst_ld_own_reclaim, nst_ld_own_section, nst_ld_own_wait};
+const struct nst_lockdep_ops nst_ld_ops = {own_acquire,	   own_release,	       own_allocation,
+					   own_freeing,	   nst_ld_own_reclaim, nst_ld_own_section,
+					   nst_ld_own_wait};

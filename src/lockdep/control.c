@@ -71,11 +71,14 @@ void nst_ld_leave(struct nst_ld_entered in)
 
 void nst_ld_full(enum nst_ld_full which)
 {
-	static const char *const what[] = {"lock classes", "chains of locks",
-					   "orders of two classes", "locks held by one thread",
-					   "threads"};
-	static const u32 limit[] = {NST_LD_CLASSES - 1, NST_LD_CHAINS, NST_LD_EDGES - 1,
-				    NST_LD_HELD_MAX, NST_LD_THREADS};
+	static const char *const what[] = {"lock classes",
+					   "chains of locks",
+					   "orders of two classes",
+					   "locks held by one thread",
+					   "threads",
+					   "places that ask without waiting"};
+	static const u32 limit[] = {NST_LD_CLASSES - 1, NST_LD_CHAINS,	NST_LD_EDGES - 1,
+				    NST_LD_HELD_MAX,	NST_LD_THREADS, NST_LD_SITES};
 	char line[160];
 	size_t n;
 
@@ -103,6 +106,7 @@ static void forget(void)
 		nst_store_relaxed(&tb->chain[i],
 				  (u64)0); /* relaxed: who still finds one misses that it is new */
 	__builtin_memset(tb->cause, 0, sizeof(tb->cause));
+	__builtin_memset(tb->site, 0, sizeof(tb->site));
 	nst_ld.nr_edges = nst_ld.nr_chains = 0;
 	nst_ld.checked = 0;
 	nst_ld.errors = nst_ld.possible = nst_ld.expected = 0;
@@ -234,13 +238,34 @@ static int dump_edge(int fd, const struct nst_ld_edge *e, enum nst_lockdep_dump 
 	return nst_sys_write_all(fd, line, nst_min(n, sizeof(line) - 1));
 }
 
-static int dump_class(int fd, const struct nst_ld_class *c)
+/* Orders that it is part of, before another or behind. */
+static u32 orders_of(u32 class)
+{
+	u32 i, n = 0;
+
+	for (i = 1; i <= nst_ld.nr_edges; i++)
+		n += nst_ld.tables->edge[i].from == class || nst_ld.tables->edge[i].to == class;
+	return n;
+}
+
+static int dump_class(int fd, u32 number)
 {
 	static const char *const type[] = {"none", "free", "spin", "config", "sleep"};
+	const struct nst_ld_class *c = &nst_ld.tables->class[number];
 	char line[128];
-	size_t n = nst_format(line, sizeof(line), "class name=%s outer=%s inner=%s\n", c->name,
-			      type[c->outer % NST_ARRAY_SIZE(type)],
-			      type[c->inner % NST_ARRAY_SIZE(type)]);
+	size_t n = nst_format(line, sizeof(line), "class name=%s outer=%s inner=%s orders=%u\n",
+			      c->name, type[c->outer % NST_ARRAY_SIZE(type)],
+			      type[c->inner % NST_ARRAY_SIZE(type)], orders_of(number));
+
+	return nst_sys_write_all(fd, line, nst_min(n, sizeof(line) - 1));
+}
+
+static int dump_site(int fd, const struct nst_ld_site *s)
+{
+	char line[256], where[160];
+	size_t n = nst_format(line, sizeof(line), "nolock at=%s requests=%llu in_place=%s\n",
+			      nst_ld_where(s->ip, where, sizeof(where)),
+			      (unsigned long long)s->requests, s->wanted ? "yes" : "never");
 
 	return nst_sys_write_all(fd, line, nst_min(n, sizeof(line) - 1));
 }
@@ -258,9 +283,12 @@ int nst_lockdep_dump(int fd, enum nst_lockdep_dump how)
 		err = nst_sys_write_all(fd, "digraph locks {\n", 16);
 	for (i = 1; how == NST_LD_TEXT && i <= nst_ld.nr_classes && !err; i++)
 		if (!nst_ld_is_context(i) || nst_ld.tables->class[i].out)
-			err = dump_class(fd, &nst_ld.tables->class[i]);
+			err = dump_class(fd, i);
 	for (i = 1; i <= nst_ld.nr_edges && !err; i++)
 		err = dump_edge(fd, &nst_ld.tables->edge[i], how);
+	for (i = 0; how == NST_LD_TEXT && i < NST_LD_SITES && !err; i++)
+		if (nst_ld.tables->site[i].ip)
+			err = dump_site(fd, &nst_ld.tables->site[i]);
 	if (how == NST_LD_DOT && !err)
 		err = nst_sys_write_all(fd, "}\n", 2);
 	nst_ld_leave(in);

@@ -5,7 +5,7 @@
  *	context.c  what a thread holds and is inside of  -- a chain not yet proven -->  graph.c  orders, cycles
  *	signal.c   handlers, and who is interrupted      reclaim.c requests that enter it, and what it takes
  *	class.c    key and subclass -> number            report.c  text, once a cause   control.c  on, off, dump
- *	held.h     the array of what is held             thread.c  its owners
+ *	held.h     the array of what is held             thread.c  its owners        needless.c  who asks for no reason
  *
  * E1. What a thread holds only it and its handlers write. A handler may come between any two instructions, and leaves as
  *     much as it found: an entry is first reserved, by the number of entries, and counts once its lock is stored; who
@@ -36,6 +36,7 @@
 #define NST_LD_CAUSES 4096u /* reports that are remembered */
 #define NST_LD_NEAR                                                                                \
 	24u /* held locks that get an edge to a new one: what is further is reached through these */
+#define NST_LD_SITES 1024u /* places that ask without waiting */
 #define NST_LD_GATES 4u
 #define NST_LD_MANY UINT32_MAX /* of threads: more than one */
 #define NST_LD_NAME 40u
@@ -110,6 +111,13 @@ struct nst_ld_edge {
 	uintptr_t gate[NST_LD_GATES]; /* other locks always held, bit 0: by a reader */
 };
 
+/* Who asks without waiting. */
+struct nst_ld_site {
+	const void *ip; /* NULL: nobody */
+	u64 requests;
+	u32 wanted, unused; /* not to wait was in place once */
+};
+
 struct nst_ld_tables {
 	struct nst_ld_class class[NST_LD_CLASSES];
 	u16 class_slot[NST_LD_CLASS_SLOTS];
@@ -121,6 +129,7 @@ struct nst_ld_tables {
 	char thread_name[NST_LD_NAMED][16]; /* by tag, of the last of those that share a place */
 	u32 named[NST_LD_NAMED];	    /* whose it is */
 	u64 cause[NST_LD_CAUSES];
+	struct nst_ld_site site[NST_LD_SITES];
 	/* A search: per class, twice (the last edge ends in a recursive reader, or not). */
 	u32 visited[2 * NST_LD_CLASSES], parent[2 * NST_LD_CLASSES], queue[2 * NST_LD_CLASSES];
 	char text[8192];
@@ -173,7 +182,8 @@ enum nst_ld_full {
 	NST_LD_FULL_CHAINS,
 	NST_LD_FULL_EDGES,
 	NST_LD_FULL_HELD,
-	NST_LD_FULL_THREADS
+	NST_LD_FULL_THREADS,
+	NST_LD_FULL_SITES
 };
 
 /* ---- control.c ---- */
@@ -269,6 +279,8 @@ void nst_ld_name_thread(const struct nst_ld_thread *t);
 
 /* ---- context.c ---- */
 
+/* Is it inside of something that one may not sleep in? */
+int nst_ld_cannot_sleep(const struct nst_ld_thread *t);
 /* One step of a chain's key. */
 static inline u64 nst_ld_chain_step(u64 key, const struct nst_ld_held *e)
 {
@@ -292,6 +304,11 @@ void nst_ld_judge_reader(struct nst_ld_thread *t, const void *ip);
 void nst_ld_judge_reclaim(struct nst_ld_thread *t, nst_mode_t mode, const void *ip);
 /* It begins, or with @ip NULL ends. */
 void nst_ld_own_reclaim(u32 what, const void *ip);
+
+/* ---- needless.c ---- */
+
+/* A request with NST_NOLOCK by @ip; @t may be NULL: it holds nothing. */
+void nst_ld_no_lock(const struct nst_ld_thread *t, const void *ip);
 
 /* ---- thread.c ---- */
 

@@ -2,8 +2,8 @@
 /*
  * lockdep.h - FLOOR 3: checked locks, and the hooks of the validator, which are nothing when it is off.
  *
- * A hook is a load and a compare while it is off. A request is told on the slow path; with the option check every
- * request takes it (NST_INSTRUMENT_CHECK), so that a wrong context is found even when this CPU's lists are full.
+ * A hook is a load and a compare while it is off. A request or free is told on the slow path; with the option check
+ * every one takes it (NST_INSTRUMENT_CHECK), so that a wrong context is found even when this CPU's lists are full.
  *
  * Context of every hook: any. Waits, and makes system calls: only while on, when an order is new and to report.
  */
@@ -28,6 +28,7 @@ struct nst_lockdep_ops {
 	void (*acquire)(const struct nst_lock *l, enum nst_lockdep_own how, const void *ip);
 	void (*release)(const struct nst_lock *l, const void *ip);
 	void (*allocation)(u32 mode, const void *site);
+	void (*freeing)(const void *site);
 	void (*reclaim)(u32 what, const void *ip);
 	void (*section)(const void *ip);
 	void (*wait)(u32 what, const void *ip);
@@ -69,6 +70,15 @@ static inline void nst_lockdep_allocation(u32 mode, const void *site)
 
 	if (nst_unlikely(ops != NULL))
 		ops->allocation(mode, site);
+}
+
+/* Something is given back by an ordinary free, which may take short locks; @site is the caller. */
+static inline void nst_lockdep_freeing(const void *site)
+{
+	const struct nst_lockdep_ops *ops = nst_load_relaxed(&nst_lockdep_ops); /* as above */
+
+	if (nst_unlikely(ops != NULL))
+		ops->freeing(site);
 }
 
 /* Somebody is called who gives memory back, and who may do what @what says (enum nst_reclaim_bits). */

@@ -257,6 +257,7 @@ static NST_NOINLINE void free_walk(struct nst_cache *c, void *obj, struct nst_si
 		return;
 	}
 	nst_fork_check();
+	nst_lockdep_freeing(site.address);
 	nst_side_drain();
 	p = nst_free_admit(c, &obj, site);
 	if (!p)

@@ -300,6 +300,8 @@ struct nst_sys_usage {
 	u64 switches, faults;
 };
 void nst_sys_usage(struct nst_sys_usage *u);
+/* Does the kernel run this thread before all ordinary ones? */
+int nst_sys_is_realtime(void);
 /* Block every signal of this thread; what was blocked before, for restore. */
 u64 nst_sys_signals_block(void);
 void nst_sys_signals_restore(u64 before);

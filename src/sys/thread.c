@@ -154,3 +154,11 @@ void nst_sys_usage(struct nst_sys_usage *u)
 	u->switches = (u64)r.ru_nvcsw;
 	u->faults = (u64)(r.ru_minflt + r.ru_majflt);
 }
+
+int nst_sys_is_realtime(void)
+{
+	const long asked = nst_syscall(SYS_sched_getscheduler, 0, 0, 0, 0, 0, 0);
+	const long policy = asked < 0 ? SCHED_OTHER : asked & ~SCHED_RESET_ON_FORK;
+
+	return policy != SCHED_OTHER && policy != SCHED_BATCH && policy != SCHED_IDLE;
+}

@@ -130,20 +130,30 @@ static void requests(void)
 	p = nst_alloc(64, NST_ATOMIC);
 	one_report(NST_NL_WAIT, NST_LD_ERROR, "V10 ATOMIC with a raw lock held, and stock");
 	nst_free_rcu(p);
+	p = nst_alloc_nolock(64);
 	nst_free_nolock(nst_alloc_nolock(64));
 	no_report("V10 NOLOCK and a deferred free with a raw lock held: nothing");
+	nst_free(p);
+	one_report(NST_NL_WAIT, NST_LD_ERROR,
+		   "V10 an ordinary free with a raw lock held, and room");
 	nst_lockdep_release(&raw);
 	nst_lockdep_acquire(&spin, 0);
 	p = nst_alloc(64, NST_NORMAL);
 	one_report(NST_NL_WAIT, NST_LD_ERROR, "V10 NORMAL with a spinlock held");
 	nst_free_nolock(p);
 	nst_free_nolock(nst_alloc(64, NST_NOWAIT));
-	no_report("V10 NOWAIT with a spinlock held: nothing");
+	nst_free(nst_alloc_nolock(64));
+	no_report("V10 NOWAIT and an ordinary free with a spinlock held: nothing");
 	nst_lockdep_release(&spin);
 	nst_lockdep_acquire(&mutex, 0);
 	nst_free(nst_alloc(64, NST_NORMAL));
 	nst_lockdep_release(&mutex);
 	no_report("V10 NORMAL with a mutex held: nothing");
+	p = nst_alloc(64, NST_NORMAL);
+	nst_handler_enter(10);
+	nst_free(p);
+	nst_handler_exit();
+	one_report(NST_NL_HANDLER, NST_LD_ERROR, "V10 an ordinary free in a handler");
 }
 
 int main(int argc, char **argv)

@@ -64,6 +64,7 @@ void nap_ms(long ms);
 
 void mix_check_all(void);
 void path_check_dump(void);
+void path_check_site(void);
 void path_check_new(void);
 void path_check_report(void);
 void path_check_reset(void);

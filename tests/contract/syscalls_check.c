@@ -81,8 +81,18 @@ void path_check_reset(void)
 void path_check_dump(void)
 {
 	must(nst_lockdep_start(NST_LD_ERROR) == 0);
+	/* With the option check this is a place that asks without waiting. */
+	nst_free_nolock(nst_alloc_nolock(64));
 	begin("check-dump");
 	must(nst_lockdep_dump(2, NST_LD_TEXT) == 0);
+	end();
+}
+
+void path_check_site(void)
+{
+	must(nst_stock(nst_cache_of_size(64), 64, NST_CPU_ALL) == 0);
+	begin("check-site");
+	nst_free_nolock(nst_alloc_nolock(64));
 	end();
 }
 
@@ -133,6 +143,7 @@ void mix_check_all(void)
 	MARKED(nst_lockdep_expect, nst_lockdep_expect(NST_NL_ORDER));
 	MARKED(nst_lockdep_expected, nst_lockdep_expected());
 	MARKED(nst_lockdep_read, nst_lockdep_read(&s, sizeof(s)));
+	MARKED(nst_lockdep_needless, nst_lockdep_needless());
 	MARKED(nst_lockdep_dump, nst_lockdep_dump(2, NST_LD_DOT));
 	MARKED(nst_lockdep_stop, nst_lockdep_stop());
 }

@@ -66,6 +66,7 @@ static const struct {
 	CALL(set_tid_address),
 	CALL(set_robust_list),
 	CALL(sched_setaffinity),
+	CALL(sched_getscheduler),
 	CALL(eventfd2),
 	CALL(ppoll),
 	CALL(memfd_create),

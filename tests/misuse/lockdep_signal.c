@@ -5,11 +5,11 @@
  *	clause: B52
  *	level: check:on, worker:off
  *	exit: 0
- *	says: nostall: error NL-HANDLER: a request that may wait, in a handler
+ *	says: nostall: error NL-HANDLER: a request or free in a handler
  *	says:   asks for memory at PROGRAM+0xN
  *	says:   thread 'main' holds 0 locks
  *	says:   in a handler of signal 10, begun at PROGRAM+0xN
- *	says:   fix: NST_NOLOCK, or allocate before
+ *	says:   fix: the no-lock forms, or before and after it
  *	says:   read: docs/lockdep.md, NL-HANDLER; id=ID
  *	says: nostall: error NL-SIGNAL: a handler can wait for whom it interrupts
  *	says:   1. thread main (1): A (0xN) held since PROGRAM+0xN;
