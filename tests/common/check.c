@@ -3,6 +3,7 @@
  * check.c - verdict lines, the exit status, deadlines and seeds.
  */
 #define _GNU_SOURCE
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -15,6 +16,7 @@
 
 /* Some programs here are linked to no library of ours. */
 #pragma weak nst_lockdep_read
+#pragma weak nst_lockdep_dump
 
 #define PATIENCE 20 /* seconds; TEST_PATIENCE */
 
@@ -59,6 +61,18 @@ void check_quiet(int holds, const char *name, const char *why, ...)
 	va_end(ap);
 }
 
+/* Classes and orders, behind what other programs of the run have written there: scripts/test sums up. */
+static void append_orders(void)
+{
+	const char *path = getenv("TEST_ORDERS");
+	int fd = path ? open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644) : -1;
+
+	if (fd < 0)
+		return;
+	nst_lockdep_dump(fd, NST_LD_TEXT);
+	close(fd);
+}
+
 /* With the option check: what it reported that no test had announced. */
 static void check_reports(void)
 {
@@ -69,6 +83,7 @@ static void check_reports(void)
 	printf("# the validator: %llu locks' classes, %llu chains, %llu orders\n",
 	       (unsigned long long)s.classes, (unsigned long long)s.chains,
 	       (unsigned long long)s.edges);
+	append_orders();
 	if (s.errors > s.expected)
 		check(0, "the validator reports nothing", "%llu errors, %llu expected",
 		      (unsigned long long)s.errors, (unsigned long long)s.expected);
