@@ -420,6 +420,7 @@ void nst_pool_free(struct nst_pool *pool, void *obj)
 		return;
 	}
 	nst_fork_check();
+	nst_lockdep_freeing(site.address);
 	report_excess(pool, site);
 	if (TELLS_TOO_EARLY)
 		tell(pool);

@@ -160,16 +160,6 @@ NST_COMPAT_INLINE void nst_compat_touch_reclaim(gfp_t gfp)
 	}
 }
 
-/* A free may wait for a short lock: not under a raw one, whether it does now or not. */
-NST_COMPAT_SHARED struct nst_lockdep_map nst_compat_free =
-	NST_LOCKDEP_MAP("kfree", NULL, NST_WAIT_CONFIG);
-
-NST_COMPAT_INLINE void nst_compat_frees(void)
-{
-	if (NST_LOCKDEP_ON && !(nst_mode_effective(NST_NORMAL) & NST_NOLOCK))
-		nst_lockdep_might_on(&nst_compat_free, 0);
-}
-
 /* A request begins: 0, it is to fail. Pairs with nst_compat_leave(). */
 NST_COMPAT_INLINE int nst_compat_enter(struct fault_attr *attr, size_t size, gfp_t gfp,
 				       const struct nst_compat_site *site)
@@ -254,14 +244,12 @@ NST_COMPAT_INLINE void *nst_compat_pages(unsigned int order, gfp_t gfp,
 NST_COMPAT_INLINE void free_pages(unsigned long address, unsigned int order)
 {
 	(void)order;
-	nst_compat_frees();
 	nst_pages_free((void *)address);
 }
 
 NST_COMPAT_INLINE void __free_pages(struct page *page, unsigned int order)
 {
 	(void)order;
-	nst_compat_frees();
 	nst_pages_free(page_address(page));
 }
 

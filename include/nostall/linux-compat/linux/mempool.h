@@ -49,7 +49,6 @@ NST_COMPAT_INLINE void *nst_compat_pool_alloc(mempool_t *pool, gfp_t gfp)
 /* To the pool before anybody else. */
 NST_COMPAT_INLINE void mempool_free(void *element, mempool_t *pool)
 {
-	nst_compat_frees();
 	nst_pool_free(nst_compat_pool(pool), element);
 }
 

@@ -97,7 +97,6 @@ NST_COMPAT_INLINE void kfree(const void *p)
 {
 	if (ZERO_OR_NULL_PTR(p))
 		return;
-	nst_compat_frees();
 	nst_free((void *)(uintptr_t)p);
 }
 
@@ -122,7 +121,6 @@ NST_COMPAT_INLINE void kfree_sensitive(const void *p)
 
 	if (ZERO_OR_NULL_PTR(p))
 		return;
-	nst_compat_frees();
 	memset(q, 0, nst_usable_size(q));
 	__asm__ volatile("" : : "r"(q) : "memory");
 	nst_free(q);
@@ -131,7 +129,6 @@ NST_COMPAT_INLINE void kfree_sensitive(const void *p)
 /* No ZERO_SIZE_PTR among them. */
 NST_COMPAT_INLINE void kfree_bulk(size_t nr, void **p)
 {
-	nst_compat_frees();
 	nst_free_bulk(nr, p);
 }
 
@@ -265,13 +262,11 @@ NST_COMPAT_INLINE int nst_compat_cache_alloc_bulk(struct kmem_cache *cache, gfp_
 
 NST_COMPAT_INLINE void kmem_cache_free(struct kmem_cache *cache, void *p)
 {
-	nst_compat_frees();
 	nst_cache_free(nst_compat_cache(cache), p);
 }
 
 NST_COMPAT_INLINE void kmem_cache_free_bulk(struct kmem_cache *cache, size_t nr, void **p)
 {
-	nst_compat_frees();
 	nst_cache_free_bulk(nst_compat_cache(cache), nr, p);
 }
 
