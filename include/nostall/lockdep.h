@@ -98,7 +98,9 @@ typedef int (*nst_lockdep_compare_t)(const struct nst_lockdep_map *a,
 	X(UNLOCK, "let go, and not held by this thread",                                           \
 	  "let go once, on the thread that took it")                                               \
 	X(EXIT, "a thread ended with locks held", "let them go on every way out")                  \
-	X(INIT, "initialised or destroyed while held", "let it go first")                          \
+	X(INIT, "initialised, destroyed or freed while held", "let it go first")                   \
+	X(FORK, "waits for who holds it, and fork() left behind",                                  \
+	  "fork() with it held by the thread that forks, or make it anew in the child")            \
 	X(HELD, "not held, or held, against an assertion",                                         \
 	  "find the way on which it is not as it should be")                                       \
 	X(PIN, "a pinned lock is let go, or none pinned",                                          \

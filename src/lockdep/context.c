@@ -182,11 +182,13 @@ static inline struct nst_ld_held entry_of(const struct nst_lockdep_map *map, u32
 	};
 }
 
-static NST_NOINLINE void acquire(struct nst_ld_thread *t, const struct nst_lockdep_map *map,
-				 u32 class, u32 how, const void *ip)
+static NST_NOINLINE void acquire(struct nst_ld_thread *t, struct nst_lockdep_map *map, u32 class,
+				 u32 how, const void *ip)
 {
 	struct nst_ld_held new = entry_of(map, class, how, ip);
 
+	if (nst_unlikely(map->flags & NST_LD_GONE))
+		nst_ld_judge_gone(t, map, class, how, ip);
 	if (nst_unlikely(map->flags & NST_LD_NOVALIDATE))
 		new.how |= NST_LD_UNSEEN;
 	else
@@ -208,7 +210,7 @@ void nst_lockdep_acquire_on(struct nst_lockdep_map *map, uint32_t how)
 
 	if (!class)
 		return;
-	if (nst_likely(is_free(t) && !(map->flags & NST_LD_NOVALIDATE))) {
+	if (nst_likely(is_free(t) && !(map->flags & (NST_LD_NOVALIDATE | NST_LD_GONE)))) {
 		const struct nst_ld_held new =
 			entry_of(map, class, how, __builtin_return_address(0));
 
@@ -610,6 +612,14 @@ static void own_release(const struct nst_lock *l, const void *ip)
 		pop(t, e);
 }
 
-const struct nst_lockdep_ops nst_ld_ops = {own_acquire,	   own_release,	       own_allocation,
-					   own_freeing,	   nst_ld_own_reclaim, nst_ld_own_section,
-					   nst_ld_own_wait};
+const struct nst_lockdep_ops nst_ld_ops = {
+	.acquire = own_acquire,
+	.release = own_release,
+	.allocation = own_allocation,
+	.freeing = own_freeing,
+	.freed = nst_ld_own_freed,
+	.forked = nst_ld_own_forked,
+	.reclaim = nst_ld_own_reclaim,
+	.section = nst_ld_own_section,
+	.wait = nst_ld_own_wait,
+};

@@ -6,6 +6,7 @@
  *	signal.c   handlers, and who is interrupted      reclaim.c requests that enter it, and what it takes
  *	class.c    key and subclass -> number            report.c  text, once a cause   control.c  on, off, dump
  *	held.h     the array of what is held             thread.c  its owners        needless.c  who asks for no reason
+ *	gone.c     what is freed while it is held, and whose holders a fork leaves behind
  *
  * E1. What a thread holds only it and its handlers write. A handler may come between any two instructions, and leaves as
  *     much as it found: an entry is first reserved, by the number of entries, and counts once its lock is stored; who
@@ -304,6 +305,20 @@ void nst_ld_judge_reader(struct nst_ld_thread *t, const void *ip);
 void nst_ld_judge_reclaim(struct nst_ld_thread *t, nst_mode_t mode, const void *ip);
 /* It begins, or with @ip NULL ends. */
 void nst_ld_own_reclaim(u32 what, const void *ip);
+
+/* ---- gone.c ---- */
+
+/* What @map's flags say of holders that a fork left behind: a writer, a reader. */
+#define NST_LD_HELD_BY_GONE 4u
+#define NST_LD_READ_BY_GONE 8u
+#define NST_LD_GONE (NST_LD_HELD_BY_GONE | NST_LD_READ_BY_GONE)
+/* @map is about to be taken, and has such flags. */
+void nst_ld_judge_gone(struct nst_ld_thread *t, struct nst_lockdep_map *map, u32 class, u32 how,
+		       const void *ip);
+/* Memory is freed, at @ip. */
+void nst_ld_own_freed(const void *from, size_t bytes, const void *ip);
+/* This is a child. */
+void nst_ld_own_forked(void);
 
 /* ---- needless.c ---- */
 

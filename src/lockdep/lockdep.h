@@ -29,6 +29,8 @@ struct nst_lockdep_ops {
 	void (*release)(const struct nst_lock *l, const void *ip);
 	void (*allocation)(u32 mode, const void *site);
 	void (*freeing)(const void *site);
+	void (*freed)(const void *from, size_t bytes, const void *site);
+	void (*forked)(void);
 	void (*reclaim)(u32 what, const void *ip);
 	void (*section)(const void *ip);
 	void (*wait)(u32 what, const void *ip);
@@ -79,6 +81,24 @@ static inline void nst_lockdep_freeing(const void *site)
 
 	if (nst_unlikely(ops != NULL))
 		ops->freeing(site);
+}
+
+/* @bytes from @from on are freed, by whatever way. */
+static inline void nst_lockdep_freed(const void *from, size_t bytes, const void *site)
+{
+	const struct nst_lockdep_ops *ops = nst_load_relaxed(&nst_lockdep_ops); /* as above */
+
+	if (nst_unlikely(ops != NULL))
+		ops->freed(from, bytes, site);
+}
+
+/* This process is a child, of one thread. */
+static inline void nst_lockdep_forked(void)
+{
+	const struct nst_lockdep_ops *ops = nst_load_relaxed(&nst_lockdep_ops); /* as above */
+
+	if (nst_unlikely(ops != NULL))
+		ops->forked();
 }
 
 /* Somebody is called who gives memory back, and who may do what @what says (enum nst_reclaim_bits). */

@@ -108,8 +108,7 @@ void *nst_alloc_aligned(size_t size, size_t align, nst_mode_t mode)
 	return nst_size_alloc_slow(size, align, mode, site);
 }
 
-/* @p is that of a live object, or of one that readers may still have. */
-static size_t usable(const struct nst_page *p)
+size_t nst_page_usable(const struct nst_page *p)
 {
 	enum nst_page_state state = nst_page_state(p);
 
@@ -125,7 +124,7 @@ static size_t usable(const struct nst_page *p)
 static size_t usable_slow(const void *ptr)
 {
 	struct nst_page *p = nst_page_of(ptr);
-	size_t size = p ? usable(p) : 0;
+	size_t size = p ? nst_page_usable(p) : 0;
 
 	if (ptr && !size)
 		nst_warn(
@@ -152,7 +151,8 @@ static int fits(const struct nst_page *p, size_t size)
 	const struct nst_cache *c;
 
 	if (nst_page_state(p) != NST_PAGE_SLAB)
-		return size > NST_CLASS_MAX && size <= usable(p) && size > usable(p) / 2;
+		return size > NST_CLASS_MAX && size <= nst_page_usable(p) &&
+		       size > nst_page_usable(p) / 2;
 	c = nst_cache_plain(nst_cache_number(p->cache));
 	return size <= c->size && (!c->is_class || nst_size_table[nst_size_index(size)] == c);
 }
@@ -174,7 +174,7 @@ static void move_contents(void *to, void *ptr, const struct nst_page *p, size_t 
 static void zero_behind(void *obj, const struct nst_page *p, size_t from)
 {
 	if (nst_page_state(p) != NST_PAGE_SLAB || nst_cache_number(p->cache)->is_class)
-		__builtin_memset((char *)obj + from, 0, usable(p) - from);
+		__builtin_memset((char *)obj + from, 0, nst_page_usable(p) - from);
 }
 
 /* Scopes count. Where calls are watched, what is behind an object was written when it was handed out. */
@@ -257,7 +257,7 @@ void *nst_realloc(void *ptr, size_t size, nst_mode_t mode)
 	p = nst_free_check(NULL, ptr, site);
 	if (!p)
 		return NULL;
-	have = usable(p);
+	have = nst_page_usable(p);
 	if (fits(p, size)) {
 		if (mode & NST_ZERO)
 			zero_behind(ptr, p, size);

@@ -477,6 +477,8 @@ struct nst_page *nst_free_admit(struct nst_cache *c, void **obj, struct nst_site
 	}
 	if (!nst_mm.instrument)
 		return p;
+	if (nst_mm.instrument & NST_INSTRUMENT_CHECK)
+		nst_lockdep_freed(*obj, nst_page_usable(p), site.address);
 	*obj = through_quarantine(p, *obj);
 	return *obj ? nst_page_of(*obj) : NULL;
 }

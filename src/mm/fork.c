@@ -192,6 +192,7 @@ static void repair(void)
 	nst_pressure_after_fork();
 	nst_worker_after_fork();
 	nst_rcu_after_fork();
+	nst_lockdep_forked();
 }
 
 void nst_fork_check(void)

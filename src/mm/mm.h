@@ -410,6 +410,8 @@ void nst_debug_slab_gone(void *addr, size_t bytes);
 int nst_debug_under_tool(void);
 /* Cheap checks of a pointer on a slow path: its cache (NULL: any), its slot. The descriptor or NULL. */
 struct nst_page *nst_free_check(struct nst_cache *c, void *obj, struct nst_site site);
+/* Bytes, @p being that of a live object, or of one that readers may still have. */
+size_t nst_page_usable(const struct nst_page *p);
 /*
  * The same and, while instrumented, what a free has to check and note. Returns the descriptor of what is
  * to be placed now, *obj, which at debug 3 is an object freed earlier; NULL: misuse, or nothing to place.
