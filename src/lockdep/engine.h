@@ -245,8 +245,8 @@ int nst_ld_chain_is_known(u64 key, u32 tag);
  */
 void nst_ld_chain_add(struct nst_ld_thread *t, u64 key, const struct nst_ld_held *new, int waits,
 		      u64 open);
-/* The same for what @t holds already; a signal that @has_come is blocked now, and was not. */
-void nst_ld_opened(struct nst_ld_thread *t, u64 key, u64 open, int has_come);
+/* The same for what @t holds already; signals of @told were or will be open, whatever is blocked at this moment. */
+void nst_ld_opened(struct nst_ld_thread *t, u64 key, u64 open, u64 told);
 static inline u64 nst_ld_key_open(u64 key, int waits, u64 open)
 {
 	return nst_likely(!open) ? key : nst_mix64(key + open * 2 + (u64)!waits) | 1;

@@ -469,13 +469,12 @@ void nst_ld_chain_add(struct nst_ld_thread *t, u64 key, const struct nst_ld_held
 	nst_ld_leave(in);
 }
 
-void nst_ld_opened(struct nst_ld_thread *t, u64 key, u64 open, int has_come)
+void nst_ld_opened(struct nst_ld_thread *t, u64 key, u64 open, u64 told)
 {
 	struct nst_ld_entered in = nst_ld_enter(t);
 	u32 i;
 
-	if (!has_come)
-		open = open_now(t, in.signals, open);
+	open = open_now(t, in.signals & ~told, open);
 	key = nst_ld_key_open(key, 0, open);
 	if (!nst_ld_chain_is_known(key, t->tag)) {
 		nst_store_relaxed(&nst_ld.checked, nst_ld.checked + 1); /* a counter */

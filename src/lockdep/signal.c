@@ -21,7 +21,7 @@ static inline u64 bit_of(u32 signal)
 }
 
 /* What is held here was taken while fewer signals could come. */
-static void opened(struct nst_ld_thread *t, int has_come)
+static void opened(struct nst_ld_thread *t, u64 told)
 {
 	const u64 open = NST_LD_OPEN(t);
 	u64 key = 0;
@@ -31,15 +31,15 @@ static void opened(struct nst_ld_thread *t, int has_come)
 		if (nst_ld_is_held(&t->held[i]))
 			key = nst_ld_chain_step(key, &t->held[i]);
 	if (open && key && !nst_ld_chain_is_known(nst_ld_key_open(key, 0, open), t->tag))
-		nst_ld_opened(t, key, open, has_come);
+		nst_ld_opened(t, key, open, told);
 }
 
-static void installed(struct nst_ld_thread *t, u32 signal, int has_come)
+static void installed(struct nst_ld_thread *t, u32 signal, u64 told)
 {
 	if (nst_load_relaxed(&nst_ld.handled) & bit_of(signal)) /* relaxed: a set that grows */
 		return;
 	nst_or_relaxed(&nst_ld.handled, bit_of(signal));
-	opened(t, has_come);
+	opened(t, told);
 }
 
 void nst_handler_installed_on(int signal)
@@ -61,7 +61,7 @@ void nst_handler_enter_on(int signal)
 		return;
 	if (!known)
 		t->blocked = 0; /* what is blocked now is so for the handler; a new order looks */
-	installed(t, n, 1);
+	installed(t, n, ~0ull); /* it is blocked now, and was not */
 	s = nst_ld_context(n - 1, __builtin_return_address(0));
 	/* The place is taken before it is written: a handler that comes now takes the next, and gives it back. */
 	i = t->handlers;
@@ -146,5 +146,5 @@ void nst_signals_unblock_on(uint64_t set)
 	if (!t)
 		return;
 	t->blocked &= ~set;
-	opened(t, 0);
+	opened(t, set);
 }

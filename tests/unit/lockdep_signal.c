@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * lockdep_signal.c - V11, V12: real handlers, told of: what they may do, whom they interrupt, what blocks them.
+ * lockdep_signal.c - V11, V12, V25: real handlers, told of: what they may do, whom they interrupt, what blocks them.
  */
 #include <signal.h>
 #include <stdlib.h>
@@ -113,6 +113,14 @@ static void blocked(void)
 	nst_lockdep_acquire(&h, 0);
 	nst_lockdep_release(&h);
 	one_report(NST_NL_SIGNAL, NST_LD_ERROR, "V11 and open again, and told");
+	raise(SIGUSR1);
+	pthread_sigmask(SIG_BLOCK, &set, &before);
+	nst_signals_block(NST_SIGNAL(SIGUSR1));
+	nst_lockdep_acquire(&h, 0);
+	nst_signals_unblock(NST_SIGNAL(SIGUSR1));
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	nst_lockdep_release(&h);
+	one_report(NST_NL_SIGNAL, NST_LD_ERROR, "V25 told before it is open, with it held");
 }
 
 static void through_others(void)
