@@ -5,6 +5,7 @@
 #include <linux/completion.h>
 #include <linux/kernel.h>
 #include <linux/mutex.h>
+#include <linux/rtmutex.h>
 #include <linux/rwsem.h>
 #include <linux/rwlock.h>
 #include <linux/seqlock.h>
@@ -20,6 +21,7 @@
 static DEFINE_RAW_SPINLOCK(raw);
 static DEFINE_SPINLOCK(spin);
 static DEFINE_MUTEX(mutex);
+static DEFINE_RT_MUTEX(rt);
 static DEFINE_RWLOCK(rwlock);
 static DECLARE_RWSEM(rwsem);
 static DEFINE_SEQLOCK(seq);
@@ -52,6 +54,16 @@ static void take_mutex(void)
 static void give_mutex(void)
 {
 	mutex_unlock(&mutex);
+}
+
+static void take_rt(void)
+{
+	rt_mutex_lock(&rt);
+}
+
+static void give_rt(void)
+{
+	rt_mutex_unlock(&rt);
 }
 
 static void take_rwlock(void)
@@ -87,9 +99,13 @@ static void give_seq(void)
 static const struct kind {
 	const char *name;
 	void (*take)(void), (*give)(void);
-} kinds[] = {{"K3 raw_spinlock_t", take_raw, give_raw},	  {"K3 spinlock_t", take_spin, give_spin},
-	     {"K3 mutex", take_mutex, give_mutex},	  {"K3 rwlock_t", take_rwlock, give_rwlock},
-	     {"K3 rw_semaphore", take_rwsem, give_rwsem}, {"K3 seqlock_t", take_seq, give_seq}};
+} kinds[] = {{"K3 raw_spinlock_t", take_raw, give_raw},
+	     {"K3 spinlock_t", take_spin, give_spin},
+	     {"K3 mutex", take_mutex, give_mutex},
+	     {"K3 rwlock_t", take_rwlock, give_rwlock},
+	     {"K3 rw_semaphore", take_rwsem, give_rwsem},
+	     {"K3 seqlock_t", take_seq, give_seq},
+	     {"K3 rt_mutex", take_rt, give_rt}};
 
 /* Of the lock of the kind in turn; two words that are the same while nobody holds it. */
 static unsigned long first, second;
@@ -196,6 +212,10 @@ static void *others_try(void *arg)
 		up_read(&rwsem);
 		*had |= 64;
 	}
+	if (rt_mutex_trylock(&rt)) {
+		rt_mutex_unlock(&rt);
+		*had |= 256;
+	}
 	if (lockdep_is_held(&mutex) || lockdep_is_held(&spin) || lockdep_is_held(&raw))
 		*had |= 128;
 	return NULL;
@@ -217,10 +237,11 @@ static void tries(void)
 	unsigned int had;
 
 	had = by_others();
-	check(had == 127, "K3 what is free can be tried", "0x%x", had);
+	check(had == 383, "K3 what is free can be tried", "0x%x", had);
 	raw_spin_lock(&raw);
 	spin_lock(&spin);
 	mutex_lock(&mutex);
+	rt_mutex_lock(&rt);
 	write_lock(&rwlock);
 	down_write(&rwsem);
 	check(lockdep_is_held(&raw) && lockdep_is_held(&spin) && lockdep_is_held(&mutex) &&
@@ -236,10 +257,13 @@ static void tries(void)
 	check(had == (16 | 64), "K3 readers beside readers; a writer downgraded", "0x%x", had);
 	read_unlock(&rwlock);
 	up_read(&rwsem);
+	check(rt_mutex_is_locked(&rt), "K3 rt_mutex_is_locked()", "it is not");
+	rt_mutex_unlock(&rt);
 	mutex_unlock(&mutex);
 	spin_unlock(&spin);
 	raw_spin_unlock(&raw);
-	check(!lockdep_is_held(&rwsem) && !lockdep_is_held(&mutex) && by_others() == 127,
+	check(!rt_mutex_is_locked(&rt) && !lockdep_is_held(&rwsem) && !lockdep_is_held(&mutex) &&
+		      by_others() == 383,
 	      "K3 all let go", "not so");
 }
 
@@ -251,6 +275,7 @@ static void made(void)
 		raw_spinlock_t raw;
 		spinlock_t spin;
 		struct mutex mutex;
+		struct rt_mutex rt;
 		rwlock_t rwlock;
 		struct rw_semaphore rwsem;
 		seqlock_t seq;
@@ -260,15 +285,17 @@ static void made(void)
 	raw_spin_lock_init(&m.raw);
 	spin_lock_init(&m.spin);
 	mutex_init(&m.mutex);
+	rt_mutex_init(&m.rt);
 	rwlock_init(&m.rwlock);
 	init_rwsem(&m.rwsem);
 	seqlock_init(&m.seq);
 	check(raw_spin_trylock(&m.raw) && spin_trylock(&m.spin) && mutex_trylock(&m.mutex) &&
-		      read_trylock(&m.rwlock) && down_read_trylock(&m.rwsem) &&
-		      read_seqbegin(&m.seq) == 0,
+		      rt_mutex_trylock(&m.rt) && read_trylock(&m.rwlock) &&
+		      down_read_trylock(&m.rwsem) && read_seqbegin(&m.seq) == 0,
 	      "K3 made by an initialiser", "held");
 	up_read(&m.rwsem);
 	read_unlock(&m.rwlock);
+	rt_mutex_unlock(&m.rt);
 	mutex_unlock(&m.mutex);
 	spin_unlock(&m.spin);
 	raw_spin_unlock(&m.raw);

@@ -72,7 +72,7 @@ static void recursion(void)
 	void *p;
 
 	nst_lockdep_reset();
-	nst_lockdep_expect(NST_NL_SELF);
+	nst_lockdep_expect(NST_NL_RECLAIM);
 	fs_reclaim_acquire(GFP_KERNEL);
 	p = kmalloc(64, GFP_KERNEL); /* the assertion */
 	fs_reclaim_release(GFP_KERNEL);
@@ -104,7 +104,7 @@ static void through_a_lock(void)
 	unsigned int i;
 
 	nst_lockdep_reset();
-	nst_lockdep_expect(NST_NL_ORDER);
+	nst_lockdep_expect(NST_NL_RECLAIM);
 	for (i = 0; i < 2; i++) {
 		if (pthread_create(&thread, NULL, cpus[i], NULL))
 			check_broken("pthread_create");

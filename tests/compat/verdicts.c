@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * verdicts.c - K4: what the validator says of the kernel's calls, as the kernel's own does. NOSTALL_CONF has check:on, so
+ * verdicts.c - K4, K11: what the validator says of the kernel's calls, as the kernel's own does. NOSTALL_CONF has check:on, so
  * each request is judged even if this CPU has stock.
  *
  * A library of annotations without those of raw spinlocks must be caught (42).
@@ -9,7 +9,9 @@
 #include <linux/mempool.h>
 #include <linux/mmu_notifier.h>
 #include <linux/mutex.h>
+#include <linux/percpu.h>
 #include <linux/rculist.h>
+#include <linux/rtmutex.h>
 #include <linux/rwsem.h>
 #include <linux/sched/mm.h>
 #include <linux/seqlock.h>
@@ -353,6 +355,88 @@ static void handler_open(void)
 	raw_spin_unlock(&of_handler2);
 }
 
+/* What code of interrupts does, in one. */
+static void in_interrupt_do(void (*fn)(void))
+{
+	nst_compat_irq_enter(SIGUSR1);
+	check_quiet(in_interrupt() && in_hardirq() && !in_task(), "K11 in_interrupt()",
+		    "it is not");
+	fn();
+	nst_compat_irq_exit();
+	check_quiet(in_task() && !in_interrupt(), "K11 in_task()", "it is not");
+}
+
+static void take_spin(void)
+{
+	spin_lock(&spin);
+	spin_unlock(&spin);
+}
+
+static void take_mutex_once(void)
+{
+	mutex_lock(&mutex);
+	mutex_unlock(&mutex);
+}
+
+static void take_raw(void)
+{
+	raw_spin_lock(&raw2);
+	raw_spin_unlock(&raw2);
+	if (spin_trylock(&spin))
+		spin_unlock(&spin);
+	kfree_nolock(kmalloc_nolock(64, 0, NUMA_NO_NODE));
+}
+
+static void do_might_sleep(void)
+{
+	might_sleep();
+}
+
+static void interrupt_raw(void)
+{
+	in_interrupt_do(take_raw);
+}
+
+static void interrupt_spin(void)
+{
+	in_interrupt_do(take_spin);
+}
+
+static void interrupt_mutex(void)
+{
+	in_interrupt_do(take_mutex_once);
+}
+
+static void interrupt_sleep(void)
+{
+	in_interrupt_do(do_might_sleep);
+}
+
+static void nothread_spin(void)
+{
+	nst_compat_irq_enter_nothread(SIGUSR1);
+	take_spin();
+	nst_compat_irq_exit_nothread();
+}
+
+static void rt_mutex_under_spin(void)
+{
+	static DEFINE_RT_MUTEX(rt);
+
+	spin_lock(&spin);
+	rt_mutex_lock(&rt);
+	rt_mutex_unlock(&rt);
+	spin_unlock(&spin);
+}
+
+static void conditional_sleep(void)
+{
+	spin_lock(&spin);
+	might_sleep_if(nr_cpu_ids == 0);
+	might_sleep_if(nr_cpu_ids != 0);
+	spin_unlock(&spin);
+}
+
 /* ---- sections, reclaim ---- */
 
 static void section_kernel(void)
@@ -587,14 +671,21 @@ static const struct {
 	{"K4 a limit lifted", overridden, SILENT},
 	{"K4 a handler's lock, _irqsave and _irq", handler_irqsave, SILENT},
 	{"K4 a handler's lock, signals open", handler_open, NST_NL_SIGNAL},
+	{"K11 a handler: raw locks, tries, no-lock requests", interrupt_raw, SILENT},
+	{"K11 a handler: a spinlock", interrupt_spin, NST_COMPAT_RT ? NST_NL_WAIT : SILENT},
+	{"K11 a handler: a mutex", interrupt_mutex, NST_NL_WAIT},
+	{"K11 a handler: might_sleep()", interrupt_sleep, NST_NL_WAIT},
+	{"K11 a handler that stays one: a spinlock", nothread_spin, NST_NL_WAIT},
+	{"K4 spinlock: rt_mutex", rt_mutex_under_spin, NST_NL_WAIT},
+	{"K4 spinlock: might_sleep_if()", conditional_sleep, NST_NL_WAIT},
 	{"K4 non_block_start(): GFP_KERNEL", section_kernel, NST_NL_BLOCK},
 	{"K4 non_block_start(): GFP_ATOMIC, NO_LOCKS", section_atomic, SILENT},
 	{"K4 non_block_start(): might_sleep()", section_sleep, NST_NL_BLOCK},
 	{"K4 non_block_end() alone", section_alone, NST_NL_SECTION},
 	{"K4 reclaim: sleeping, a mutex, GFP_NOFS", reclaim_sleep, SILENT},
-	{"K4 reclaim: GFP_KERNEL", reclaim_kernel, NST_NL_SELF},
+	{"K4 reclaim: GFP_KERNEL", reclaim_kernel, NST_NL_RECLAIM},
 	{"K4 reclaim: GFP_KERNEL in a scope; not of clients", reclaim_scoped, SILENT},
-	{"K4 reclaim through a lock", through_a_lock, NST_NL_ORDER},
+	{"K4 reclaim through a lock", through_a_lock, NST_NL_RECLAIM},
 	{"K4 blockable notifier: sleeps", blockable_sleeps, SILENT},
 	{"K4 notifier that may not block: sleeps", nonblock_sleeps, NST_NL_BLOCK},
 	{"K4 notifier that may not block: tries", nonblock_tries, SILENT},

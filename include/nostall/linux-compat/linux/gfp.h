@@ -122,11 +122,9 @@ NST_COMPAT_INLINE gfp_t current_gfp_context(gfp_t gfp)
 
 #include <linux/fault-inject.h>
 
-/* ---- reclaim, as a lock that is held in it ---- */
+/* ---- reclaim ---- */
 
-/* The second is held while notifiers run. No wait types: sleeping in reclaim is right. */
-NST_COMPAT_SHARED struct nst_lockdep_map nst_compat_fs_reclaim =
-	NST_LOCKDEP_MAP("fs_reclaim", NULL, NST_WAIT_NONE);
+/* Held while notifiers run. No wait types: sleeping there is right. */
 NST_COMPAT_SHARED struct nst_lockdep_map nst_compat_notifiers =
 	NST_LOCKDEP_MAP("mmu_notifier_invalidate_range_start", NULL, NST_WAIT_NONE);
 
@@ -139,32 +137,31 @@ NST_COMPAT_INLINE bool nst_compat_reclaims(gfp_t gfp)
 	return gfp & __GFP_DIRECT_RECLAIM && gfp & __GFP_FS;
 }
 
+/* Requests of the library's own names are judged by it as well: which of them reclaim says nostall/context.h. */
 NST_COMPAT_INLINE void fs_reclaim_acquire(gfp_t gfp)
 {
 	if (NST_LOCKDEP_ON && nst_compat_reclaims(gfp))
-		nst_lockdep_acquire_on(&nst_compat_fs_reclaim, 0);
+		nst_reclaiming_begin_on(NST_RECLAIM_IO | NST_RECLAIM_CLIENT);
 }
 
 NST_COMPAT_INLINE void fs_reclaim_release(gfp_t gfp)
 {
 	if (NST_LOCKDEP_ON && nst_compat_reclaims(gfp))
-		nst_lockdep_release_on(&nst_compat_fs_reclaim);
+		nst_reclaiming_end_on();
 }
 
-/* Every request that may reclaim could take both. */
-NST_COMPAT_INLINE void nst_compat_touch_reclaim(gfp_t gfp)
+/* Every request that may reclaim could call them. */
+NST_COMPAT_INLINE void nst_compat_touch_notifiers(gfp_t gfp)
 {
-	if (NST_LOCKDEP_ON && nst_compat_reclaims(gfp)) {
-		nst_lockdep_might_on(&nst_compat_fs_reclaim, 0);
+	if (NST_LOCKDEP_ON && nst_compat_reclaims(gfp))
 		nst_lockdep_might_on(&nst_compat_notifiers, 0);
-	}
 }
 
 /* A request begins: 0, it is to fail. Pairs with nst_compat_leave(). */
 NST_COMPAT_INLINE int nst_compat_enter(struct fault_attr *attr, size_t size, gfp_t gfp,
 				       const struct nst_compat_site *site)
 {
-	nst_compat_touch_reclaim(gfp);
+	nst_compat_touch_notifiers(gfp);
 	if (nst_compat_should_fail(attr, size, nst_gfp_mode(gfp), site))
 		return 0;
 	if (gfp & __GFP_NOLOCKDEP)

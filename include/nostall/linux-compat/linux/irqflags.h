@@ -19,24 +19,37 @@ struct nst_compat_irq {
 };
 NST_COMPAT_SHARED __thread struct nst_compat_irq nst_compat_irq;
 
+/* For the validator: signals of @set as bits. */
+static inline uint64_t nst_compat_signals(const sigset_t *set)
+{
+	uint64_t bits = 0;
+	int i;
+
+	for (i = 1; i <= 64; i++)
+		bits |= sigismember(set, i) == 1 ? NST_SIGNAL(i) : 0;
+	return bits;
+}
+
 static inline void local_irq_disable(void)
 {
 	static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS};
 	sigset_t all, before;
-	uint64_t set = ~0ull;
 	unsigned int i;
 
 	if (nst_compat_irq.off)
 		return;
 	sigfillset(&all);
-	for (i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
+	for (i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
 		sigdelset(&all, faults[i]);
-		set &= ~NST_SIGNAL(faults[i]);
-	}
 	/* A handler that comes before the mask is set leaves everything as it found it. */
 	pthread_sigmask(SIG_BLOCK, &all, &before);
 	nst_compat_irq.before = before;
-	nst_compat_irq.told = nst_signals_block(set);
+	nst_compat_irq.told = 0;
+	if (NST_LOCKDEP_ON) {
+		/* What was open, by the mask: a thread that is first seen here has all of it blocked. */
+		nst_compat_irq.told = nst_compat_signals(&all) & ~nst_compat_signals(&before);
+		nst_signals_block_on(nst_compat_irq.told);
+	}
 	nst_compat_irq.off = 1;
 }
 

@@ -121,17 +121,20 @@ NST_COMPAT_INLINE void nst_compat_map_init(struct nst_lockdep_map *map, const ch
 	nst_lockdep_acquire(map, NST_LD_READ | NST_LD_RECURSIVE | NST_LD_TRY)
 #define lock_map_release(map) nst_lockdep_release(map)
 
-/* @read: 1 a reader, 2 one that no waiting writer holds up. @check 0 is not there: every order counts. */
+/* @read: 1 a reader, 2 one that no waiting writer holds up. @nest: is held around it. @check 0 is not there: every order counts. */
 NST_COMPAT_INLINE void lock_acquire(struct nst_lockdep_map *map, unsigned int subclass, int try,
 				    int read, int check, const struct nst_lockdep_map *nest,
 				    unsigned long ip)
 {
+	const uint32_t how = NST_LD_NESTED(subclass) | (try ? NST_LD_TRY : 0u) |
+			     (read ? NST_LD_READ : 0u) | (read == 2 ? NST_LD_RECURSIVE : 0u);
+
 	(void)check;
-	(void)nest;
 	(void)ip;
-	nst_lockdep_acquire(map, NST_LD_NESTED(subclass) | (try ? NST_LD_TRY : 0u) |
-					 (read ? NST_LD_READ : 0u) |
-					 (read == 2 ? NST_LD_RECURSIVE : 0u));
+	if (nest)
+		nst_lockdep_acquire_nest(map, how, nest);
+	else
+		nst_lockdep_acquire(map, how);
 }
 
 NST_COMPAT_INLINE void lock_release(struct nst_lockdep_map *map, unsigned long ip)

@@ -36,7 +36,7 @@ NST_COMPAT_INLINE void *nst_compat_pool_alloc(mempool_t *pool, gfp_t gfp)
 {
 	void *p;
 
-	nst_compat_touch_reclaim(gfp);
+	nst_compat_touch_notifiers(gfp);
 	if (gfp & __GFP_NOLOCKDEP)
 		nst_allow_begin("__GFP_NOLOCKDEP");
 	p = (nst_pool_alloc)(nst_compat_pool(pool), nst_gfp_mode(gfp));

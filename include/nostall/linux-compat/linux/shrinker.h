@@ -2,9 +2,8 @@
 /*
  * shrinker.h - the kernel's spelling: who can give memory back, by nst_shrinker_register().
  *
- * The functions run in a scope that does not reclaim; sc->gfp_mask is what the request that calls them may do. In
- * them the validator holds fs_reclaim, so that a lock taken there and around a GFP_KERNEL request is found without any
- * memory pressure.
+ * The functions run in a scope that does not reclaim; sc->gfp_mask is what the request that calls them may do. For the
+ * validator they are reclaim, so that a lock taken there and around a GFP_KERNEL request is found.
  */
 #ifndef NST_COMPAT_SHRINKER_H
 #define NST_COMPAT_SHRINKER_H
@@ -51,9 +50,7 @@ static inline size_t nst_compat_count(void *ctx)
 	struct shrinker *s = ctx;
 	unsigned long n;
 
-	nst_lockdep_acquire(&nst_compat_fs_reclaim, 0);
 	n = s->count_objects(s, &sc);
-	nst_lockdep_release(&nst_compat_fs_reclaim);
 	return n >= SHRINK_EMPTY ? 0 : n;
 }
 
@@ -63,9 +60,7 @@ static inline size_t nst_compat_scan(void *ctx, size_t nr)
 	struct shrinker *s = ctx;
 	unsigned long n;
 
-	nst_lockdep_acquire(&nst_compat_fs_reclaim, 0);
 	n = s->scan_objects(s, &sc);
-	nst_lockdep_release(&nst_compat_fs_reclaim);
 	return n == SHRINK_STOP ? NST_SHRINK_STOP : n;
 }
 

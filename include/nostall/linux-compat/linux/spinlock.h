@@ -14,6 +14,7 @@
 #ifndef NST_COMPAT_SPINLOCK_H
 #define NST_COMPAT_SPINLOCK_H
 
+#include <linux/hardirq.h>
 #include <linux/irqflags.h>
 #include <linux/lockdep.h>
 #include <linux/nst_relax.h>
@@ -43,7 +44,7 @@ NST_COMPAT_INLINE void nst_compat_spin_done(struct nst_compat_spin *l)
 	__atomic_store_n(&l->taken, 0u, __ATOMIC_RELEASE);
 }
 
-/* Readers are counted in units of 2; 1: a writer has it. A writer that waits lets new readers in after a while. */
+/* Readers are counted in units of 2; 1: a writer has it. A writer that waits lets new readers in after a while, those of handlers at once. */
 struct nst_compat_rwspin {
 	unsigned int word, writers_waiting;
 };
@@ -60,7 +61,9 @@ NST_COMPAT_INLINE void nst_compat_rwspin_read(struct nst_compat_rwspin *l)
 {
 	unsigned int turn;
 
-	for (turn = 0; turn < 100 && __atomic_load_n(&l->writers_waiting, __ATOMIC_RELAXED); turn++)
+	for (turn = 0;
+	     turn < 100 && in_task() && __atomic_load_n(&l->writers_waiting, __ATOMIC_RELAXED);
+	     turn++)
 		nst_compat_relax(turn);
 	for (turn = 0; !nst_compat_rwspin_try_read(l); turn++)
 		nst_compat_relax(turn);
@@ -286,10 +289,12 @@ typedef struct {
 		NST_COMPAT_MAP_INIT(&(l)->dep_map, #l, NST_WAIT_CONFIG);                           \
 	} while (0)
 
-/* As in the kernel a reader that reads again can meet a writer in between: reported. */
+/* As in the kernel a reader that reads again can meet a writer in between, which is reported; but not in a handler. */
 NST_COMPAT_INLINE void read_lock(rwlock_t *l)
 {
-	nst_lockdep_acquire(&l->dep_map, NST_LD_READ);
+	nst_lockdep_acquire(&l->dep_map, !NST_COMPAT_RT && in_interrupt()
+						 ? NST_LD_READ | NST_LD_RECURSIVE
+						 : NST_LD_READ);
 	nst_compat_rwconfig_read(&l->lock);
 	__atomic_add_fetch(&l->held.readers, 1, __ATOMIC_RELAXED);
 }

@@ -11,7 +11,7 @@
 
 NST_COMPAT_INLINE void might_alloc(gfp_t gfp)
 {
-	nst_compat_touch_reclaim(gfp);
+	nst_compat_touch_notifiers(gfp);
 	if (!(gfp & __GFP_NOLOCKDEP))
 		nst_might_alloc(nst_mode_effective(nst_gfp_mode(gfp)));
 }
