@@ -130,8 +130,10 @@ static void by_size(void)
 	p = krealloc(ZERO_SIZE_PTR, 10, GFP_KERNEL);
 	check(!ZERO_OR_NULL_PTR(p), "K2 krealloc() of kmalloc(0)", "%p", (void *)p);
 	kfree_sensitive(p);
+	/* What is left of the last two is 32 and 48 bytes. */
 	check(!kmalloc_array(huge, 4, GFP_KERNEL) && !kcalloc(4, huge, GFP_KERNEL) &&
-		      !kvmalloc_array(huge, 3, GFP_KERNEL),
+		      !kvmalloc_array(huge / 8 + 3, 16, GFP_KERNEL) &&
+		      !kcalloc(16, huge / 8 + 4, GFP_KERNEL),
 	      "K2 a product that does not fit", "served");
 	p = kstrdup(text, GFP_KERNEL);
 	q = kmemdup(text, 4, GFP_KERNEL);

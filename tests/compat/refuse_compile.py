@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 #
 # refuse_compile.py - K1, K8: what must not compile with the kernel's spelling, and what must, with one -I. With each
-# compiler named: refuse_compile.py COMPAT_DIR COMPILER...
+# compiler named: refuse_compile.py [--together] COMPAT_DIR COMPILER... With --together what goes with what alone;
+# COMPAT_DIR may be several folders, divided by a colon, the compatibility headers' last.
 import itertools
 import os
 import re
@@ -45,6 +46,10 @@ extern void *p;
 LIBURCU = 'liburcu and linux/rcupdate.h in one file'
 
 
+def by_folder(include):
+    return [f'-I{folder}' for folder in include.split(':')]
+
+
 def compile_it(compiler, level, include, text, suffix='.c'):
     """Whether it compiles, what is said, and what of it is an error, by line."""
     with tempfile.TemporaryDirectory() as folder:
@@ -55,7 +60,7 @@ def compile_it(compiler, level, include, text, suffix='.c'):
         flags = ['-ferror-limit=0'] if 'clang' in compiler else ['-fmax-errors=0', '-ftrack-macro-expansion=0']
         if suffix == '.c':
             flags += ['-std=gnu11', '-Werror=implicit-function-declaration', '-Werror=int-conversion']
-        result = subprocess.run([compiler, *flags, level, '-Wall', '-Wno-unused', '-I', include, '-c', source,
+        result = subprocess.run([compiler, *flags, level, '-Wall', '-Wno-unused', *by_folder(include), '-c', source,
                                  '-o', os.path.join(folder, 'x.o')], capture_output=True, text=True, check=False)
     lines = {}
     for line, what in re.findall(re.escape(source) + r':(\d+):.*?error: (.*)', result.stderr):
@@ -121,8 +126,13 @@ def alone(compiler, include, rt, files, verdict):
 
 
 def main():
-    include, compilers = sys.argv[1], sys.argv[2:]
+    args = [arg for arg in sys.argv[1:] if arg != '--together']
+    include, compilers = args[0], args[1:]
     verdict = Verdicts()
+    if len(args) < len(sys.argv) - 1:
+        for compiler in compilers:
+            together(compiler, include, verdict)
+        return verdict.failed != 0
     for compiler, level in itertools.product(compilers, ('-O0', '-O2')):
         # Optimised, one of them: it is the same macro in each.
         how, bad = f'{compiler} {level}', calls(BAD_FLAGS)[:None if level == '-O0' else len(BAD_FLAGS)]
