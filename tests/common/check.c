@@ -17,6 +17,8 @@
 /* Some programs here are linked to no library of ours. */
 #pragma weak nst_lockdep_read
 #pragma weak nst_lockdep_dump
+/* In a broken library: what is left out, by TEST_BREAKS. */
+extern unsigned int nst_busted_code __attribute__((weak));
 
 #define PATIENCE 20 /* seconds; TEST_PATIENCE */
 
@@ -25,6 +27,21 @@ static struct {
 	int failed;
 	const char *deadline;
 } checks = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static __attribute__((constructor)) void break_it(void)
+{
+	static const char *const codes[] = {
+#define NAME(name, ...) #name,
+		NST_LOCKDEP_TABLE(NAME)
+#undef NAME
+	};
+	const char *which = getenv("TEST_BREAKS");
+	unsigned int i;
+
+	for (i = 0; which && &nst_busted_code && i < sizeof(codes) / sizeof(codes[0]); i++)
+		if (!strcmp(codes[i], which))
+			nst_busted_code = i + 1;
+}
 
 static void verdict(int holds, int quiet, const char *name, const char *why, va_list ap)
 {
