@@ -111,7 +111,7 @@ def together(compiler, include, verdict):
 
 
 def headers(include):
-    return [f'{folder}/{name}' for folder in ('linux', 'linux/sched', 'nostall')
+    return [f'{folder}/{name}' for folder in ('asm', 'linux', 'linux/sched', 'nostall')
             for name in sorted(os.listdir(os.path.join(include, folder))) if name.endswith('.h')]
 
 

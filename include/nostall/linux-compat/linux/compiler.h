@@ -33,6 +33,12 @@
 #define __packed __attribute__((packed))
 #define __aligned(x) __attribute__((aligned(x)))
 #define __printf(a, b) __attribute__((format(printf, a, b)))
+#define __pure __attribute__((pure))
+#ifndef __attribute_const__
+#define __attribute_const__ __attribute__((const))
+#endif
+#define __cold __attribute__((cold))
+#define __weak __attribute__((weak))
 #define __read_mostly
 #define ____cacheline_aligned __attribute__((aligned(64)))
 #define ____cacheline_aligned_in_smp __attribute__((aligned(64)))

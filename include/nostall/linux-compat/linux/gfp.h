@@ -22,6 +22,7 @@
 #ifndef NST_COMPAT_GFP_H
 #define NST_COMPAT_GFP_H
 
+#include <asm/page.h>
 #include <linux/kernel.h>
 #include <linux/lockdep.h>
 #include <nostall/pages.h>
@@ -46,6 +47,9 @@
 #define __GFP_NOLOCKDEP (1u << 15) /* the validator does not judge this request */
 #define __GFP_NO_LOCKS (1u << 16)  /* waits for no lock: the flag of the thread of 2020 */
 #define __GFP_FAST_TRY (1u << 17)  /* this CPU's own lists and nothing else */
+
+#define __GFP_BITS_SHIFT 18
+#define __GFP_BITS_MASK ((1u << __GFP_BITS_SHIFT) - 1)
 
 #define __GFP_RECLAIM (__GFP_DIRECT_RECLAIM | __GFP_KSWAPD_RECLAIM)
 #define GFP_KERNEL (__GFP_RECLAIM | __GFP_IO | __GFP_FS)
@@ -180,15 +184,6 @@ NST_COMPAT_INLINE void nst_compat_leave(gfp_t gfp)
 /* A page is named by its address; there is nothing to look into. */
 struct page;
 
-#ifndef PAGE_SHIFT
-#define PAGE_SHIFT 12
-#endif
-#ifndef PAGE_SIZE
-#define PAGE_SIZE (1ul << PAGE_SHIFT)
-#endif
-#ifndef PAGE_MASK
-#define PAGE_MASK (~(PAGE_SIZE - 1))
-#endif
 #define PAGE_ALIGN(x) ALIGN(x, PAGE_SIZE)
 #define MAX_PAGE_ORDER NST_ORDER_MAX
 #define NUMA_NO_NODE (-1)

@@ -118,6 +118,16 @@ static inline void list_splice_tail_init(struct list_head *list, struct list_hea
 	INIT_LIST_HEAD(list);
 }
 
+static inline int list_is_first(const struct list_head *entry, const struct list_head *head)
+{
+	return entry->prev == head;
+}
+
+static inline int list_is_head(const struct list_head *entry, const struct list_head *head)
+{
+	return entry == head;
+}
+
 #define list_entry(ptr, type, member) container_of(ptr, type, member)
 #define list_first_entry(head, type, member) list_entry((head)->next, type, member)
 #define list_last_entry(head, type, member) list_entry((head)->prev, type, member)
@@ -135,6 +145,16 @@ static inline void list_splice_tail_init(struct list_head *list, struct list_hea
 #define list_for_each_entry_reverse(pos, head, member)                                             \
 	for (pos = list_last_entry(head, __typeof__(*pos), member); &pos->member != (head);        \
 	     pos = list_prev_entry(pos, member))
+/* From behind @pos on, from @pos on, and back from before it. */
+#define list_for_each_entry_continue(pos, head, member)                                            \
+	for (pos = list_next_entry(pos, member); &pos->member != (head);                           \
+	     pos = list_next_entry(pos, member))
+#define list_for_each_entry_from(pos, head, member)                                                \
+	for (; &pos->member != (head); pos = list_next_entry(pos, member))
+#define list_for_each_entry_continue_reverse(pos, head, member)                                    \
+	for (pos = list_prev_entry(pos, member); &pos->member != (head);                           \
+	     pos = list_prev_entry(pos, member))
+#define list_for_each_prev(pos, head) for (pos = (head)->prev; pos != (head); pos = pos->prev)
 #define list_for_each_entry_safe(pos, n, head, member)                                             \
 	for (pos = list_first_entry(head, __typeof__(*pos), member),                               \
 	    n = list_next_entry(pos, member);                                                      \

@@ -8,12 +8,10 @@
 
 #ifndef __cplusplus
 
+#include <linux/export.h>
+#include <linux/init.h>
 #include <linux/kernel.h>
 
-#define __init
-#define __exit
-#define EXPORT_SYMBOL(name) _Static_assert(1, #name)
-#define EXPORT_SYMBOL_GPL(name) _Static_assert(1, #name)
 #define MODULE_LICENSE(text) _Static_assert(1, text)
 #define MODULE_AUTHOR(text) _Static_assert(1, text)
 #define MODULE_DESCRIPTION(text) _Static_assert(1, text)

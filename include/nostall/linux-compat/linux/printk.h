@@ -18,6 +18,7 @@
 #define pr_warn(text, ...) fprintf(stderr, pr_fmt(text), ##__VA_ARGS__)
 #define pr_notice(text, ...) fprintf(stderr, pr_fmt(text), ##__VA_ARGS__)
 #define pr_info(text, ...) fprintf(stderr, pr_fmt(text), ##__VA_ARGS__)
+#define pr_devel(text, ...) pr_debug(text, ##__VA_ARGS__)
 #define pr_debug(text, ...) ((void)sizeof(fprintf(stderr, pr_fmt(text), ##__VA_ARGS__)))
 
 #endif

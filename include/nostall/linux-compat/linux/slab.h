@@ -10,6 +10,7 @@
 
 #include <string.h>
 #include <linux/gfp.h>
+#include <linux/overflow.h>
 #include <nostall/reserve.h>
 
 /* ---- by size ---- */
@@ -51,12 +52,7 @@ NST_COMPAT_INLINE void *nst_compat_kmalloc(size_t size, gfp_t gfp,
 }
 
 /* SIZE_MAX, which is NULL, where it does not fit. */
-NST_COMPAT_INLINE size_t nst_compat_times(size_t n, size_t size)
-{
-	size_t bytes;
-
-	return __builtin_mul_overflow(n, size, &bytes) ? SIZE_MAX : bytes;
-}
+#define nst_compat_times(n, size) size_mul(n, size)
 
 #define kmalloc(size, gfp) (NST_GFP_ASKS(gfp), nst_compat_kmalloc(size, gfp, NST_COMPAT_SITE))
 #define kzalloc(size, gfp) kmalloc(size, (gfp) | __GFP_ZERO)
@@ -257,6 +253,8 @@ NST_COMPAT_INLINE int nst_compat_cache_alloc_bulk(struct kmem_cache *cache, gfp_
 	(NST_GFP_ASKS(gfp), nst_compat_cache_alloc(cache, gfp, NST_COMPAT_SITE))
 #define kmem_cache_zalloc(cache, gfp) kmem_cache_alloc(cache, (gfp) | __GFP_ZERO)
 #define kmem_cache_alloc_node(cache, gfp, nid) ((void)(nid), kmem_cache_alloc(cache, gfp))
+/* Who pays is the thread's account, with __GFP_ACCOUNT. */
+#define kmem_cache_alloc_lru(cache, lru, gfp) ((void)(lru), kmem_cache_alloc(cache, gfp))
 #define kmem_cache_alloc_bulk(cache, gfp, nr, p)                                                   \
 	(NST_GFP_ASKS(gfp), nst_compat_cache_alloc_bulk(cache, gfp, nr, p, NST_COMPAT_SITE))
 

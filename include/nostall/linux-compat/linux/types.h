@@ -27,6 +27,12 @@ typedef __s64 s64;
 typedef unsigned int gfp_t;	   /* linux/gfp.h; no nst_mode_t */
 typedef unsigned int slab_flags_t; /* linux/slab.h */
 
+/* Below 0: the first comes first; the second form has what the caller handed on. */
+typedef int (*cmp_func_t)(const void *a, const void *b);
+typedef int (*cmp_r_func_t)(const void *a, const void *b, const void *priv);
+typedef void (*swap_func_t)(void *a, void *b, int size);
+typedef void (*swap_r_func_t)(void *a, void *b, int size, const void *priv);
+
 typedef struct {
 	int counter;
 } atomic_t;

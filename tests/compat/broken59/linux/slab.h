@@ -4,6 +4,7 @@
 #ifndef TEST_BROKEN_SLAB_H
 #define TEST_BROKEN_SLAB_H
 
+#undef nst_compat_times
 #define nst_compat_times(n, size) ((size_t)(n) * (size_t)(size))
 
 #endif
