@@ -94,12 +94,20 @@ static const char *const own_names[NST_NR_LOCKS] = {
 };
 
 /* Under these metadata may grow and the kernel be entered; the others are held for some hundred nanoseconds. */
-static u32 own_type(u32 lock_class)
+static u32 own_inner(u32 lock_class)
 {
 	const u32 sleeps = 1u << NST_LOCK_GROW | 1u << NST_LOCK_CACHES | 1u << NST_LOCK_META |
 			   1u << NST_LOCK_RETIRED;
 
 	return sleeps >> lock_class & 1 ? NST_WAIT_SLEEP : NST_WAIT_CONFIG;
+}
+
+/* A request that takes short locks, and a free, wait for that of a CPU's first stacks and that of metadata (decision 0003). */
+static u32 own_outer(u32 lock_class, u32 subclass)
+{
+	const u32 also = 1u << NST_LOCK_CACHES | 1u << NST_LOCK_META;
+
+	return !subclass && also >> lock_class & 1 ? NST_WAIT_CONFIG : own_inner(lock_class);
 }
 
 static char context_keys[NST_LD_NR_CONTEXTS + 1];
@@ -127,7 +135,7 @@ void nst_ld_own_classes(void)
 
 	for (i = 0; i < NST_NR_LOCKS; i++)
 		for (k = 0; k < NST_LD_SUBCLASSES; k++)
-			add(&keys[i][k], own_names[i], k, own_type(i), own_type(i));
+			add(&keys[i][k], own_names[i], k, own_outer(i, k), own_inner(i));
 	add_contexts();
 }
 

@@ -33,7 +33,7 @@
 #define LEAST_MARGIN ((u64)4 << 20)
 #define MOST_MARGIN ((u64)256 << 20)
 
-struct nst_lock nst_group_lock = {.lock_class = NST_LOCK_META};
+struct nst_lock nst_group_lock = {.lock_class = NST_LOCK_META, .subclass = 2};
 u64 nst_group_quota = ~0ull;
 u64 nst_given_back;
 

@@ -6,6 +6,8 @@
  * fork: no report of either level, and orders were seen. A library in which a zone's locks are taken the other way
  * round, once, must be caught (38).
  */
+#define _GNU_SOURCE
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -102,6 +104,35 @@ static void own_locks(void)
 	      (unsigned long long)s.possible, last_text);
 }
 
+/* On a CPU where nobody has used the cache yet: it gets its stacks there. */
+static void first_use(void)
+{
+	struct nst_cache *c = nst_cache_create("first use", 200, 0, 0, NULL),
+			 *d = nst_cache_create("first free", 200, 0, 0, NULL);
+	static struct nst_lockdep_map spin = NST_LOCKDEP_MAP("short", NULL, NST_WAIT_CONFIG);
+	cpu_set_t was, one;
+	void *p;
+
+	if (!c || !d)
+		check_broken("nst_cache_create");
+	nst_lockdep_acquire(&spin, 0);
+	nst_cache_free(c, nst_cache_alloc(c, NST_NOWAIT));
+	nst_lockdep_release(&spin);
+	no_report("V10 NOWAIT with a spinlock held, of a cache that nobody has used: nothing");
+	p = nst_cache_alloc(d, NST_NORMAL);
+	CPU_ZERO(&one);
+	sched_getaffinity(0, sizeof(was), &was);
+	CPU_SET(CPU_COUNT(&was) > 1 && sched_getcpu() == 0, &one);
+	sched_setaffinity(0, sizeof(one), &one);
+	nst_lockdep_acquire(&spin, 0);
+	nst_cache_free(d, p);
+	nst_lockdep_release(&spin);
+	sched_setaffinity(0, sizeof(was), &was);
+	no_report("V10 a free likewise, on another CPU: nothing");
+	nst_cache_destroy(c);
+	nst_cache_destroy(d);
+}
+
 /* Each is served by what this CPU has: full sheaves hide nothing. */
 static void requests(void)
 {
@@ -166,6 +197,7 @@ int main(int argc, char **argv)
 	nst_lockdep_read(&s, sizeof(s));
 	check(s.classes > 0, "V9 the option check puts it on", "it is off");
 	own_locks();
+	first_use();
 	requests();
 	return check_status();
 }
