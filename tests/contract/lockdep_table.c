@@ -207,8 +207,21 @@ static int step(const struct scenario *s, const struct state *st, const struct h
 		next->pc[i] = END; /* it lets go of everything */
 		return 1;
 	}
-	next->waits[i] = 1;
-	return !st->waits[i];
+	/* A writer that waits holds readers up. */
+	next->waits[i] = op->mode == 'w';
+	return next->waits[i] && !st->waits[i];
+}
+
+/* What waits for nothing and holds nobody up is done at once: nobody stands still for that. */
+static int lets_go(const struct scenario *s, const struct state *st, const struct held *h,
+		   struct state *next)
+{
+	unsigned int i;
+
+	for (i = 0; i < s->nr; i++)
+		if (st->pc[i] != END && s->part[i].op[st->pc[i]].mode == 'u')
+			return step(s, st, h, i, next);
+	return 0;
 }
 
 static int is_fresh(uint64_t v)
@@ -245,6 +258,11 @@ static int stands_still(struct scenario s)
 
 		st = unpack(stack[--top], s.nr);
 		h = holders(&s, &st);
+		if (lets_go(&s, &st, &h, &next)) {
+			if (is_fresh(pack(&next, s.nr)))
+				stack[top++] = pack(&next, s.nr);
+			continue;
+		}
 		for (i = 0; i < s.nr; i++) {
 			at_work |= i < s.real && st.pc[i] != END;
 			if (!step(&s, &st, &h, i, &next))
