@@ -429,6 +429,70 @@ static void rt_mutex_under_spin(void)
 	spin_unlock(&spin);
 }
 
+/* Several of a class, under one lock that everybody takes first, or is said to. */
+static struct mutex several_mutex[2];
+static spinlock_t several_spin[2];
+static struct rw_semaphore several_sem[2];
+
+static void take_several(int nest)
+{
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		if (nest)
+			down_write_nest_lock(&several_sem[i], &mutex);
+		else
+			down_write(&several_sem[i]);
+	}
+	for (i = 0; i < 2; i++) {
+		if (nest)
+			mutex_lock_nest_lock(&several_mutex[i], &mutex);
+		else
+			mutex_lock(&several_mutex[i]);
+	}
+	for (i = 0; i < 2; i++) {
+		if (nest)
+			spin_lock_nest_lock(&several_spin[i], &mutex);
+		else
+			spin_lock(&several_spin[i]);
+	}
+	for (i = 0; i < 2; i++) {
+		spin_unlock(&several_spin[i]);
+		mutex_unlock(&several_mutex[i]);
+		up_write(&several_sem[i]);
+	}
+}
+
+static void of_a_class(void)
+{
+	uint64_t n;
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		mutex_init(&several_mutex[i]);
+		spin_lock_init(&several_spin[i]);
+		init_rwsem(&several_sem[i]);
+	}
+	nst_lockdep_reset();
+	nst_lockdep_expect(NST_NL_NEST);
+	take_several(0);
+	n = nst_lockdep_expected();
+	check(n == 3, "K4 two of a class: possible", "%u", (unsigned int)n);
+	nst_lockdep_reset();
+	nst_lockdep_expect(NST_NL_NEST);
+	mutex_lock(&mutex);
+	take_several(1);
+	mutex_unlock(&mutex);
+	n = nst_lockdep_expected();
+	check(n == 0, "K4 _nest_lock(), with the lock held: nothing", "%u", (unsigned int)n);
+}
+
+static void nest_not_held(void)
+{
+	mutex_lock_nest_lock(&several_mutex[0], &mutex);
+	mutex_unlock(&several_mutex[0]);
+}
+
 static void conditional_sleep(void)
 {
 	spin_lock(&spin);
@@ -677,6 +741,7 @@ static const struct {
 	{"K11 a handler: might_sleep()", interrupt_sleep, NST_NL_WAIT},
 	{"K11 a handler that stays one: a spinlock", nothread_spin, NST_NL_WAIT},
 	{"K4 spinlock: rt_mutex", rt_mutex_under_spin, NST_NL_WAIT},
+	{"K4 mutex_lock_nest_lock(), and it is not held", nest_not_held, NST_NL_HELD},
 	{"K4 spinlock: might_sleep_if()", conditional_sleep, NST_NL_WAIT},
 	{"K4 non_block_start(): GFP_KERNEL", section_kernel, NST_NL_BLOCK},
 	{"K4 non_block_start(): GFP_ATOMIC, NO_LOCKS", section_atomic, SILENT},
@@ -707,6 +772,7 @@ int main(void)
 	/* Full sheaves hide nothing. */
 	if (nst_stock(nst_compat_cache(cache), 64, NST_CPU_ALL))
 		check_broken("nst_stock");
+	of_a_class();
 	for (i = 0; i < ARRAY_SIZE(cases); i++)
 		gives(cases[i].code, cases[i].fn, cases[i].name);
 	kmem_cache_destroy(cache);

@@ -46,6 +46,17 @@ NST_COMPAT_INLINE void mutex_lock(struct mutex *m)
 	mutex_lock_nested(m, 0);
 }
 
+/* One of several of its class, all of which are taken with @nest, a lock, held. */
+#define mutex_lock_nest_lock(m, nest) nst_compat_mutex_lock_nest(m, &(nest)->dep_map)
+
+NST_COMPAT_INLINE void nst_compat_mutex_lock_nest(struct mutex *m,
+						  const struct nst_lockdep_map *nest)
+{
+	nst_lockdep_acquire_nest(&m->dep_map, 0, nest);
+	BUG_ON(pthread_mutex_lock(&m->lock));
+	nst_compat_held_by(&m->held, NST_COMPAT_SELF);
+}
+
 NST_COMPAT_INLINE int mutex_trylock(struct mutex *m)
 {
 	if (pthread_mutex_trylock(&m->lock))

@@ -70,6 +70,17 @@ NST_COMPAT_INLINE void down_write(struct rw_semaphore *s)
 	down_write_nested(s, 0);
 }
 
+/* As mutex_lock_nest_lock(). */
+#define down_write_nest_lock(s, nest) nst_compat_down_write_nest(s, &(nest)->dep_map)
+
+NST_COMPAT_INLINE void nst_compat_down_write_nest(struct rw_semaphore *s,
+						  const struct nst_lockdep_map *nest)
+{
+	nst_lockdep_acquire_nest(&s->dep_map, 0, nest);
+	nst_compat_rwsleep_take(&s->lock, 1, 1);
+	nst_compat_held_by(&s->held, NST_COMPAT_SELF);
+}
+
 NST_COMPAT_INLINE int down_write_trylock(struct rw_semaphore *s)
 {
 	if (!nst_compat_rwsleep_take(&s->lock, 1, 0))

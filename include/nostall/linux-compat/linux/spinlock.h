@@ -226,6 +226,16 @@ NST_COMPAT_INLINE void spin_lock(spinlock_t *l)
 	spin_lock_nested(l, 0);
 }
 
+/* As mutex_lock_nest_lock(). */
+#define spin_lock_nest_lock(l, nest) nst_compat_spin_lock_nest(l, &(nest)->dep_map)
+
+NST_COMPAT_INLINE void nst_compat_spin_lock_nest(spinlock_t *l, const struct nst_lockdep_map *nest)
+{
+	nst_lockdep_acquire_nest(&l->dep_map, 0, nest);
+	nst_compat_config_wait(&l->lock);
+	nst_compat_held_by(&l->held, NST_COMPAT_SELF);
+}
+
 NST_COMPAT_INLINE int spin_trylock(spinlock_t *l)
 {
 	if (!nst_compat_config_try(&l->lock))
