@@ -63,8 +63,10 @@ struct nst_lockdep_map {
 	uint8_t inner; /* what may be done while it is held; above @outer and NST_LD_OVERRIDE: a limit lifted */
 	uint8_t subclass;
 	uint8_t flags;
-	uint32_t seen;	      /* it was taken since the validator was started for that time */
+	uint16_t seen;	      /* it was taken since the validator was started for that time */
+	uint16_t place;	      /* where it was taken last, and in which of these times */
 	uint16_t class_of[8]; /* numbers of its classes, once known */
+	const void *site;     /* who initialised it; NULL: nobody, it is static */
 };
 #define NST_LD_OVERRIDE 1u   /* of flags: held, @inner is the limit, whatever is held around it */
 #define NST_LD_NOVALIDATE 2u /* of flags: no order, and no other lock of its class, is looked at */
@@ -76,10 +78,7 @@ typedef int (*nst_lockdep_compare_t)(const struct nst_lockdep_map *a,
 /* A static one. @key_: a struct nst_lockdep_key *, or NULL. */
 #define NST_LOCKDEP_MAP(name_, key_, type_)                                                        \
 	{                                                                                          \
-		(key_), (name_), (type_), (type_), 0, 0, 0,                                        \
-		{                                                                                  \
-			0, 0, 0, 0, 0, 0, 0, 0                                                     \
-		}                                                                                  \
+		(key_), (name_), (type_), (type_), 0, 0, 0, 0, {0, 0, 0, 0, 0, 0, 0, 0}, 0         \
 	}
 
 /* ---- reports ---- */
@@ -134,6 +133,8 @@ struct nst_lockdep_report {
 	uint64_t id; /* the same for the same cause */
 	const char *text;
 	size_t len;
+	const char *json; /* the same and more, an object on a line: docs/lockdep.md */
+	size_t json_len;
 };
 
 /** struct nst_lockdep_stats - since nst_lockdep_start() or nst_lockdep_reset() */
@@ -141,8 +142,10 @@ struct nst_lockdep_stats {
 	uint64_t classes, chains, edges; /* known */
 	uint64_t checked; /* chains that were new, or new to a thread: all others cost a look */
 	uint64_t errors, possible; /* causes reported, at most once each */
-	uint64_t expected;	   /* of those, what a test had announced */
-	uint64_t full; /* bits: classes, chains, edges, held, threads; that table is full */
+	uint64_t expected;	   /* beside those, what a test had announced */
+	uint64_t suppressed;	   /* likewise, what a rule suppressed */
+	uint64_t stacks;	   /* of callers, kept since the first start */
+	uint64_t full;		   /* bits: classes, chains, edges, held, threads, sites, stacks */
 	uint64_t codes[NST_NR_LOCKDEP_CODES];
 };
 
@@ -227,6 +230,33 @@ NST_API int nst_lockdep_read(struct nst_lockdep_stats *stats, size_t len);
  * Return: how many places that is, told before or not.
  */
 NST_API unsigned int nst_lockdep_needless(void);
+
+/**
+ * nst_lockdep_suppress() - reports that are known, and not wanted
+ * @rule: as a report ends with one: "NL-ORDER locks=a,b # reason" or "NL-BLOCK id=76caa5d922402197"
+ *
+ * Of a cycle all locks are named, in its order, wherever it begins; * stands for any letters of a name. What is suppressed is
+ * counted, and neither told nor an error. A file of such lines is read with the option check_suppress:PATH.
+ *
+ * Context: thread.  Waits: short lock.  Syscalls: rt_sigprocmask, getpid, write.  Locks: none.
+ * Return: 0; -EINVAL and a line that says what is wrong and what is allowed; -ENOSPC, likewise, if there are 128.
+ */
+NST_API int nst_lockdep_suppress(const char *rule);
+
+/* Return addresses of this thread into @frame, the innermost first; how many, at most @most. */
+typedef unsigned int (*nst_lockdep_unwinder_t)(void **frame, unsigned int most);
+
+/**
+ * nst_lockdep_set_unwinder() - who finds the callers that reports show
+ * @unwind: called from within the validator, signals blocked, handlers' threads as well: it may neither take locks nor
+ *	allocate; frames of the validator itself may be among what it finds. NULL: as at first, by frame
+ *	pointers, of which code that was compiled without has none
+ *
+ * It is called where something is new, or for a report; with check_stacks:all wherever a lock is taken.
+ *
+ * Context: thread.  Waits: short lock.  Syscalls: rt_sigprocmask, getpid.  Locks: none.
+ */
+NST_API void nst_lockdep_set_unwinder(nst_lockdep_unwinder_t unwind);
 
 enum nst_lockdep_dump { NST_LD_TEXT, NST_LD_DOT };
 /**

@@ -164,14 +164,48 @@ static inline u32 class_for(struct nst_lockdep_map *map, u32 how)
 	return nst_ld_class_of(map, (map->subclass + (how >> 8)) % NST_LD_SUBCLASSES);
 }
 
-/* The same of one that is taken: who lets go of it without having taken it is told. */
-static inline u32 class_taken(const struct nst_ld_thread *t, struct nst_lockdep_map *map, u32 how)
+/* Who lets go of it without having taken it is told. */
+static inline int was_taken(const struct nst_ld_thread *t, const struct nst_lockdep_map *map)
 {
-	u32 class = class_for(map, how);
+	return nst_load_relaxed(&map->seen) ==
+	       (uint16_t)t->generation; /* relaxed: of one's own lock, mostly */
+}
 
-	if (class)
-		nst_store_relaxed(&map->seen, t->generation); /* of one's own lock, mostly */
-	return class;
+/* A place, as a map remembers it. */
+static inline uint16_t place_in(const struct nst_ld_thread *t, const void *ip)
+{
+	return (uint16_t)((u32)(uintptr_t)ip ^ t->generation);
+}
+
+/* It was taken elsewhere before: @ip, with its callers if nobody took its class here yet, or each is wanted. */
+static NST_NOINLINE const void *placed(struct nst_ld_thread *t, struct nst_lockdep_map *map,
+				       u32 class, const void *ip)
+{
+	const u32 stacks = nst_load_relaxed(&nst_ld.stacks); /* a choice, seen soon */
+	const u32 hash = (u32)(uintptr_t)ip + class * NST_LD_PLACED;
+	u32 *known = &t->placed[hash % NST_LD_PLACED];
+	struct nst_ld_entered in;
+	const void *place;
+
+	nst_store_relaxed(&map->seen, (uint16_t)t->generation); /* relaxed: as above */
+	if (stacks != NST_LD_STACKS_ALL)
+		nst_store_relaxed(&map->place, place_in(t, ip)); /* relaxed: as above */
+	if (stacks == NST_LD_STACKS_OFF || (*known == hash && stacks == NST_LD_STACKS_NEW))
+		return ip;
+	*known = hash;
+	place = stacks == NST_LD_STACKS_NEW ? nst_ld_place_find(class, ip) : NULL;
+	if (place)
+		return place;
+	in = nst_ld_enter(t);
+	place = stacks == NST_LD_STACKS_ALL ? nst_ld_stack_here(ip) : nst_ld_place_new(class, ip);
+	nst_ld_leave(in);
+	return place;
+}
+
+static inline int is_elsewhere(const struct nst_ld_thread *t, const struct nst_lockdep_map *map,
+			       const void *ip)
+{
+	return nst_load_relaxed(&map->place) != place_in(t, ip); /* relaxed: as above */
 }
 
 static inline struct nst_ld_held entry_of(const struct nst_lockdep_map *map, u32 class, u32 how,
@@ -190,10 +224,13 @@ static inline struct nst_ld_held entry_of(const struct nst_lockdep_map *map, u32
 static NST_NOINLINE void acquire(struct nst_ld_thread *t, struct nst_lockdep_map *map, u32 class,
 				 u32 how, const void *ip)
 {
-	struct nst_ld_held new = entry_of(map, class, how, ip);
+	struct nst_ld_held new;
 
 	if (nst_unlikely(map->flags & NST_LD_GONE))
 		nst_ld_judge_gone(t, map, class, how, ip);
+	if (is_elsewhere(t, map, ip))
+		ip = placed(t, map, class, ip);
+	new = entry_of(map, class, how, ip);
 	if (nst_unlikely(map->flags & NST_LD_NOVALIDATE))
 		new.how |= NST_LD_UNSEEN;
 	else
@@ -211,11 +248,13 @@ static inline int is_free(const struct nst_ld_thread *t)
 void nst_lockdep_acquire_on(struct nst_lockdep_map *map, uint32_t how)
 {
 	struct nst_ld_thread *t = this_thread();
-	const u32 class = t ? class_taken(t, map, how) : 0;
+	const u32 class = t ? class_for(map, how) : 0;
 
 	if (!class)
 		return;
-	if (nst_likely(is_free(t) && !(map->flags & (NST_LD_NOVALIDATE | NST_LD_GONE)))) {
+	/* Each time anew: where it returns to lies on the stack, and a variable would take a register that is to be saved. */
+	if (nst_likely(is_free(t) && !(map->flags & (NST_LD_NOVALIDATE | NST_LD_GONE)) &&
+		       !is_elsewhere(t, map, __builtin_return_address(0)))) {
 		const struct nst_ld_held new =
 			entry_of(map, class, how, __builtin_return_address(0));
 
@@ -229,12 +268,15 @@ void nst_lockdep_acquire_nest_on(struct nst_lockdep_map *map, uint32_t how,
 				 const struct nst_lockdep_map *nest)
 {
 	struct nst_ld_thread *t = this_thread();
-	const u32 class = t ? class_taken(t, map, how) : 0;
+	const void *ip = __builtin_return_address(0);
+	const u32 class = t ? class_for(map, how) : 0;
 	struct nst_ld_held new;
 
 	if (!class)
 		return;
-	new = entry_of(map, class, how, __builtin_return_address(0));
+	if (is_elsewhere(t, map, ip))
+		ip = placed(t, map, class, ip);
+	new = entry_of(map, class, how, ip);
 	if (!find(t, nest))
 		nst_ld_report(t, NST_NL_HELD, NST_LD_ERROR, nest->class_of[nest->subclass], nest,
 			      new.ip, "it must be held at");
@@ -272,10 +314,11 @@ void nst_lockdep_release_on(struct nst_lockdep_map *map)
 	if (e && e->pins)
 		nst_ld_report(t, NST_NL_PIN, NST_LD_ERROR, e->class, map, ip, "let go at");
 	if (e && is_held_long(t, e))
-		nst_ld_report(t, NST_NL_LONG, NST_LD_ERROR, e->class, map, e->ip, "taken at");
+		nst_ld_report_place(t, NST_NL_LONG, NST_LD_ERROR, e->class, map, nst_ld_place_of(e),
+				    "taken at");
 	if (e)
 		pop(t, e);
-	else if (nst_load_relaxed(&map->seen) == t->generation) /* relaxed: as where it is stored */
+	else if (was_taken(t, map))
 		nst_ld_report(t, NST_NL_UNLOCK, NST_LD_ERROR, nst_ld_class_of(map, map->subclass),
 			      map, ip, "let go at");
 }
@@ -300,8 +343,7 @@ void nst_lockdep_downgrade_on(struct nst_lockdep_map *map)
 
 	if (e)
 		e->how |= NST_LD_READ;
-	else if (t &&
-		 nst_load_relaxed(&map->seen) == t->generation) /* relaxed: as where it is stored */
+	else if (t && was_taken(t, map))
 		nst_ld_report(t, NST_NL_UNLOCK, NST_LD_ERROR, nst_ld_class_of(map, map->subclass),
 			      map, __builtin_return_address(0), "downgraded at");
 }
@@ -378,8 +420,11 @@ void nst_lockdep_map_init(struct nst_lockdep_map *map, const char *name,
 {
 	if (nst_load_relaxed(&nst_lockdep_is_on)) /* relaxed: on or off, now or soon */
 		report_if_held(map, __builtin_return_address(0), "initialised at");
-	*map = (struct nst_lockdep_map){
-		.key = key, .name = name, .outer = (uint8_t)outer, .inner = (uint8_t)inner};
+	*map = (struct nst_lockdep_map){.key = key,
+					.name = name,
+					.outer = (uint8_t)outer,
+					.inner = (uint8_t)inner,
+					.site = __builtin_return_address(0)};
 }
 
 void nst_lockdep_map_destroy(struct nst_lockdep_map *map)
@@ -393,13 +438,13 @@ void nst_lockdep_map_destroy(struct nst_lockdep_map *map)
 	report_if_held(map, __builtin_return_address(0), "destroyed at");
 	while ((e = find(t, map)) != NULL)
 		pop(t, e);
-	if (nst_load_relaxed(&map->seen) == t->generation) { /* relaxed: as where it is stored */
+	if (was_taken(t, map)) {
 		struct nst_ld_entered in = nst_ld_enter(t);
 
 		nst_ld_forget_lock(map);
 		nst_ld_leave(in);
 	}
-	map->seen = 0;
+	map->seen = map->place = 0;
 }
 
 void nst_lockdep_set_class(struct nst_lockdep_map *map, const char *name,
@@ -413,6 +458,7 @@ void nst_lockdep_set_class(struct nst_lockdep_map *map, const char *name,
 	map->key = key;
 	map->name = name ? name : map->name;
 	map->subclass = (uint8_t)(subclass % NST_LD_SUBCLASSES);
+	map->place = 0;
 	for (i = 0; i < NST_LD_SUBCLASSES; i++)
 		map->class_of[i] = 0;
 	if (e)

@@ -2,7 +2,7 @@
 /*
  * control.c - the validator is put on and off, entered by one thread at a time, and asked what it knows.
  */
-#include "engine.h"
+#include "report.h"
 
 #define TABLE_BYTES                                                                                \
 	(((sizeof(struct nst_ld_tables) + NST_PAGE_BYTES - 1) / NST_PAGE_BYTES) * NST_PAGE_BYTES)
@@ -15,6 +15,7 @@ nst_static_assert(NST_LD_EDGES <= UINT16_MAX && NST_LD_CLASSES <= UINT16_MAX,
 
 struct nst_ld nst_ld;
 const struct nst_lockdep_ops *nst_lockdep_ops;
+int (*nst_lockdep_object_of)(const void *addr, struct nst_lockdep_object *o);
 NST_DATA uint32_t nst_lockdep_is_on;
 
 /* ---- one at a time ---- */
@@ -76,9 +77,11 @@ void nst_ld_full(enum nst_ld_full which)
 					   "orders of two classes",
 					   "locks held by one thread",
 					   "threads",
-					   "places that ask without waiting"};
+					   "places that ask without waiting",
+					   "stacks of callers"};
 	static const u32 limit[] = {NST_LD_CLASSES - 1, NST_LD_CHAINS,	NST_LD_EDGES - 1,
-				    NST_LD_HELD_MAX,	NST_LD_THREADS, NST_LD_SITES};
+				    NST_LD_HELD_MAX,	NST_LD_THREADS, NST_LD_SITES,
+				    NST_LD_STACKS - 1};
 	char line[160];
 	size_t n;
 
@@ -109,7 +112,7 @@ static void forget(void)
 	__builtin_memset(tb->site, 0, sizeof(tb->site));
 	nst_ld.nr_edges = nst_ld.nr_chains = 0;
 	nst_ld.checked = 0;
-	nst_ld.errors = nst_ld.possible = nst_ld.expected = 0;
+	nst_ld.errors = nst_ld.possible = nst_ld.expected = nst_ld.suppressed = 0;
 	for (i = 0; i < NST_NR_LOCKDEP_CODES; i++)
 		nst_ld.codes[i] = 0;
 }
@@ -135,6 +138,10 @@ int nst_lockdep_start(enum nst_lockdep_level shown)
 	if (!nst_ld.nr_classes)
 		nst_ld_own_classes();
 	forget();
+	nst_ld_suppress_init();
+	nst_store_relaxed(
+		&nst_ld.stacks,
+		(u32)nst_option(NST_OPT_check_stacks)); /* relaxed: for who is in already */
 	nst_ld.shown = shown;
 	nst_store_relaxed(&nst_ld.generation,
 			  nst_ld.generation + 1); /* relaxed: for blocks of before */
@@ -212,6 +219,8 @@ int nst_lockdep_read(struct nst_lockdep_stats *stats, size_t len)
 		.errors = nst_load_relaxed(&nst_ld.errors),
 		.possible = nst_load_relaxed(&nst_ld.possible),
 		.expected = nst_load_relaxed(&nst_ld.expected),
+		.suppressed = nst_load_relaxed(&nst_ld.suppressed),
+		.stacks = nst_load_relaxed(&nst_ld.nr_stacks),
 		.full = nst_load_relaxed(&nst_ld.said_full),
 	};
 	for (i = 0; i < NST_NR_LOCKDEP_CODES; i++)
@@ -270,6 +279,18 @@ static int dump_site(int fd, const struct nst_ld_site *s)
 	return nst_sys_write_all(fd, line, nst_min(n, sizeof(line) - 1));
 }
 
+static int dump_counts(int fd)
+{
+	char line[192];
+	size_t n = nst_format(
+		line, sizeof(line),
+		"reports errors=%llu possible=%llu expected=%llu suppressed=%llu\n",
+		(unsigned long long)nst_ld.errors, (unsigned long long)nst_ld.possible,
+		(unsigned long long)nst_ld.expected, (unsigned long long)nst_ld.suppressed);
+
+	return nst_sys_write_all(fd, line, nst_min(n, sizeof(line) - 1));
+}
+
 int nst_lockdep_dump(int fd, enum nst_lockdep_dump how)
 {
 	struct nst_ld_entered in;
@@ -281,6 +302,8 @@ int nst_lockdep_dump(int fd, enum nst_lockdep_dump how)
 	in = nst_ld_enter(nst_thread.lockdep);
 	if (how == NST_LD_DOT)
 		err = nst_sys_write_all(fd, "digraph locks {\n", 16);
+	else
+		err = dump_counts(fd);
 	for (i = 1; how == NST_LD_TEXT && i <= nst_ld.nr_classes && !err; i++)
 		if (!nst_ld_is_context(i) || nst_ld.tables->class[i].out)
 			err = dump_class(fd, i);

@@ -7,6 +7,7 @@
  *	class.c    key and subclass -> number            report.c  text, once a cause   control.c  on, off, dump
  *	held.h     the array of what is held             thread.c  its owners        needless.c  who asks for no reason
  *	gone.c     what is freed while it is held, and whose holders a fork leaves behind
+ *	stack.c    places and who called them            told.c    what is said of classes
  *
  * E1. What a thread holds only it and its handlers write. A handler may come between any two instructions, and leaves as
  *     much as it found: an entry is first reserved, by the number of entries, and counts once its lock is stored; who
@@ -41,6 +42,14 @@
 #define NST_LD_GATES 4u
 #define NST_LD_MANY UINT32_MAX /* of threads: more than one */
 #define NST_LD_NAME 40u
+#define NST_LD_STACKS 4096u /* fewer than there are bytes in a page: no address is so small */
+#define NST_LD_STACK_SLOTS 8192u
+#define NST_LD_STACK_FRAMES 24576u /* of all stacks */
+#define NST_LD_FRAMES 16u	   /* of one */
+#define NST_LD_UNWOUND 48u	   /* with those of the validator and of who unwinds */
+#define NST_LD_PLACES 4096u
+#define NST_LD_PLACED 64u /* of one thread: a hint, so that it need not look */
+#define NST_LD_MAPPINGS 192u
 
 /* Beside enum nst_lockdep_how: the library's own lock. */
 #define NST_LD_OWN (1u << 4)
@@ -55,7 +64,7 @@
 struct nst_ld_held {
 	const void *
 		lock; /* NULL: not there yet, or no more; NST_LD_HOLE: let go before what is behind it */
-	const void *ip; /* who took it */
+	const void *ip; /* who took it, a place: an address, or the number of a stack */
 	u16 class;
 	u8 how, inner;
 	u8 override, unused[3];
@@ -86,6 +95,7 @@ struct nst_ld_thread {
 	struct nst_sys_usage since; /* of this thread, as it began, less what was ours or allowed */
 	struct nst_sys_usage allowed; /* as what is allowed began */
 	const char *reason;
+	u32 placed[NST_LD_PLACED]; /* hashes of places at which it took a class */
 	struct nst_ld_held held[NST_LD_HELD_MAX];
 	u64 since_ticks[NST_LD_HELD_MAX]; /* while there is a limit to it; 0: not known */
 };
@@ -119,6 +129,17 @@ struct nst_ld_site {
 	u32 wanted, unused; /* not to wait was in place once */
 };
 
+struct nst_ld_stack {
+	u64 hash;
+	u32 first, nr; /* of frame[] */
+};
+
+/** struct nst_ld_place - where a class is taken, and by whom it was first */
+struct nst_ld_place {
+	u64 key; /* 0: free */
+	const void *place;
+};
+
 struct nst_ld_tables {
 	struct nst_ld_class class[NST_LD_CLASSES];
 	u16 class_slot[NST_LD_CLASS_SLOTS];
@@ -133,7 +154,13 @@ struct nst_ld_tables {
 	struct nst_ld_site site[NST_LD_SITES];
 	/* A search: per class, twice (the last edge ends in a recursive reader, or not). */
 	u32 visited[2 * NST_LD_CLASSES], parent[2 * NST_LD_CLASSES], queue[2 * NST_LD_CLASSES];
-	char text[8192];
+	char text[8192], json[32768];
+	const void *frame[NST_LD_STACK_FRAMES];
+	struct nst_ld_stack stack[NST_LD_STACKS]; /* number 0 is none */
+	u16 stack_slot[NST_LD_STACK_SLOTS];
+	struct nst_ld_place place[NST_LD_PLACES];
+	u64 window[512]; /* of a stack that is walked */
+	struct nst_sys_mapping mapping[NST_LD_MAPPINGS];
 };
 
 struct nst_ld {
@@ -149,7 +176,10 @@ struct nst_ld {
 	u32 expect;	/* code + 1 */
 	u64 hold_ticks; /* a lock may be held for as long; 0: for ever */
 	u64 handled;	/* signals that have a handler, as far as it was told */
-	u64 nr_expected, checked, errors, possible, expected, codes[NST_NR_LOCKDEP_CODES];
+	u64 nr_expected, checked, errors, possible, expected, suppressed,
+		codes[NST_NR_LOCKDEP_CODES];
+	u32 nr_stacks, nr_frames, stacks; /* stacks: enum nst_ld_stacks */
+	nst_lockdep_unwinder_t unwind;
 	void (*fn)(const struct nst_lockdep_report *, void *);
 	void *arg;
 };
@@ -184,7 +214,8 @@ enum nst_ld_full {
 	NST_LD_FULL_EDGES,
 	NST_LD_FULL_HELD,
 	NST_LD_FULL_THREADS,
-	NST_LD_FULL_SITES
+	NST_LD_FULL_SITES,
+	NST_LD_FULL_STACKS
 };
 
 /* ---- control.c ---- */
@@ -260,20 +291,48 @@ void nst_ld_edge_told(struct nst_ld_thread *t, const struct nst_ld_held *from,
 /* What follows from a request that may enter each reclaim of @set. */
 void nst_ld_chain_reclaims(struct nst_ld_thread *t, u64 key, u32 set, const void *ip);
 
+/* ---- stack.c ---- */
+
+/* As the option check_stacks has it; it is NEW also where the option says so not: it is put on by nst_lockdep_start(). */
+enum nst_ld_stacks { NST_LD_STACKS_OFF, NST_LD_STACKS_NEW, NST_LD_STACKS_ALL };
+/* @ip, which this thread is inside of, as a place with its callers; @ip if none are to be had. Needs: entered. */
+const void *nst_ld_stack_here(const void *ip);
+/* The frames of a place, itself first; how many, at least 1. Needs: entered; what is there is good until the next call. */
+u32 nst_ld_frames_of(const void *place, const void *const **frame);
+/* The address of a place. */
+const void *nst_ld_address_of(const void *place);
+/* With the callers that took @class at @ip first; NULL: nobody did. Context: any. */
+const void *nst_ld_place_find(u32 class, const void *ip);
+/* Where @e was taken, with callers if they are known. */
+static inline const void *nst_ld_place_of(const struct nst_ld_held *e)
+{
+	const void *place = nst_ld_place_find(e->class, e->ip);
+
+	return place ? place : e->ip;
+}
+/* The same; if nobody did, it is who is here. Needs: entered. */
+const void *nst_ld_place_new(u32 class, const void *ip);
+
 /* ---- report.c ---- */
 
-/* A report under way. Needs: entered. 0: told already, or nobody wants it. */
+/* A report under way. Needs: entered. 0: told already, or expected by a test. */
 int nst_ld_report_begin(enum nst_lockdep_code code, enum nst_lockdep_level level, u64 cause);
+/* What it is about: edges of a cycle by their numbers, or lines. */
+void nst_ld_report_edge(u32 n);
 void nst_ld_report_line(const char *fmt, ...) NST_PRINTF(1, 2);
-/* What @t holds, is inside of, how to fix it; then it is told. */
+/* What @t holds, is inside of, how to fix it; then it is told, unless a rule suppresses it. */
 void nst_ld_report_end(const struct nst_ld_thread *t);
-/* All three, for a report about one lock (or none: class 0) and one place. */
+/* All of it, for a report about one lock (or none: class 0) and one place, which this thread is inside of. */
 void nst_ld_report(struct nst_ld_thread *t, enum nst_lockdep_code code,
 		   enum nst_lockdep_level level, u32 class, const void *lock, const void *ip,
 		   const char *why);
+/* The same with a place that it was in before. */
+void nst_ld_report_place(struct nst_ld_thread *t, enum nst_lockdep_code code,
+			 enum nst_lockdep_level level, u32 class, const void *lock,
+			 const void *place, const char *why);
 /* For the first time of something that was forbidden under what was begun at @from? */
 int nst_ld_first(struct nst_ld_thread *t, enum nst_lockdep_code code, const void *from);
-const char *nst_ld_where(const void *ip, char *buf, size_t len);
+const char *nst_ld_where(const void *place, char *buf, size_t len);
 const char *nst_ld_thread_name(u32 tag);
 /* What this thread is called now, for reports when it has gone. Needs: entered. */
 void nst_ld_name_thread(const struct nst_ld_thread *t);

@@ -85,6 +85,9 @@ static void chain_note(u64 key, u32 tag)
 
 /* ---- edges ---- */
 
+/* Where this thread is; NULL: what is new of an order was before. */
+static const void *at_now;
+
 static struct nst_ld_edge *edge(u32 n)
 {
 	return &nst_ld.tables->edge[n];
@@ -120,8 +123,8 @@ static u32 edge_new(const struct nst_ld_held *from, const struct nst_ld_held *to
 				  .next = nst_ld.tables->class[from->class].out,
 				  .from_lock = from->lock,
 				  .to_lock = to->lock,
-				  .from_ip = from->ip,
-				  .to_ip = to->ip};
+				  .from_ip = nst_ld_place_of(from),
+				  .to_ip = to->ip == at_now ? nst_ld_stack_here(to->ip) : to->ip};
 	nst_ld.tables->class[from->class].out = n;
 	nst_ld.tables->edge_slot[slot] = (u16)n;
 	return n;
@@ -300,38 +303,6 @@ static u32 shortest_cycle(void)
 
 /* ---- a cycle is told ---- */
 
-static const char *name_of(u32 class)
-{
-	return nst_ld.tables->class[class].name;
-}
-
-static void tell_edge(const struct nst_ld_edge *e, u32 i)
-{
-	static const char *const held[] = {"held", "held", "held by a reader", "held by a reader"};
-	char from[160], to[160];
-
-	nst_ld_where(e->to_ip, to, sizeof(to));
-	if (nst_ld_is_context(e->from))
-		nst_ld_report_line("  %u. %s, begun at %s;", i + 1, name_of(e->from),
-				   nst_ld_where(e->from_ip, from, sizeof(from)));
-	else
-		nst_ld_report_line(
-			"  %u. thread %s (%u): %s (%p) %s since %s;", i + 1,
-			e->thread == NST_LD_MANY ? "several" : nst_ld_thread_name(e->thread),
-			e->thread == NST_LD_MANY ? 0 : e->thread, name_of(e->from), e->from_lock,
-			held[e->type], nst_ld_where(e->from_ip, from, sizeof(from)));
-	if (nst_ld_is_signal(e->to))
-		nst_ld_report_line("     %s may interrupt it: it is not blocked at %s",
-				   name_of(e->to), to);
-	else if (nst_ld_is_context(e->to))
-		nst_ld_report_line("     may enter %s at %s", name_of(e->to), to);
-	else
-		nst_ld_report_line("     waits for %s (%p)%s at %s", name_of(e->to), e->to_lock,
-				   e->type & NST_LD_TO_R ? " as a recursive reader" : "", to);
-}
-
-#define TOLD_EDGES 5u
-
 static enum nst_lockdep_code code_of(u32 len)
 {
 	enum nst_lockdep_code code = NST_NL_ORDER;
@@ -357,14 +328,8 @@ static void tell_cycle(const struct nst_ld_thread *t, u32 len, enum nst_lockdep_
 			nst_mix64((u64)edge(search.path[i])->from << 16 | edge(search.path[i])->to);
 	if (!nst_ld_report_begin(code_of(len), level, cause))
 		return;
-	for (i = 0; i < len && i < TOLD_EDGES; i++)
-		tell_edge(edge(search.path[i]), i);
-	if (len > TOLD_EDGES)
-		nst_ld_report_line("  and %u more", len - TOLD_EDGES);
-	nst_ld_report_line("     holds                    | wants");
-	for (i = 0; i < len && i < TOLD_EDGES; i++)
-		nst_ld_report_line("  %u. %s | %s", i + 1, name_of(edge(search.path[i])->from),
-				   name_of(edge(search.path[i])->to));
+	for (i = 0; i < len; i++)
+		nst_ld_report_edge(search.path[i]);
 	nst_ld_report_end(t);
 }
 
@@ -439,7 +404,8 @@ static void may_be_interrupted(const struct nst_ld_thread *t, const struct nst_l
 			       u64 open)
 {
 	for (; open; open &= open - 1) {
-		struct nst_ld_held s = nst_ld_context((u32)__builtin_ctzll(open), by->ip);
+		struct nst_ld_held s =
+			nst_ld_context((u32)__builtin_ctzll(open), nst_ld_place_of(by));
 
 		edge_seen(t, by, &s);
 	}
@@ -457,6 +423,7 @@ void nst_ld_chain_add(struct nst_ld_thread *t, u64 key, const struct nst_ld_held
 {
 	struct nst_ld_entered in = nst_ld_enter(t);
 
+	at_now = new->ip;
 	open = open_now(t, in.signals, open);
 	key = nst_ld_key_open(key, waits, open);
 	if (!nst_ld_chain_is_known(key, t->tag)) {
@@ -474,6 +441,7 @@ void nst_ld_opened(struct nst_ld_thread *t, u64 key, u64 open, u64 told)
 	struct nst_ld_entered in = nst_ld_enter(t);
 	u32 i;
 
+	at_now = NULL;
 	open = open_now(t, in.signals & ~told, open);
 	key = nst_ld_key_open(key, 0, open);
 	if (!nst_ld_chain_is_known(key, t->tag)) {
@@ -492,6 +460,7 @@ void nst_ld_edge_told(struct nst_ld_thread *t, const struct nst_ld_held *from,
 	struct nst_ld_entered in = nst_ld_enter(t);
 	u32 slot, n = edge_look_up(from->class, to->class, 0, &slot);
 
+	at_now = to->ip;
 	if (!n)
 		n = edge_new(from, to, 0, slot);
 	if (n) {
@@ -506,6 +475,7 @@ void nst_ld_chain_reclaims(struct nst_ld_thread *t, u64 key, u32 set, const void
 {
 	struct nst_ld_entered in = nst_ld_enter(t);
 
+	at_now = ip;
 	if (!nst_ld_chain_is_known(key, t->tag)) {
 		nst_store_relaxed(&nst_ld.checked, nst_ld.checked + 1); /* a counter */
 		chain_note(key, t->tag);

@@ -36,6 +36,12 @@ struct nst_lockdep_ops {
 	void (*wait)(u32 what, const void *ip);
 };
 extern const struct nst_lockdep_ops *nst_lockdep_ops NST_HIDDEN;
+/** struct nst_lockdep_object - of the allocator's, in which a lock lies */
+struct nst_lockdep_object {
+	const void *start, *site; /* site: who allocated it; NULL: not known */
+};
+/* Set from above: 1 if @addr lies in an object that is in use. It takes no lock. */
+extern int (*nst_lockdep_object_of)(const void *addr, struct nst_lockdep_object *o) NST_HIDDEN;
 /* As the option check says; before there is a second thread, mostly. */
 void nst_lockdep_init(void);
 

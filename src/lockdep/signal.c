@@ -94,8 +94,8 @@ static void let_go(struct nst_ld_thread *t, u32 level)
 
 		if (!nst_ld_is_held(e))
 			continue;
-		nst_ld_report(t, NST_NL_EXIT, NST_LD_ERROR, e->class, e->lock, e->ip,
-			      "its handler took it at");
+		nst_ld_report_place(t, NST_NL_EXIT, NST_LD_ERROR, e->class, e->lock,
+				    nst_ld_place_of(e), "its handler took it at");
 		pop(t, e);
 	}
 }

@@ -18,8 +18,9 @@ static void thread_ends(void *arg)
 
 	for (i = 0; t->generation == nst_ld.generation && i < t->nr; i++)
 		if (nst_ld_is_held(&t->held[i]) && !(t->held[i].how & NST_LD_CONTEXT))
-			nst_ld_report(t, NST_NL_EXIT, NST_LD_ERROR, t->held[i].class,
-				      t->held[i].lock, t->held[i].ip, "it was taken at");
+			nst_ld_report_place(t, NST_NL_EXIT, NST_LD_ERROR, t->held[i].class,
+					    t->held[i].lock, nst_ld_place_of(&t->held[i]),
+					    "it was taken at");
 	nst_thread.lockdep = NULL;
 	t->generation = 0;
 	/* Pairs with: nst_cas_acquire() in claim(). */

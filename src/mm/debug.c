@@ -194,6 +194,19 @@ static const void *slot_start(const struct nst_cache *c, const struct nst_page *
 	return base + (size_t)((const char *)obj - base) / c->slot * c->slot;
 }
 
+int nst_debug_object_of(const void *addr, struct nst_lockdep_object *o)
+{
+	const struct nst_page *p = nst_page_of(addr);
+	const struct nst_cache *c;
+
+	if (!p || nst_page_state(p) != NST_PAGE_SLAB)
+		return 0;
+	c = nst_cache_number(p->cache);
+	o->start = slot_start(c, p, addr);
+	o->site = nst_mm.debug >= 3 ? sites_of(c, o->start)[0] : NULL;
+	return 1;
+}
+
 static struct nst_page *check_slab(struct nst_cache *c, struct nst_page *p, void *obj,
 				   struct nst_site site)
 {

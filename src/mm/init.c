@@ -79,6 +79,7 @@ static int do_start(void)
 {
 	nst_bug_sink = nst_sys_console;
 	nst_bug_caller = nst_sys_code_name;
+	nst_lockdep_object_of = nst_debug_object_of;
 	nst_sys_clock_init();
 	if (nst_sys_page_bytes() != NST_PAGE_BYTES) {
 		nst_warn("this kernel's pages have %zu bytes; allowed: %zu", nst_sys_page_bytes(),

@@ -418,6 +418,8 @@ size_t nst_page_usable(const struct nst_page *p);
  */
 struct nst_page *nst_free_admit(struct nst_cache *c, void **obj, struct nst_site site);
 /* One line and, by option, the end: @what is wrong with @obj, and what is allowed. Context: any. */
+/* The object of a slab that @addr lies in: for the validator's reports. Context: any. */
+int nst_debug_object_of(const void *addr, struct nst_lockdep_object *o);
 void nst_misuse(const void *obj, struct nst_site site, const char *what, const char *allowed);
 void nst_misuse_double(const void *obj, struct nst_site site);
 /* At debug 1 and up: @obj is retired, and no longer live; 0: it was not live, which is reported. */

@@ -2,8 +2,8 @@
 /*
  * option.c - NOSTALL_CONF=key:value,key:value and the file it may name (conf_file:PATH).
  *
- * The table is option_table.h; two keys take a path and are not in it: conf_file and publish_dir; pressure may take one. A
- * setuid program reads nothing. What is not understood gives one line that names it and what is
+ * The table is option_table.h; four keys take a path and are not in it: conf_file, publish_dir, check_log and check_suppress;
+ * pressure may take one. A setuid program reads nothing. What is not understood gives one line that names it and what is
  * allowed; the rest still counts.
  */
 #include <fcntl.h>
@@ -23,7 +23,17 @@ static struct option options[NST_NR_OPTIONS] = {
 #undef NST_OPTION
 };
 
-static char publish_dir[NST_PUBLISH_DIR_MAX + 1], pressure_path[NST_PRESSURE_PATH_MAX + 1];
+static char publish_dir[NST_PUBLISH_DIR_MAX + 1], pressure_path[NST_PRESSURE_PATH_MAX + 1],
+	check_log[NST_CHECK_PATH_MAX + 1], check_suppress[NST_CHECK_PATH_MAX + 1];
+
+/* Keys whose value is a path and nothing else. */
+static const struct path_key {
+	const char *name;
+	char *path;
+	u32 most;
+} path_keys[] = {{"publish_dir", publish_dir, NST_PUBLISH_DIR_MAX},
+		 {"check_log", check_log, NST_CHECK_PATH_MAX},
+		 {"check_suppress", check_suppress, NST_CHECK_PATH_MAX}};
 
 u64 nst_option(enum nst_option o)
 {
@@ -38,6 +48,16 @@ int nst_option_is_given(enum nst_option o)
 const char *nst_option_publish_dir(void)
 {
 	return publish_dir;
+}
+
+const char *nst_option_check_log(void)
+{
+	return check_log;
+}
+
+const char *nst_option_check_suppress(void)
+{
+	return check_suppress;
 }
 
 const char *nst_option_pressure_path(void)
@@ -161,6 +181,16 @@ static struct option *find(struct word key)
 	return NULL;
 }
 
+static const struct path_key *find_path(struct word key)
+{
+	unsigned int i;
+
+	for (i = 0; i < NST_ARRAY_SIZE(path_keys); i++)
+		if (word_is(key, path_keys[i].name))
+			return &path_keys[i];
+	return NULL;
+}
+
 /* ---- what is wrong with a word, as text ---- */
 
 struct text {
@@ -177,7 +207,9 @@ static void say_unknown(struct text *why, struct word key)
 	known[0] = 0;
 	for (i = 0; i < NST_NR_OPTIONS; i++)
 		n += nst_format(known + n, sizeof(known) - n, ", %s", options[i].name);
-	nst_format(why->buf, why->len, "unknown option '%s'; allowed: conf_file, publish_dir%s",
+	nst_format(why->buf, why->len,
+		   "unknown option '%s'; allowed: conf_file, publish_dir%s, check_log, "
+		   "check_suppress",
 		   word_text(key, buf, sizeof(buf)), known);
 }
 
@@ -205,15 +237,18 @@ static void say_value(struct text *why, const struct option *o, struct word valu
 static int understand(struct word key, struct word value, struct option **o, u64 *v,
 		      struct text *why)
 {
+	const struct path_key *path;
+
 	*o = NULL;
 	if (word_is(key, "conf_file"))
 		return 1;
-	if (word_is(key, "publish_dir")) {
-		if (is_path(value, NST_PUBLISH_DIR_MAX))
+	path = find_path(key);
+	if (path) {
+		if (is_path(value, path->most))
 			return 1;
 		nst_format(why->buf, why->len,
-			   "publish_dir is not a path that begins with / and has at most %u bytes",
-			   NST_PUBLISH_DIR_MAX);
+			   "%s is not a path that begins with / and has at most %u bytes",
+			   path->name, path->most);
 		return 0;
 	}
 	*o = find(key);
@@ -298,7 +333,7 @@ static void set(struct word key, struct word value, void *arg)
 	else if (word_is(key, "conf_file"))
 		read_conf_file(value);
 	else
-		word_text(value, publish_dir, sizeof(publish_dir));
+		word_text(value, find_path(key)->path, find_path(key)->most + 1);
 }
 
 static void set_in_file(struct word key, struct word value, void *arg)

@@ -55,6 +55,11 @@ NST_OPTION(rcu_stall_ms, "number", 1000, 1, 1u << 30,
 NST_OPTION(
 	check, "off|on|possible", 0, 0, 2,
 	"the validator of locks and contexts; possible: tell also what could not have happened as it was seen")
+NST_OPTION(check_json, "off|on", 0, 0, 1,
+	   "reports of the validator as JSON, an object a line, instead of text")
+NST_OPTION(
+	check_stacks, "off|new|all", 1, 0, 2,
+	"stacks in reports: the callers of the first of its kind; all: of each lock taken, which costs a microsecond; off: one address a place")
 NST_OPTION(nodes, "number", 0, 0, 8, "test build: pretend this many NUMA nodes")
 NST_OPTION(cpus, "number", 0, 0, 4096,
 	   "test build: pretend this many CPUs; a test of one thread says on which it is")

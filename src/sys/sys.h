@@ -188,6 +188,10 @@ int nst_option_is_given(enum nst_option o);
 /* publish_dir:PATH; "" if there is none. */
 #define NST_PUBLISH_DIR_MAX 200u
 const char *nst_option_publish_dir(void);
+/* check_log:PATH and check_suppress:PATH; "" if there is none. */
+#define NST_CHECK_PATH_MAX 200u
+const char *nst_option_check_log(void);
+const char *nst_option_check_suppress(void);
 /* 0 if all of @conf is understood; else -EINVAL, and @why says what is not. Takes nothing. Context: any. */
 int nst_option_check(const char *conf, char *why, size_t len);
 /* "key:value,key:value" of all that differ from the default. */
@@ -309,6 +313,30 @@ int nst_sys_is_setuid(void);
 size_t nst_sys_page_bytes(void);
 u64 nst_sys_random(void);
 void nst_sys_trap_fork(void (*prepare)(void), void (*parent)(void), void (*child)(void));
+
+/* ---- peek.c: what may not be there, for reports ---- */
+
+/* How many bytes from @addr on could be read; 0 where nothing is, or the kernel refuses. No fault. Context: any. */
+size_t nst_sys_peek(const void *addr, void *to, size_t bytes);
+
+/* Where the function begins that holds @pc, by its module's unwind tables; 0: not known. Context: any. */
+uintptr_t nst_sys_function_start(uintptr_t pc);
+
+#define NST_MAPPING_PATH 160u
+/** struct nst_sys_mapping - of a file, or its zeroed data behind it */
+struct nst_sys_mapping {
+	uintptr_t start, end;
+	u64 offset; /* in the file, of @start */
+	u32 is_code;
+	char path[NST_MAPPING_PATH]; /* its end, if it is longer */
+};
+/* Those with code or writable data, in rising order; how many of at most @most. Context: any. */
+u32 nst_sys_mappings(struct nst_sys_mapping *m, u32 most);
+const char *nst_sys_base_name(const char *path);
+/* At the end of @path.PID, made if it is not there. 0 or -errno. Context: any. */
+int nst_sys_append(const char *path, const char *text, size_t len);
+/* The whole of a file of at most @len - 1 bytes, terminated; how many, or -errno; -EFBIG: it is longer. */
+long nst_sys_read_file(const char *path, char *text, size_t len);
 
 /* ---- task.c: the threads of this process, for reports ---- */
 

@@ -46,6 +46,7 @@ static const struct {
 	CALL(prlimit64),
 	CALL(get_robust_list),
 	CALL(getrusage),
+	CALL(process_vm_readv),
 	CALL(getdents64),
 	CALL(pread64),
 	CALL(clone),

@@ -6,17 +6,18 @@
  *	level: check:on, worker:off
  *	exit: 0
  *	says: nostall: error NL-ORDER: locks can wait for each other for ever
- *	says:   1. thread second (2): b (0xN) held since PROGRAM+0xN;
- *	says:      waits for a (0xN) at PROGRAM+0xN
- *	says:   2. thread first (1): a (0xN) held since PROGRAM+0xN;
- *	says:      waits for b (0xN) at PROGRAM+0xN
+ *	says:   1. thread second (2): b (0xN, PROGRAM+0xN) held since PROGRAM+0xN;
+ *	says:      waits for a (0xN, PROGRAM+0xN) at PROGRAM+0xN
+ *	says:   2. thread first (1): a (0xN, PROGRAM+0xN) held since PROGRAM+0xN;
+ *	says:      waits for b (0xN, PROGRAM+0xN) at PROGRAM+0xN
  *	says:      holds                    | wants
  *	says:   1. b | a
  *	says:   2. a | b
  *	says:   thread 'second' holds 1 lock, innermost first:
- *	says:     b (0xN) since PROGRAM+0xN
+ *	says:     b (0xN, PROGRAM+0xN) since PROGRAM+0xN
  *	says:   fix: take them in one order, or try the inner one
- *	says:   read: docs/lockdep.md, NL-ORDER; id=ID
+ *	says:   suppress: NL-ORDER locks=b,a
+ *	says:   read: nostall explain NL-ORDER; id=ID
  */
 #include <pthread.h>
 #include <sys/prctl.h>

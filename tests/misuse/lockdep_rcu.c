@@ -9,7 +9,8 @@
  *	says:   read outside of a section at PROGRAM+0xN
  *	says:   thread 'main' holds 0 locks
  *	says:   fix: end the section before the wait; begin one before the read
- *	says:   read: docs/lockdep.md, NL-RCU; id=ID
+ *	says:   suppress: NL-RCU id=ID
+ *	says:   read: nostall explain NL-RCU; id=ID
  */
 #include <sys/prctl.h>
 #include "misuse.h"

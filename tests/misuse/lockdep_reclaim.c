@@ -6,23 +6,25 @@
  *	level: check:on, worker:off
  *	exit: 0
  *	says: nostall: error NL-RECLAIM: reclaim can wait for who reclaims
- *	says:   1. thread main (1): cache (0xN) held since PROGRAM+0xN;
+ *	says:   1. thread main (1): cache (0xN, PROGRAM+0xN) held since PROGRAM+0xN;
  *	says:      may enter reclaim at PROGRAM+0xN
  *	says:   2. reclaim, begun at PROGRAM+0xN;
- *	says:      waits for cache (0xN) at PROGRAM+0xN
+ *	says:      waits for cache (0xN, PROGRAM+0xN) at PROGRAM+0xN
  *	says:      holds                    | wants
  *	says:   1. cache | reclaim
  *	says:   2. reclaim | cache
  *	says:   thread 'main' holds 1 lock, innermost first:
- *	says:     cache (0xN) since PROGRAM+0xN
+ *	says:     cache (0xN, PROGRAM+0xN) since PROGRAM+0xN
  *	says:   fix: let go of the lock first, try it in reclaim, or a scope that excludes it
- *	says:   read: docs/lockdep.md, NL-RECLAIM; id=ID
+ *	says:   suppress: NL-RECLAIM locks=cache,reclaim
+ *	says:   read: nostall explain NL-RECLAIM; id=ID
  *	says: nostall: error NL-SLEPT: slept in a section that must not
  *	says:   its end is at PROGRAM+0xN
  *	says:   thread 'main' holds 0 locks
  *	says:   in a section that must not block, begun at PROGRAM+0xN
  *	says:   fix: find what waited: strace shows it
- *	says:   read: docs/lockdep.md, NL-SLEPT; id=ID
+ *	says:   suppress: NL-SLEPT id=ID
+ *	says:   read: nostall explain NL-SLEPT; id=ID
  */
 #include <sys/prctl.h>
 #include <unistd.h>

@@ -10,18 +10,20 @@
  *	says:   thread 'main' holds 0 locks
  *	says:   in a handler of signal 10, begun at PROGRAM+0xN
  *	says:   fix: the no-lock forms, or before and after it
- *	says:   read: docs/lockdep.md, NL-HANDLER; id=ID
+ *	says:   suppress: NL-HANDLER id=ID
+ *	says:   read: nostall explain NL-HANDLER; id=ID
  *	says: nostall: error NL-SIGNAL: a handler can wait for whom it interrupts
- *	says:   1. thread main (1): A (0xN) held since PROGRAM+0xN;
+ *	says:   1. thread main (1): A (0xN, PROGRAM+0xN) held since PROGRAM+0xN;
  *	says:      signal 10 may interrupt it: it is not blocked at PROGRAM+0xN
  *	says:   2. signal 10, begun at PROGRAM+0xN;
- *	says:      waits for A (0xN) at PROGRAM+0xN
+ *	says:      waits for A (0xN, PROGRAM+0xN) at PROGRAM+0xN
  *	says:      holds                    | wants
  *	says:   1. A | signal 10
  *	says:   2. signal 10 | A
  *	says:   thread 'main' holds 0 locks
  *	says:   fix: block the signal around the lock, or try it in the handler
- *	says:   read: docs/lockdep.md, NL-SIGNAL; id=ID
+ *	says:   suppress: NL-SIGNAL locks=A,signal%2010
+ *	says:   read: nostall explain NL-SIGNAL; id=ID
  */
 #include <signal.h>
 #include <sys/prctl.h>

@@ -8,15 +8,17 @@
  *	says: nostall: error NL-WAIT: waits longer than what is held allows
  *	says:   may sleep at PROGRAM+0xN
  *	says:   thread 'main' holds 1 lock, innermost first:
- *	says:     spin (0xN) since PROGRAM+0xN
+ *	says:     spin (0xN, PROGRAM+0xN) since PROGRAM+0xN
  *	says:   fix: take it before, wait less, or try it
- *	says:   read: docs/lockdep.md, NL-WAIT; id=ID
+ *	says:   suppress: NL-WAIT id=ID
+ *	says:   read: nostall explain NL-WAIT; id=ID
  *	says: nostall: error NL-BLOCK: may sleep in a section that must not
  *	says:   may sleep at PROGRAM+0xN
  *	says:   thread 'main' holds 0 locks
  *	says:   in a section that must not block, begun at PROGRAM+0xN
  *	says:   fix: do it before the section, or NST_NOLOCK
- *	says:   read: docs/lockdep.md, NL-BLOCK; id=ID
+ *	says:   suppress: NL-BLOCK id=ID
+ *	says:   read: nostall explain NL-BLOCK; id=ID
  */
 #include <sys/prctl.h>
 #include "misuse.h"

@@ -73,7 +73,8 @@ static void words(void)
 	says("2. m0 | m1\n");
 	says("holds 1 lock, innermost first:");
 	says("  fix: ");
-	says("docs/lockdep.md, NL-ORDER; id=");
+	says("  suppress: NL-ORDER locks=m1,m0\n");
+	says("  read: nostall explain NL-ORDER; id=");
 	check(nr_lines(last_text) <= 30, "V7 in at most 30 lines", "%u", nr_lines(last_text));
 	id = last.id;
 	in_thread(both, &p);
@@ -218,6 +219,8 @@ int main(void)
 	goes_on();
 	longest();
 	expected();
+	dump(NST_LD_TEXT, "reports errors=0 possible=0 expected=1 suppressed=0\n",
+	     "V20 a dump says how many reports there were");
 	dump(NST_LD_TEXT, "edge from=m0 to=m1 type=EN thread=one gates=0\n", "V7 a dump as text");
 	dump(NST_LD_DOT, "\t\"m0\" -> \"m1\" [label=\"EN\"];\n", "V7 a dump for graphviz");
 	printed(NST_LD_ERROR, 0, "V7 what is only possible is not printed unasked");
