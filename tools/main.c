@@ -25,6 +25,10 @@ static const struct verb {
 	{"torture", "nolock|rcu [--seconds N] [--seed S] [--threads N]",
 	 "allocate in a storm of signals, forks and migrations, and check every object",
 	 verb_torture},
+	{"explain", "[CODE | --all]",
+	 "what a report of the validator means, and how to fix what it found", verb_explain},
+	{"symbols", "[--program FILE] [--dir DIR] [FILE...]",
+	 "functions and lines for the places in reports of the validator", verb_symbols},
 };
 
 #define NR_VERBS (sizeof(verbs) / sizeof(*verbs))
@@ -106,6 +110,6 @@ int main(int argc, char **argv)
 			return verbs[i].run(argc - 1, argv + 1);
 	return usage_error(
 		"",
-		"'%s' is not a verb; there are run, stat, doctor, bound, torture, --help, --version",
+		"'%s' is not a verb; there are run, stat, doctor, bound, torture, explain, symbols, --help, --version",
 		name);
 }

@@ -22,6 +22,9 @@ struct symbols *symbols_open(char *maps);
 struct function *symbols_find(struct symbols *symbols, uint64_t pc);
 void symbols_close(struct symbols *symbols);
 
+/* C++ names, where libstdc++ is there to read them. The result is malloc's; NULL when it is none. */
+char *symbol_demangle(const char *name);
+
 /* All functions ever found, linked by next. */
 struct function *functions_all(void);
 struct function *function_of(const char *name, const char *file);

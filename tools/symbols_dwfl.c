@@ -28,8 +28,7 @@ struct symbols {
 	} cache[CACHE];
 };
 
-/* C++ names, where libstdc++ is there to read them. The result is malloc's; NULL when it is none. */
-static char *demangle(const char *name)
+char *symbol_demangle(const char *name)
 {
 	typedef char *demangle_fn(const char *, char *, size_t *, int *);
 	static demangle_fn *fn;
@@ -156,7 +155,7 @@ static struct function *look_up(struct symbols *s, uint64_t pc)
 	name = dwfl_module_addrinfo(module, pc, &offset, &symbol, NULL, NULL, NULL);
 	/* A label without a size may be the nearest symbol and lie in another function. */
 	if (name && (symbol.st_size || pc - offset >= start + bias)) {
-		text = demangle(name);
+		text = symbol_demangle(name);
 		f = function_of(text ? text : name, file);
 		free(text);
 		return f;

@@ -19,6 +19,8 @@ int verb_stat(int argc, char **argv);
 int verb_doctor(int argc, char **argv);
 int verb_bound(int argc, char **argv);
 int verb_torture(int argc, char **argv);
+int verb_explain(int argc, char **argv);
+int verb_symbols(int argc, char **argv);
 
 /* "nostall <verb>: <text>" on standard error; returns TOOL_USAGE. */
 int usage_error(const char *verb, const char *format, ...) __attribute__((format(printf, 2, 3)));
