@@ -94,6 +94,14 @@ static const struct more {
 		 "fork() with the lock held by the thread that forks (pthread_atfork()), which lets go of it on both\n"
 		 "sides; or make the lock anew in the child before it is used.",
 		 "Locks of libc and of others that nobody tells the validator of."},
+	[NST_NL_DEADLOCK] =
+		{"These threads wait for each other, have done so for longer than check_watchdog says, and will for\n"
+		 "ever. It has happened: the report says what each of them waits for and holds. It is said by who\n"
+		 "looks: the library's worker, nst_maintain() or nst_lockdep_watch().",
+		 "thread 1: lock(a); lock(b);		thread 2: lock(b); lock(a);	at the same time",
+		 "As for NL-ORDER, which would have said it before: take them in one order, or try the inner one.",
+		 "Locks that do not tell of their waits (nst_lockdep_contended()); waits for conditions, semaphores and\n"
+		 "ends of threads; a thread that waits in a handler while what it interrupted waits, too."},
 	[NST_NL_HELD] =
 		{"nst_assert_held() and its kin: it is not as it must be here. Also nst_cant_sleep() where nothing\n"
 		 "forbids to sleep, and nst_lockdep_acquire_nest() without the lock around.",

@@ -276,6 +276,13 @@ NST_LOCKDEP_INLINE void nst_might_sleep(void)
 		nst_might_sleep_on();
 }
 
+/* It may if @condition is so. */
+NST_LOCKDEP_INLINE void nst_might_sleep_if(int condition)
+{
+	if (NST_LOCKDEP_ON && condition)
+		nst_might_sleep_on();
+}
+
 /* This must not be able to sleep: a lock that spins is held, a section that must not block is open, or a handler runs. */
 NST_LOCKDEP_INLINE void nst_cant_sleep(void)
 {

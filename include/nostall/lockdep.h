@@ -70,6 +70,7 @@ struct nst_lockdep_map {
 };
 #define NST_LD_OVERRIDE 1u   /* of flags: held, @inner is the limit, whatever is held around it */
 #define NST_LD_NOVALIDATE 2u /* of flags: no order, and no other lock of its class, is looked at */
+#define NST_LD_FRESH 4u	     /* of flags: nst_lockdep_fresh_begin() */
 
 /* Below 0: @a is taken before @b. Called in handlers, too. */
 typedef int (*nst_lockdep_compare_t)(const struct nst_lockdep_map *a,
@@ -98,8 +99,8 @@ typedef int (*nst_lockdep_compare_t)(const struct nst_lockdep_map *a,
 	  "let go once, on the thread that took it")                                               \
 	X(EXIT, "a thread ended with locks held", "let them go on every way out")                  \
 	X(INIT, "initialised, destroyed or freed while held", "let it go first")                   \
-	X(FORK, "waits for who holds it, and fork() left behind",                                  \
-	  "fork() with it held by the thread that forks, or make it anew in the child")            \
+	X(FORK, "its holder fork() left behind",                                                   \
+	  "fork() with it held, or make it anew in the child")                                     \
 	X(HELD, "not held, or held, against an assertion",                                         \
 	  "find the way on which it is not as it should be")                                       \
 	X(PIN, "a pinned lock is let go, or none pinned",                                          \
@@ -117,7 +118,9 @@ typedef int (*nst_lockdep_compare_t)(const struct nst_lockdep_map *a,
 	  "end the section before the wait; begin one before the read")                            \
 	X(LONG, "held for longer than the limit", "do less under it, or nst_lockdep_hold_limit()") \
 	X(NEEDLESS, "never waits, and always might",                                               \
-	  "NST_NOWAIT or NST_NORMAL; or tell what it runs in")
+	  "NST_NOWAIT or NST_NORMAL; or tell what it runs in")                                     \
+	X(DEADLOCK, "threads wait for each other for ever",                                        \
+	  "take them in one order, or try the inner one")
 
 #define NST_LOCKDEP_CODE(name, ...) NST_NL_##name,
 enum nst_lockdep_code { NST_LOCKDEP_TABLE(NST_LOCKDEP_CODE) NST_NR_LOCKDEP_CODES };
@@ -402,6 +405,51 @@ NST_API void nst_lockdep_set_compare_on(struct nst_lockdep_map *map, nst_lockdep
  */
 NST_API void nst_lockdep_hold_limit(uint64_t us);
 
+/**
+ * nst_lockdep_watchdog() - for how long threads wait for each other before that is reported
+ * @ms: milliseconds, 1000 at first or as the option check_watchdog says; 0: never
+ *
+ * For nst_lockdep_contended(). The worker looks, nst_maintain(), and nst_lockdep_watch().
+ *
+ * Context: any.  Waits: never.  Syscalls: none.  Locks: none.
+ */
+NST_API void nst_lockdep_watchdog(uint64_t ms);
+
+/**
+ * nst_lockdep_watch() - look for threads that wait for each other
+ *
+ * How long a thread has waited counts from the first look that saw it. One look at a time: a second one sees nothing.
+ *
+ * Context: any.  Waits: short lock.  Syscalls: none, or clock_gettime and those of a report.  Locks: none.
+ * Return: how many circles of threads there are, reported now or before.
+ */
+NST_API unsigned int nst_lockdep_watch(void);
+
+/**
+ * nst_lockdep_contended_on() - nst_lockdep_contended() while the validator is on
+ * @map: the lock
+ *
+ * Context: any.  Waits: short lock.  Syscalls: none, or for a thread's first time those of a new order.  Locks: none.
+ */
+NST_API void nst_lockdep_contended_on(const struct nst_lockdep_map *map);
+
+/**
+ * nst_lockdep_acquired_on() - nst_lockdep_acquired() while the validator is on
+ * @map: the lock
+ *
+ * Context: any.  Waits: short lock.  Syscalls: none, or for a thread's first time those of a new order.  Locks: none.
+ */
+NST_API void nst_lockdep_acquired_on(const struct nst_lockdep_map *map);
+
+/**
+ * nst_lockdep_fresh_on() - nst_lockdep_fresh_begin() and nst_lockdep_fresh_end() while the validator is on
+ * @map: the lock
+ * @fresh: 1 or 0
+ *
+ * Context: any.  Waits: short lock.  Syscalls: none, or for a thread's first time those of a new order.  Locks: none.
+ */
+NST_API void nst_lockdep_fresh_on(struct nst_lockdep_map *map, int fresh);
+
 /* Not 0 while the validator is on. Written by it alone. */
 #define NST_DATA __attribute__((visibility("default")))
 NST_DATA extern uint32_t nst_lockdep_is_on;
@@ -421,6 +469,40 @@ NST_LOCKDEP_INLINE void nst_lockdep_acquire(struct nst_lockdep_map *map, uint32_
 {
 	if (NST_LOCKDEP_ON)
 		nst_lockdep_acquire_on(map, how);
+}
+
+/*
+ * It was tried and is not to be had now, so this thread will wait: behind nst_lockdep_acquire(), before the wait. Who waits
+ * for whom is known from it (NL-DEADLOCK). What is taken with NST_LD_TRY or NST_LD_TIMED waits for nobody.
+ */
+NST_LOCKDEP_INLINE void nst_lockdep_contended(const struct nst_lockdep_map *map)
+{
+	if (NST_LOCKDEP_ON)
+		nst_lockdep_contended_on(map);
+}
+
+/* The wait is over, whether it is had or not. Nothing without nst_lockdep_contended() before it. */
+NST_LOCKDEP_INLINE void nst_lockdep_acquired(const struct nst_lockdep_map *map)
+{
+	if (NST_LOCKDEP_ON)
+		nst_lockdep_acquired_on(map);
+}
+
+/*
+ * Until nst_lockdep_fresh_end() nobody else knows of the object that @map is in: that its lock is taken, before others
+ * or behind them, is no order. Behind nst_lockdep_map_init().
+ */
+NST_LOCKDEP_INLINE void nst_lockdep_fresh_begin(struct nst_lockdep_map *map)
+{
+	if (NST_LOCKDEP_ON)
+		nst_lockdep_fresh_on(map, 1);
+}
+
+/* It is about to be made known. If its lock is held, it is one as others are from here on. */
+NST_LOCKDEP_INLINE void nst_lockdep_fresh_end(struct nst_lockdep_map *map)
+{
+	if (NST_LOCKDEP_ON)
+		nst_lockdep_fresh_on(map, 0);
 }
 
 /* One of several of its class, all of which are taken with @nest held and by nobody else: of them there is no order. */

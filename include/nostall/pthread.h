@@ -10,7 +10,8 @@
  *
  * Not part of <nostall/nostall.h>. Each returns what libc's returns. A mutex sleeps, a spinlock spins. A rwlock of
  * libc's default kind lets readers in while a writer waits (recursive readers), one that prefers writers does not. A wait
- * for a condition takes its mutex again without being an order: who holds another lock meanwhile holds it anyway. With
+ * for a condition takes its mutex again without being an order: who holds another lock meanwhile holds it anyway. While
+ * the validator is on a lock is tried before it is waited for, so that it is known who waits for whom. With
  * NST_NO_LOCKDEP, or while the validator is off, what is left is libc's call and a load and a compare.
  *
  * Fork, signal and exit: as libc has it; none of these is legal in a handler but nst_pthread_sigmask().
@@ -86,12 +87,27 @@ NST_LOCKDEP_INLINE int nst_pthread_mutex_destroy(struct nst_pthread_mutex *m)
 	return pthread_mutex_destroy(&m->lock);
 }
 
+/* With the validator on it is tried before it is waited for. */
+NST_LOCKDEP_INLINE int nst_pthread_mutex_wait(struct nst_pthread_mutex *m, uint32_t how)
+{
+	int err;
+
+	nst_lockdep_acquire(&m->map, how);
+	err = pthread_mutex_trylock(&m->lock);
+	if (err == EBUSY) {
+		nst_lockdep_contended(&m->map);
+		err = pthread_mutex_lock(&m->lock);
+		nst_lockdep_acquired(&m->map);
+	}
+	return nst_pthread_had(&m->map, err);
+}
+
 /* @subclass: as NST_LD_NESTED(), with another of its class held. */
 NST_LOCKDEP_INLINE int nst_pthread_mutex_lock_nested(struct nst_pthread_mutex *m,
 						     unsigned int subclass)
 {
-	nst_lockdep_acquire(&m->map, m->how | NST_LD_NESTED(subclass));
-	return nst_pthread_had(&m->map, pthread_mutex_lock(&m->lock));
+	return NST_LOCKDEP_ON ? nst_pthread_mutex_wait(m, m->how | NST_LD_NESTED(subclass))
+			      : pthread_mutex_lock(&m->lock);
 }
 
 NST_LOCKDEP_INLINE int nst_pthread_mutex_lock(struct nst_pthread_mutex *m)
@@ -163,16 +179,42 @@ NST_LOCKDEP_INLINE int nst_pthread_rwlock_destroy(struct nst_pthread_rwlock *l)
 	return pthread_rwlock_destroy(&l->lock);
 }
 
+NST_LOCKDEP_INLINE int nst_pthread_rwlock_wait_read(struct nst_pthread_rwlock *l)
+{
+	int err;
+
+	nst_lockdep_acquire(&l->map, l->read);
+	err = pthread_rwlock_tryrdlock(&l->lock);
+	if (err == EBUSY) {
+		nst_lockdep_contended(&l->map);
+		err = pthread_rwlock_rdlock(&l->lock);
+		nst_lockdep_acquired(&l->map);
+	}
+	return nst_pthread_had(&l->map, err);
+}
+
+NST_LOCKDEP_INLINE int nst_pthread_rwlock_wait_write(struct nst_pthread_rwlock *l)
+{
+	int err;
+
+	nst_lockdep_acquire(&l->map, 0);
+	err = pthread_rwlock_trywrlock(&l->lock);
+	if (err == EBUSY) {
+		nst_lockdep_contended(&l->map);
+		err = pthread_rwlock_wrlock(&l->lock);
+		nst_lockdep_acquired(&l->map);
+	}
+	return nst_pthread_had(&l->map, err);
+}
+
 NST_LOCKDEP_INLINE int nst_pthread_rwlock_rdlock(struct nst_pthread_rwlock *l)
 {
-	nst_lockdep_acquire(&l->map, l->read);
-	return nst_pthread_had(&l->map, pthread_rwlock_rdlock(&l->lock));
+	return NST_LOCKDEP_ON ? nst_pthread_rwlock_wait_read(l) : pthread_rwlock_rdlock(&l->lock);
 }
 
 NST_LOCKDEP_INLINE int nst_pthread_rwlock_wrlock(struct nst_pthread_rwlock *l)
 {
-	nst_lockdep_acquire(&l->map, 0);
-	return nst_pthread_had(&l->map, pthread_rwlock_wrlock(&l->lock));
+	return NST_LOCKDEP_ON ? nst_pthread_rwlock_wait_write(l) : pthread_rwlock_wrlock(&l->lock);
 }
 
 NST_LOCKDEP_INLINE int nst_pthread_rwlock_tryrdlock(struct nst_pthread_rwlock *l)
@@ -226,10 +268,23 @@ NST_LOCKDEP_INLINE int nst_pthread_spin_destroy(struct nst_pthread_spin *s)
 	return pthread_spin_destroy(&s->lock);
 }
 
+NST_LOCKDEP_INLINE int nst_pthread_spin_wait(struct nst_pthread_spin *s)
+{
+	int err;
+
+	nst_lockdep_acquire(&s->map, 0);
+	err = pthread_spin_trylock(&s->lock);
+	if (err == EBUSY) {
+		nst_lockdep_contended(&s->map);
+		err = pthread_spin_lock(&s->lock);
+		nst_lockdep_acquired(&s->map);
+	}
+	return nst_pthread_had(&s->map, err);
+}
+
 NST_LOCKDEP_INLINE int nst_pthread_spin_lock(struct nst_pthread_spin *s)
 {
-	nst_lockdep_acquire(&s->map, 0);
-	return nst_pthread_had(&s->map, pthread_spin_lock(&s->lock));
+	return NST_LOCKDEP_ON ? nst_pthread_spin_wait(s) : pthread_spin_lock(&s->lock);
 }
 
 NST_LOCKDEP_INLINE int nst_pthread_spin_trylock(struct nst_pthread_spin *s)

@@ -37,6 +37,7 @@
 #endif
 
 #define NOTHING_HELD NST_WAIT_SLEEP
+#define UNORDERED (NST_LD_NOVALIDATE | NST_LD_FRESH)
 
 /* ---- the rules ---- */
 
@@ -231,7 +232,7 @@ static NST_NOINLINE void acquire(struct nst_ld_thread *t, struct nst_lockdep_map
 	if (is_elsewhere(t, map, ip))
 		ip = placed(t, map, class, ip);
 	new = entry_of(map, class, how, ip);
-	if (nst_unlikely(map->flags & NST_LD_NOVALIDATE))
+	if (nst_unlikely(map->flags & UNORDERED))
 		new.how |= NST_LD_UNSEEN;
 	else
 		judge(t, &new, map->outer);
@@ -253,12 +254,12 @@ void nst_lockdep_acquire_on(struct nst_lockdep_map *map, uint32_t how)
 	if (!class)
 		return;
 	/* Each time anew: where it returns to lies on the stack, and a variable would take a register that is to be saved. */
-	if (nst_likely(is_free(t) && !(map->flags & (NST_LD_NOVALIDATE | NST_LD_GONE)) &&
+	if (nst_likely(is_free(t) && !(map->flags & (UNORDERED | NST_LD_GONE)) &&
 		       !is_elsewhere(t, map, __builtin_return_address(0)))) {
 		const struct nst_ld_held new =
 			entry_of(map, class, how, __builtin_return_address(0));
 
-		fill(append(t), &new);
+		fill(append_first(t), &new);
 		return;
 	}
 	acquire(t, map, class, how, __builtin_return_address(0));
@@ -673,4 +674,5 @@ const struct nst_lockdep_ops nst_ld_ops = {
 	.reclaim = nst_ld_own_reclaim,
 	.section = nst_ld_own_section,
 	.wait = nst_ld_own_wait,
+	.watch = nst_ld_watch,
 };

@@ -13,7 +13,7 @@ nst_static_assert(sizeof(struct nst_ld_tables) <= (size_t)8 << 20,
 nst_static_assert(NST_LD_EDGES <= UINT16_MAX && NST_LD_CLASSES <= UINT16_MAX,
 		  "numbers are 16 bits");
 
-struct nst_ld nst_ld;
+struct nst_ld nst_ld = {.watch_ns = 1000000000u};
 const struct nst_lockdep_ops *nst_lockdep_ops;
 int (*nst_lockdep_object_of)(const void *addr, struct nst_lockdep_object *o);
 NST_DATA uint32_t nst_lockdep_is_on;
@@ -145,7 +145,7 @@ int nst_lockdep_start(enum nst_lockdep_level shown)
 	nst_ld.shown = shown;
 	nst_store_relaxed(&nst_ld.generation,
 			  nst_ld.generation + 1); /* relaxed: for blocks of before */
-	/* Pairs with: nst_load_acquire() in this_thread(). */
+	/* Pairs with: nst_load_acquire() in this_thread() and nst_lockdep_watch(). */
 	nst_store_release(&nst_lockdep_ops, &nst_ld_ops);
 	nst_store_relaxed(&nst_lockdep_is_on, 1u); /* relaxed: a thread sees it soon */
 	nst_ld_leave(in);
@@ -156,6 +156,7 @@ void nst_lockdep_init(void)
 {
 	u64 level = nst_option(NST_OPT_check);
 
+	nst_lockdep_watchdog(nst_option(NST_OPT_check_watchdog));
 	if (!level)
 		return;
 	nst_ld.from_start = 1;

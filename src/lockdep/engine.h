@@ -8,6 +8,7 @@
  *	held.h     the array of what is held             thread.c  its owners        needless.c  who asks for no reason
  *	gone.c     what is freed while it is held, and whose holders a fork leaves behind
  *	stack.c    places and who called them            told.c    what is said of classes
+ *	watch.c    who really waits for whom
  *
  * E1. What a thread holds only it and its handlers write. A handler may come between any two instructions, and leaves as
  *     much as it found: an entry is first reserved, by the number of entries, and counts once its lock is stored; who
@@ -77,6 +78,16 @@ static inline int nst_ld_is_held(const struct nst_ld_held *e)
 	return (uintptr_t)e->lock > 1;
 }
 
+/* What a thread waits for: watch.c. */
+struct nst_ld_wait {
+	u32 number; /* odd: it waits; one more as a wait begins, and as it ends */
+	u32 entry;  /* of held: what it waits for; it has all that lies before */
+	u32 named;
+	u32 seen;     /* the watcher's: number at its last look */
+	u64 since_ns; /* likewise: when that was seen for the first time */
+	const void *ip;
+};
+
 struct nst_ld_thread {
 	u32 generation, tag, taken, busy;
 	u32 nr;	      /* entries, holes among them */
@@ -96,6 +107,7 @@ struct nst_ld_thread {
 	struct nst_sys_usage allowed; /* as what is allowed began */
 	const char *reason;
 	u32 placed[NST_LD_PLACED]; /* hashes of places at which it took a class */
+	struct nst_ld_wait wait;
 	struct nst_ld_held held[NST_LD_HELD_MAX];
 	u64 since_ticks[NST_LD_HELD_MAX]; /* while there is a limit to it; 0: not known */
 };
@@ -140,6 +152,16 @@ struct nst_ld_place {
 	const void *place;
 };
 
+/* A thread that was seen to wait for long. */
+struct nst_ld_waiter {
+	struct nst_ld_thread *t;
+	const void *lock;
+	u32 number, entry;
+	u16 next;  /* it is looked at whether that one is waited for */
+	u8 how;	   /* it is wanted */
+	u8 colour; /* of the search: enum colour */
+};
+
 struct nst_ld_tables {
 	struct nst_ld_class class[NST_LD_CLASSES];
 	u16 class_slot[NST_LD_CLASS_SLOTS];
@@ -154,6 +176,8 @@ struct nst_ld_tables {
 	struct nst_ld_site site[NST_LD_SITES];
 	/* A search: per class, twice (the last edge ends in a recursive reader, or not). */
 	u32 visited[2 * NST_LD_CLASSES], parent[2 * NST_LD_CLASSES], queue[2 * NST_LD_CLASSES];
+	struct nst_ld_waiter waiter[NST_LD_THREADS];
+	u16 way[NST_LD_THREADS]; /* of a search among them */
 	char text[8192], json[32768];
 	const void *frame[NST_LD_STACK_FRAMES];
 	struct nst_ld_stack stack[NST_LD_STACKS]; /* number 0 is none */
@@ -174,6 +198,9 @@ struct nst_ld {
 	u32 said_full;	   /* bits of enum nst_ld_full */
 	u32 shown;
 	u32 expect;	/* code + 1 */
+	u32 waiting;	/* threads that do: a hint, more after a fork */
+	u32 watched;	/* somebody looks at them */
+	u64 watch_ns;	/* for so long they may wait for each other; 0: for ever */
 	u64 hold_ticks; /* a lock may be held for as long; 0: for ever */
 	u64 handled;	/* signals that have a handler, as far as it was told */
 	u64 nr_expected, checked, errors, possible, expected, suppressed,
@@ -320,7 +347,7 @@ int nst_ld_report_begin(enum nst_lockdep_code code, enum nst_lockdep_level level
 /* What it is about: edges of a cycle by their numbers, or lines. */
 void nst_ld_report_edge(u32 n);
 void nst_ld_report_line(const char *fmt, ...) NST_PRINTF(1, 2);
-/* What @t holds, is inside of, how to fix it; then it is told, unless a rule suppresses it. */
+/* What @t, if it is of a thread, holds and is inside of; how to fix it; then it is told, unless a rule suppresses it. */
 void nst_ld_report_end(const struct nst_ld_thread *t);
 /* All of it, for a report about one lock (or none: class 0) and one place, which this thread is inside of. */
 void nst_ld_report(struct nst_ld_thread *t, enum nst_lockdep_code code,
@@ -344,8 +371,10 @@ int nst_ld_cannot_sleep(const struct nst_ld_thread *t);
 /* One step of a chain's key. */
 static inline u64 nst_ld_chain_step(u64 key, const struct nst_ld_held *e)
 {
-	return nst_mix64(key + ((u64)e->class << 2 | (e->how & (NST_LD_READ | NST_LD_RECURSIVE))) +
-			 1);
+	return nst_mix64(
+		key +
+		((u64)e->class << 8 | (e->how & (NST_LD_READ | NST_LD_RECURSIVE | NST_LD_UNSEEN))) +
+		1);
 }
 
 /* ---- section.c ---- */
@@ -368,8 +397,8 @@ void nst_ld_own_reclaim(u32 what, const void *ip);
 /* ---- gone.c ---- */
 
 /* What @map's flags say of holders that a fork left behind: a writer, a reader. */
-#define NST_LD_HELD_BY_GONE 4u
-#define NST_LD_READ_BY_GONE 8u
+#define NST_LD_HELD_BY_GONE 8u
+#define NST_LD_READ_BY_GONE 16u
 #define NST_LD_GONE (NST_LD_HELD_BY_GONE | NST_LD_READ_BY_GONE)
 /* @map is about to be taken, and has such flags. */
 void nst_ld_judge_gone(struct nst_ld_thread *t, struct nst_lockdep_map *map, u32 class, u32 how,
@@ -383,6 +412,15 @@ void nst_ld_own_forked(void);
 
 /* A request with NST_NOLOCK by @ip; @t may be NULL: it holds nothing. */
 void nst_ld_no_lock(const struct nst_ld_thread *t, const void *ip);
+
+/* ---- watch.c ---- */
+
+/* It waits no more, or is no more. */
+void nst_ld_wait_ends(struct nst_ld_thread *t);
+/* This is a child: of those who wait none is here. */
+void nst_ld_nobody_waits(void);
+/* Threads that wait for each other are told; how many circles there are. */
+unsigned int nst_ld_watch(u64 now_ns);
 
 /* ---- thread.c ---- */
 

@@ -41,6 +41,13 @@ static inline struct nst_ld_held *append(struct nst_ld_thread *t)
 	return &t->held[i];
 }
 
+/* The same of a thread that has none: all are NULL. */
+static inline struct nst_ld_held *append_first(struct nst_ld_thread *t)
+{
+	nst_store_relaxed(&t->nr, 1u); /* relaxed: for handlers of this thread */
+	return &t->held[0];
+}
+
 /* An entry that is reserved; NULL: there is none. */
 static inline struct nst_ld_held *reserve(struct nst_ld_thread *t)
 {
@@ -60,9 +67,10 @@ static inline struct nst_ld_held *reserve(struct nst_ld_thread *t)
 static inline void fill(struct nst_ld_held *e, const struct nst_ld_held *new)
 {
 	nst_barrier();
-	e->ip = new->ip;
-	e->class = new->class;
-	e->how = new->how;
+	/* relaxed: the watcher looks at threads that wait (nst_ld_watch()), and looks again whether they do */
+	nst_store_relaxed(&e->ip, new->ip);
+	nst_store_relaxed(&e->class, new->class);
+	nst_store_relaxed(&e->how, new->how);
 	e->inner = new->inner;
 	e->override = new->override;
 	e->pins = 0;

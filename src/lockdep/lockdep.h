@@ -34,6 +34,7 @@ struct nst_lockdep_ops {
 	void (*reclaim)(u32 what, const void *ip);
 	void (*section)(const void *ip);
 	void (*wait)(u32 what, const void *ip);
+	unsigned int (*watch)(u64 now_ns);
 };
 extern const struct nst_lockdep_ops *nst_lockdep_ops NST_HIDDEN;
 /** struct nst_lockdep_object - of the allocator's, in which a lock lies */
@@ -149,6 +150,15 @@ NST_ALWAYS_INLINE void nst_lockdep_wait(enum nst_lockdep_wait what)
 
 	if (nst_unlikely(ops != NULL))
 		ops->wait(what, __builtin_return_address(0));
+}
+
+/* A pass, at @now_ns: do threads wait for each other? */
+static inline void nst_lockdep_watch_pass(u64 now_ns)
+{
+	const struct nst_lockdep_ops *ops = nst_load_relaxed(&nst_lockdep_ops); /* as above */
+
+	if (nst_unlikely(ops != NULL))
+		ops->watch(now_ns);
 }
 
 /* ---- checked locks: the raw ones of sys.h, told to the validator ---- */

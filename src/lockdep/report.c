@@ -204,7 +204,8 @@ static void tell(void)
 void nst_ld_report_end(const struct nst_ld_thread *t)
 {
 	now.thread = t;
-	nst_ld_name_thread(t);
+	if (t)
+		nst_ld_name_thread(t);
 	if (is_wanted())
 		tell();
 }

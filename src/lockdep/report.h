@@ -20,7 +20,7 @@ struct nst_ld_facts {
 	enum nst_lockdep_code code;
 	enum nst_lockdep_level level;
 	u64 id;
-	const struct nst_ld_thread *thread;
+	const struct nst_ld_thread *thread;    /* NULL: it is about several */
 	u32 edge[NST_LD_TOLD_EDGES], nr_edges; /* numbers, of a cycle */
 	u32 class;			       /* else: of @lock, if there is one */
 	const void *lock, *place;

@@ -305,15 +305,18 @@ static void modules(void)
 
 static void lists(const struct nst_ld_facts *f)
 {
-	member("thread", nst_ld_thread_name(f->thread->tag));
+	if (f->thread)
+		member("thread", nst_ld_thread_name(f->thread->tag));
 	if (f->nr_edges)
 		edges(f);
 	if (f->place)
 		place(f);
 	if (f->said_len)
 		said(f);
-	held(f->thread);
-	inside(f->thread);
+	if (f->thread) {
+		held(f->thread);
+		inside(f->thread);
+	}
 	member("suppress", f->rule);
 	modules();
 }

@@ -218,8 +218,10 @@ static void whole(const struct nst_ld_facts *f, u32 room, u32 waits_only)
 	if (f->place)
 		place(f);
 	said(f);
-	held(f->thread);
-	sections(f->thread);
+	if (f->thread) {
+		held(f->thread);
+		sections(f->thread);
+	}
 	if (page.left_out && room)
 		line("  the callers of %u places are left out", page.left_out);
 	line("  fix: %s", nst_ld_fixes[f->code]);

@@ -21,8 +21,9 @@ static void thread_ends(void *arg)
 			nst_ld_report_place(t, NST_NL_EXIT, NST_LD_ERROR, t->held[i].class,
 					    t->held[i].lock, nst_ld_place_of(&t->held[i]),
 					    "it was taken at");
+	nst_ld_wait_ends(t);
 	nst_thread.lockdep = NULL;
-	t->generation = 0;
+	nst_store_relaxed(&t->generation, 0u); /* the watcher looks, at threads that wait */
 	/* Pairs with: nst_cas_acquire() in claim(). */
 	nst_store_release(&t->taken, 0u);
 }
@@ -50,7 +51,7 @@ static struct nst_ld_thread *claim(void)
 	if (!t || nst_sys_commit(t, BLOCK_BYTES))
 		return NULL;
 	t->taken = 1;
-	/* It is taken before it is seen. Pairs with: nst_load_acquire() in claim(). */
+	/* It is taken before it is seen. Pairs with: nst_load_acquire() in claim() and collect(). */
 	nst_store_release(&nst_ld.tables->thread[i], t);
 	return t;
 }
@@ -65,18 +66,21 @@ struct nst_ld_thread *nst_ld_thread_slow(void)
 		t = nst_thread.lockdep ? nst_thread.lockdep : claim();
 		if (t) {
 			t->tag = nst_add_relaxed(&nst_ld.nr_tags, 1) + 1;
+			t->wait.named = 0;
 			nst_sys_thread_on_exit(thread_ends, t);
 		}
 	}
 	if (t) {
+		nst_ld_wait_ends(t);
 		for (i = 0; i < t->nr; i++)
-			t->held[i].lock = NULL;
+			nst_store_relaxed(&t->held[i].lock, NULL); /* as above */
 		t->nr = t->popping = t->level = t->handlers = 0;
 		t->blocked = signals;
 		for (i = 0; i < NST_NR_SECTIONS; i++)
 			t->depth[i] = t->begun[i] = 0;
-		t->generation =
-			nst_load_relaxed(&nst_ld.generation); /* off and on again is no hurry */
+		nst_store_relaxed(
+			&t->generation,
+			nst_load_relaxed(&nst_ld.generation)); /* off and on again is no hurry */
 		nst_thread.lockdep = t;
 	}
 	nst_sys_signals_restore(signals);

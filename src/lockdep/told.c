@@ -39,6 +39,21 @@ void nst_lockdep_set_compare_on(struct nst_lockdep_map *map, nst_lockdep_compare
 				  compare); /* a function; before its locks are taken */
 }
 
+void nst_lockdep_fresh_on(struct nst_lockdep_map *map, int fresh)
+{
+	struct nst_ld_thread *t = this_thread();
+	u32 i;
+
+	if (fresh && !IGNORED) {
+		map->flags |= NST_LD_FRESH;
+		return;
+	}
+	map->flags &= (uint8_t)~NST_LD_FRESH;
+	for (i = 0; t && !(map->flags & NST_LD_NOVALIDATE) && i < t->nr; i++)
+		if (t->held[i].lock == map)
+			t->held[i].how &= (u8)~NST_LD_UNSEEN;
+}
+
 /* Ticks and nanoseconds since the library began, or since now: of some ms at least. */
 static struct nst_sys_ratio measured(void)
 {

@@ -242,6 +242,7 @@ int nst_maintain_pass(unsigned int what)
 	}
 	nst_store_relaxed(&worker.flag, 0u); /* what is flagged from here on is for the next pass */
 	ns = nst_sys_now_ns();
+	nst_lockdep_watch_pass(ns);
 	what |= nst_pressure_pass(ns, (what & NST_PASS_NOW) != 0);
 	look = is_due(&worker.looked_at, ns, LOOK_NS, (what & NST_PASS_PRESSED) != 0);
 	found = nst_is_lean() && !(what & NST_PASS_NOW) ? 0 : nst_fork_make_ready();

@@ -60,6 +60,9 @@ NST_OPTION(check_json, "off|on", 0, 0, 1,
 NST_OPTION(
 	check_stacks, "off|new|all", 1, 0, 2,
 	"stacks in reports: the callers of the first of its kind; all: of each lock taken, which costs a microsecond; off: one address a place")
+NST_OPTION(
+	check_watchdog, "number", 1000, 0, 1u << 30,
+	"milliseconds that threads wait for each other before the validator reports it; 0: never")
 NST_OPTION(nodes, "number", 0, 0, 8, "test build: pretend this many NUMA nodes")
 NST_OPTION(cpus, "number", 0, 0, 4096,
 	   "test build: pretend this many CPUs; a test of one thread says on which it is")

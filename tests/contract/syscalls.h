@@ -71,6 +71,7 @@ void path_check_reset(void);
 void path_check_resident(void);
 void path_check_section(void);
 void path_check_start(void);
+void path_check_watch(void);
 
 /* ---- syscalls_rcu.c ---- */
 

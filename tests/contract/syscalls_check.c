@@ -78,6 +78,18 @@ void path_check_reset(void)
 	end();
 }
 
+void path_check_watch(void)
+{
+	must(nst_lockdep_start(NST_LD_ERROR) == 0);
+	nst_lockdep_acquire(&a, 0);
+	nst_lockdep_contended(&a);
+	begin("check-watch");
+	must(nst_lockdep_watch() == 0);
+	end();
+	nst_lockdep_acquired(&a);
+	nst_lockdep_release(&a);
+}
+
 void path_check_dump(void)
 {
 	must(nst_lockdep_start(NST_LD_ERROR) == 0);
@@ -115,6 +127,11 @@ void mix_check_all(void)
 		       nst_lockdep_set_class(&b, "b", &key, (unsigned int)i % 8));
 		MARKED(nst_lockdep_acquire_on, nst_lockdep_acquire_on(&a, 0));
 		MARKED(nst_lockdep_acquire_on, nst_lockdep_acquire_on(&b, (uint32_t)i % 8));
+		MARKED(nst_lockdep_contended_on, nst_lockdep_contended_on(&b));
+		MARKED(nst_lockdep_watchdog, nst_lockdep_watchdog((uint64_t)i % 2));
+		MARKED(nst_lockdep_watch, nst_lockdep_watch());
+		MARKED(nst_lockdep_acquired_on, nst_lockdep_acquired_on(&b));
+		MARKED(nst_lockdep_fresh_on, nst_lockdep_fresh_on(&b, i % 2));
 		MARKED(nst_lockdep_might_on, nst_lockdep_might_on(&b, 0));
 		MARKED(nst_lockdep_downgrade_on, nst_lockdep_downgrade_on(&b));
 		MARKED(nst_lockdep_pin_on, nst_lockdep_pin_on(&b, 1));

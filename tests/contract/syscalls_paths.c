@@ -650,6 +650,7 @@ const struct path paths[] = {
 	{"arena", "worker:off,reserve:64M", open_arena, 0, NULL},
 	{"check-start", "worker:off", path_check_start, 0, NULL},
 	{"check-new", "worker:off", path_check_new, 0, NULL},
+	{"check-watch", "worker:off", path_check_watch, 0, NULL},
 	{"check-report", "worker:off", path_check_report, 0, NULL},
 	{"check-section", "worker:off", path_check_section, 0, NULL},
 	{"check-resident", "worker:off", path_check_resident, 0, NULL},

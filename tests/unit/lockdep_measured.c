@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
+#define TEST_MEASURES
 #include "unit/lockdep.h"
 
 static void nap(void)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * lockdep_told.c - V16: what a program says of its classes, and that something cannot sleep.
+ * lockdep_told.c - V16: what a program says of its classes, and that something cannot sleep; V22: of an object that is new.
  */
 #include <stdlib.h>
 #include <time.h>
@@ -80,10 +80,59 @@ static void unseen(void)
 	no_report("V16 and yet it is known to be held");
 }
 
+static void *take_b_then_new(void *arg)
+{
+	take(&b, arg);
+	return NULL;
+}
+
+/* @n is locked as the object that it is in is made, with @b taken then, and behind it ever after. */
+static void made(struct nst_lockdep_map *n, int known_with_lock)
+{
+	nst_lockdep_map_init(n, "n", &key, NST_WAIT_SLEEP, NST_WAIT_SLEEP);
+	nst_lockdep_fresh_begin(n);
+	nst_lockdep_acquire(n, 0);
+	nst_lockdep_acquire(&b, 0);
+	nst_lockdep_release(&b);
+	nst_assert_held(n);
+	if (!known_with_lock)
+		nst_lockdep_release(n);
+	nst_lockdep_fresh_end(n);
+}
+
+static void fresh(void)
+{
+	struct nst_lockdep_map n;
+
+	made(&n, 0);
+	in_thread(take_b_then_new, &n);
+	no_report("V22 locked while nobody knew of it: no order");
+	made(&n, 1);
+	nst_lockdep_acquire(&b, 0);
+	nst_lockdep_release(&b);
+	nst_lockdep_release(&n);
+	in_thread(take_b_then_new, &n);
+	one_report(NST_NL_ORDER, NST_LD_ERROR, "V22 made known with its lock held: an order");
+	made(&n, 0);
+	take(&n, &b);
+	in_thread(take_b_then_new, &n);
+	one_report(NST_NL_ORDER, NST_LD_ERROR, "V22 and so it is when it is taken later");
+	nst_lockdep_map_init(&n, "n", &key, NST_WAIT_SLEEP, NST_WAIT_SLEEP);
+	nst_lockdep_fresh_begin(&n);
+	nst_lockdep_acquire(&spin, 0);
+	nst_lockdep_acquire(&n, NST_LD_TRY);
+	nst_lockdep_release(&n);
+	nst_lockdep_release(&spin);
+	nst_lockdep_fresh_end(&n);
+	no_report("V22 it forbids, and may be tried, as before");
+	nst_lockdep_map_destroy(&n);
+}
+
 static void cant_sleep(void)
 {
 	nst_lockdep_acquire(&spin, 0);
 	nst_cant_sleep();
+	nst_might_sleep_if(0);
 	nst_lockdep_release(&spin);
 	nst_nonblock_begin();
 	nst_cant_sleep();
@@ -92,6 +141,10 @@ static void cant_sleep(void)
 	nst_cant_sleep();
 	nst_handler_exit();
 	no_report("V16 cannot sleep, and that is so: nothing");
+	nst_lockdep_acquire(&spin, 0);
+	nst_might_sleep_if(1);
+	nst_lockdep_release(&spin);
+	one_report(NST_NL_WAIT, NST_LD_ERROR, "V16 it may sleep if that is so, and it is");
 	nst_lockdep_acquire(&a, 0);
 	nst_cant_sleep();
 	nst_lockdep_release(&a);
@@ -125,6 +178,7 @@ int main(void)
 	orders();
 	within_a_class();
 	unseen();
+	fresh();
 	cant_sleep();
 	held_long();
 	nst_lockdep_stop();

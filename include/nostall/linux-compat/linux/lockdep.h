@@ -143,6 +143,28 @@ NST_COMPAT_INLINE void lock_release(struct nst_lockdep_map *map, unsigned long i
 	nst_lockdep_release(map);
 }
 
+NST_COMPAT_INLINE void lock_contended(struct nst_lockdep_map *map, unsigned long ip)
+{
+	(void)ip;
+	nst_lockdep_contended(map);
+}
+
+NST_COMPAT_INLINE void lock_acquired(struct nst_lockdep_map *map, unsigned long ip)
+{
+	(void)ip;
+	nst_lockdep_acquired(map);
+}
+
+/* @try and @lock are called with @_lock. */
+#define LOCK_CONTENDED(_lock, try, lock)                                                           \
+	do {                                                                                       \
+		if (!try(_lock)) {                                                                 \
+			nst_lockdep_contended(&(_lock)->dep_map);                                  \
+			lock(_lock);                                                               \
+			nst_lockdep_acquired(&(_lock)->dep_map);                                   \
+		}                                                                                  \
+	} while (0)
+
 /* For an initialiser of a lock: a class of each place where it stands. */
 #define NST_COMPAT_MAP_INIT(map, name, type)                                                       \
 	do {                                                                                       \
