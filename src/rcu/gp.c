@@ -167,7 +167,7 @@ void nst_gp_begin_locked(struct nst_rcu_domain *d)
 
 void nst_gp_end_locked(struct nst_rcu_domain *d, u32 self)
 {
-	nst_tsan_acquire(&nst_rcu_readers);
+	nst_tsan_acquire(&nst_rcu_readers.ends);
 	nst_store_relaxed(&d->state, (u32)NST_GP_IDLE); /* with the lock; others look */
 	nst_store_relaxed(&d->forked, 0u);		/* as above */
 	nst_store_relaxed(&d->begun_ns, (u64)0);	/* statistics */

@@ -173,6 +173,7 @@ struct nst_rcu_readers {
 	struct nst_read_line
 		*lines; /* one for each CPU; NULL while phase is negative from the start */
 	u32 noted;	/* who begins a section is, for reports: none goes by sequence */
+	u64 ends; /* for TSan: sections that ended come before periods that end. Of no other use: a store of its own would begin anew */
 } NST_LINE_ALIGNED;
 extern struct nst_rcu_readers nst_rcu_readers NST_HIDDEN;
 

@@ -156,7 +156,7 @@ void nst_rcu_read_end(nst_rcu_token_t token)
 	struct nst_thread *t = &nst_thread;
 	u64 p = (token & TOKEN_PHASE) / TOKEN_PHASE;
 
-	nst_tsan_release(&nst_rcu_readers);
+	nst_tsan_release(&nst_rcu_readers.ends);
 	/* relaxed: readers that must fence have been given time to see it (gp.c) */
 	if (nst_likely((token | TOKEN_PHASE) == t->rcu_fast) &&
 	    nst_likely(nst_load_relaxed(&nst_rcu_readers.phase) >= 0) &&
