@@ -145,7 +145,7 @@ int nst_lockdep_start(enum nst_lockdep_level shown)
 	nst_ld.shown = shown;
 	nst_store_relaxed(&nst_ld.generation,
 			  nst_ld.generation + 1); /* relaxed: for blocks of before */
-	/* Pairs with: nst_load_acquire() in this_thread() and nst_lockdep_watch(). */
+	/* Pairs with: nst_load_acquire() in this_thread() and nst_lockdep_watch_pass() and nst_lockdep_watch(). */
 	nst_store_release(&nst_lockdep_ops, &nst_ld_ops);
 	nst_store_relaxed(&nst_lockdep_is_on, 1u); /* relaxed: a thread sees it soon */
 	nst_ld_leave(in);

@@ -155,7 +155,8 @@ NST_ALWAYS_INLINE void nst_lockdep_wait(enum nst_lockdep_wait what)
 /* A pass, at @now_ns: do threads wait for each other? */
 static inline void nst_lockdep_watch_pass(u64 now_ns)
 {
-	const struct nst_lockdep_ops *ops = nst_load_relaxed(&nst_lockdep_ops); /* as above */
+	/* Pairs with: nst_store_release() in nst_lockdep_start(): this thread may have no block, and looks at the tables. */
+	const struct nst_lockdep_ops *ops = nst_load_acquire(&nst_lockdep_ops);
 
 	if (nst_unlikely(ops != NULL))
 		ops->watch(now_ns);

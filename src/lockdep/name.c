@@ -37,7 +37,7 @@ const struct nst_sys_mapping *nst_ld_mapping(u32 i)
 static size_t in_module(const struct nst_sys_mapping *m, const void *addr, char *buf, size_t len)
 {
 	return nst_format(buf, len, "%s+0x%llx", nst_sys_base_name(m->path),
-			  (unsigned long long)((uintptr_t)addr - m->start + m->offset));
+			  (unsigned long long)(uintptr_t)addr - m->start + m->offset);
 }
 
 const char *nst_ld_where(const void *place, char *buf, size_t len)

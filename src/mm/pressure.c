@@ -7,7 +7,8 @@
  *			back; shrinkers are asked for a quarter, and for twice as much each time it goes on
  *
  *	limit		limit of the group - margin - what others take - what we have and did not touch = room
- *	quota		pages that may be ready before somebody looks again: what there is, and a quarter of the room
+ *	quota		pages that may be ready before somebody looks again: what there is, and a quarter of the room, at
+ *			most half of the margin
  *
  * The nearer the limit, the shorter the steps: processes of a group that grow at a time share what is left, and what else
  * takes memory is seen. So a request gets NULL where the kernel would end a process. Who is refused asks for relief.
@@ -86,12 +87,14 @@ static u64 room_of(const struct nst_sys_group *g)
 	return g->limit - nst_min(g->limit, taken);
 }
 
-static void set_quota(u64 room, u64 pages)
+/* Who is not run for long has its quota still when others have used the room up: the margin must bear it. */
+static void set_quota(u64 room, u64 limit, u64 pages)
 {
 	u64 resident = nst_load_relaxed(&nst_resident_pages); /* a counter */
 	u64 most = room >> NST_PAGE_SHIFT;
+	u64 part = nst_min(most / 4, margin(limit) / 2 >> NST_PAGE_SHIFT);
 
-	nst_hint_set(&nst_group_quota, resident + nst_max(nst_min(pages, most), most / 4));
+	nst_hint_set(&nst_group_quota, resident + nst_max(nst_min(pages, most), part));
 }
 
 static void no_limit(void)
@@ -127,7 +130,7 @@ static void look_locked(u64 pages)
 	room = room_of(&g);
 	nst_hint_set(&group.limit, g.limit);
 	nst_hint_set(&group.used, g.used);
-	set_quota(room, pages);
+	set_quota(room, g.limit, pages);
 	group.refused_at = room >> NST_PAGE_SHIFT < pages ? nst_sys_now_ns() : 0;
 	if (g.used / 100 >= g.limit / 10000 * nst_option(NST_OPT_pressure_at) || group.refused_at)
 		nst_hint_set(&group.full, 1u);

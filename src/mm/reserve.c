@@ -233,10 +233,11 @@ struct nst_reserve *nst_reserve_create(size_t bytes, unsigned int holders)
 	while (!nst_cas_acquire(&r->state, (u32)FREE, (u32)MAKING))
 		if (++r == reserves + NST_NR_RESERVES)
 			return NULL;
-	*r = (struct nst_reserve){.state = MAKING,
-				  .holders = holders,
-				  .zone = &nst_zones[nst_this_node()],
-				  .pages = nst_pages_of(bytes)};
+	/* All but its state, which the worker reads. */
+	__builtin_memset(&r->holders, 0, sizeof(*r) - offsetof(struct nst_reserve, holders));
+	r->holders = holders;
+	r->zone = &nst_zones[nst_this_node()];
+	r->pages = nst_pages_of(bytes);
 	if (set_aside(r)) {
 		nst_hint_set(&r->state, (u32)FREE); /* it was nobody else's */
 		return NULL;

@@ -25,7 +25,7 @@ size_t nst_sys_peek(const void *addr, void *to, size_t bytes)
 
 /* glibc 2.35, which made it lock-free for unwinders. */
 #ifdef DLFO_STRUCT_HAS_EH_DBASE
-extern __typeof__(_dl_find_object) _dl_find_object __attribute__((weak));
+#pragma weak _dl_find_object
 
 static const char *unwind_tables(uintptr_t pc)
 {
@@ -46,7 +46,7 @@ uintptr_t nst_sys_function_start(uintptr_t pc)
 {
 	static const unsigned char usual[4] = {1, 0x1b, 0x03, 0x3b};
 	const char *table = unwind_tables(pc);
-	unsigned char head[12];
+	unsigned char head[12] = {0};
 	u32 low = 0, high = 0, i;
 	int entry = 0;
 
