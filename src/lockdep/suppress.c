@@ -64,21 +64,6 @@ static const char *lock_name(const struct nst_ld_facts *f, u32 i)
 	return nst_ld_class_name(f->nr_edges ? nst_ld_edge_of(f, i)->from : f->class);
 }
 
-static u64 digits(const char *s, u32 *nr)
-{
-	u64 v = 0;
-
-	for (*nr = 0; *nr < 17; (*nr)++, s++) {
-		if (*s >= '0' && *s <= '9')
-			v = v * 16 + (u64)(*s - '0');
-		else if (*s >= 'a' && *s <= 'f')
-			v = v * 16 + (u64)(*s - 'a' + 10);
-		else
-			break;
-	}
-	return v;
-}
-
 /* ---- does it match? ---- */
 
 /* @pattern goes to its comma or end. */
@@ -220,12 +205,11 @@ static int code_of(const char *s, u32 len, u32 *code)
 /* NULL, or what is wrong with the word at @s. */
 static const char *word_into(struct rule *r, const char *s, u32 len)
 {
-	u32 nr, n = begins(s, "id=");
+	u32 n = begins(s, "id=");
 
-	if (n) {
-		r->id = digits(s + n, &nr);
-		return nr == 16 && n + nr == len && r->id ? NULL : "is no id";
-	}
+	if (n)
+		return nst_sys_hex(s + n, &r->id) == s + len && len - n == 16 && r->id ? NULL
+										       : "is no id";
 	n = begins(s, "locks=");
 	if (!n)
 		return "is not known";

@@ -74,7 +74,7 @@ uintptr_t nst_sys_function_start(uintptr_t pc)
 
 /* ---- /proc/self/maps ---- */
 
-static const char *hex(const char *s, u64 *out)
+const char *nst_sys_hex(const char *s, u64 *out)
 {
 	u64 v = 0;
 
@@ -88,6 +88,94 @@ static const char *hex(const char *s, u64 *out)
 	}
 	*out = v;
 	return s;
+}
+
+/* A line: "start-end perms offset dev inode   path". */
+struct line {
+	u64 start, end, offset;
+	const char *perms, *path; /* of no file: "" */
+};
+
+static struct line line_of(const char *text)
+{
+	struct line l;
+	const char *s = nst_sys_hex(text, &l.start);
+	int fields;
+
+	l.perms = nst_sys_hex(s + 1, &l.end) + 1;
+	s = nst_sys_hex(l.perms + 5, &l.offset);
+	for (fields = 0; *s && fields < 3; s++)
+		fields += *s == ' ' && s[1] != ' ';
+	l.path = s;
+	return l;
+}
+
+/* @fn is called with each, until it returns 1. */
+static void each_line(int (*fn)(const struct line *l, void *arg), void *arg)
+{
+	/* Set, because an analyser does not see what a system call writes. */
+	char text[1024] = "", line[512];
+	size_t used = 0;
+	struct line l;
+	long fd, n, i;
+
+	fd = nst_syscall(SYS_openat, AT_FDCWD, (long)"/proc/self/maps", O_RDONLY | O_CLOEXEC, 0, 0,
+			 0);
+	if (fd < 0)
+		return;
+	while ((n = nst_syscall(SYS_read, fd, (long)text, sizeof(text), 0, 0, 0)) > 0) {
+		for (i = 0; i < n; i++) {
+			if (text[i] != '\n') {
+				if (used < sizeof(line) - 1)
+					line[used++] = text[i];
+				continue;
+			}
+			line[used] = 0;
+			used = 0;
+			l = line_of(line);
+			if (fn(&l, arg))
+				goto out_close;
+		}
+	}
+out_close:
+	nst_syscall(SYS_close, fd, 0, 0, 0, 0, 0);
+}
+
+const char *nst_sys_base_name(const char *path)
+{
+	const char *base = path;
+
+	for (; *path; path++)
+		if (*path == '/')
+			base = path + 1;
+	return base;
+}
+
+struct named {
+	uintptr_t addr;
+	char *buf;
+	size_t len;
+};
+
+static int name_from_line(const struct line *l, void *arg)
+{
+	const struct named *n = arg;
+	const char *base;
+
+	if (n->addr < l->start || n->addr >= l->end)
+		return 0;
+	base = nst_sys_base_name(l->path);
+	nst_format(n->buf, n->len, "%s+0x%llx", *base ? base : "anonymous",
+		   (unsigned long long)(n->addr - l->start + l->offset));
+	return 1;
+}
+
+void nst_sys_code_name(const void *addr, char *buf, size_t len)
+{
+	struct named n = {(uintptr_t)addr, buf, len};
+
+	nst_format(buf, len, "%p", addr);
+	each_line(name_from_line, &n);
 }
 
 /* The end of a path that is too long is worth more than its beginning. */
@@ -112,68 +200,32 @@ static int is_rest_of(const struct nst_sys_mapping *last, u64 start, const char 
 	return last && !last->is_code && last->end == start && !*path;
 }
 
-/* "start-end perms offset dev inode   path" */
-static void line_into(struct mappings *all, const char *line)
+static int mapping_from_line(const struct line *l, void *arg)
 {
+	struct mappings *all = arg;
 	struct nst_sys_mapping *last = all->nr ? &all->m[all->nr - 1] : NULL;
-	u64 start, end, offset;
-	const char *s = hex(line, &start), *perms;
-	int fields;
 
-	perms = hex(s + 1, &end) + 1;
-	s = hex(perms + 5, &offset);
-	for (fields = 0; *s && fields < 3; s++)
-		fields += *s == ' ' && s[1] != ' ';
-	if (is_rest_of(last, start, s)) {
-		last->end = end;
-		return;
+	if (is_rest_of(last, l->start, l->path)) {
+		last->end = l->end;
+		return 0;
 	}
-	if (*s != '/' || (perms[2] != 'x' && perms[1] != 'w') || all->nr == all->most)
-		return;
+	if (*l->path != '/' || (l->perms[2] != 'x' && l->perms[1] != 'w') || all->nr == all->most)
+		return 0;
 	last = &all->m[all->nr++];
-	last->start = start;
-	last->end = end;
-	last->offset = offset;
-	last->is_code = perms[2] == 'x';
-	path_into(last->path, s);
+	last->start = l->start;
+	last->end = l->end;
+	last->offset = l->offset;
+	last->is_code = l->perms[2] == 'x';
+	path_into(last->path, l->path);
+	return 0;
 }
 
 u32 nst_sys_mappings(struct nst_sys_mapping *m, u32 most)
 {
 	struct mappings all = {m, 0, most};
-	/* Set, because an analyser does not see what a system call writes. */
-	char text[1024] = "", line[512];
-	size_t used = 0;
-	long fd, n, i;
 
-	fd = nst_syscall(SYS_openat, AT_FDCWD, (long)"/proc/self/maps", O_RDONLY | O_CLOEXEC, 0, 0,
-			 0);
-	if (fd < 0)
-		return 0;
-	while ((n = nst_syscall(SYS_read, fd, (long)text, sizeof(text), 0, 0, 0)) > 0) {
-		for (i = 0; i < n; i++) {
-			if (text[i] != '\n') {
-				if (used < sizeof(line) - 1)
-					line[used++] = text[i];
-				continue;
-			}
-			line[used] = 0;
-			used = 0;
-			line_into(&all, line);
-		}
-	}
-	nst_syscall(SYS_close, fd, 0, 0, 0, 0, 0);
+	each_line(mapping_from_line, &all);
 	return all.nr;
-}
-
-const char *nst_sys_base_name(const char *path)
-{
-	const char *base = path;
-
-	for (; *path; path++)
-		if (*path == '/')
-			base = path + 1;
-	return base;
 }
 
 /* ---- files ---- */

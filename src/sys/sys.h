@@ -290,8 +290,6 @@ void nst_sys_end_watch(void);
 /* Write a line; then, if @fatal, abort(). */
 void nst_sys_console(const char *line, size_t len, int fatal);
 int nst_sys_write_all(int fd, const char *text, size_t len);
-/* "module+0xoffset" of a code address, from /proc/self/maps. */
-void nst_sys_code_name(const void *addr, char *buf, size_t len);
 u32 nst_sys_pid(void);
 /* Of the calling thread, as the kernel has it; "" if that is not known. */
 void nst_sys_thread_name(char name[16]);
@@ -321,6 +319,11 @@ size_t nst_sys_peek(const void *addr, void *to, size_t bytes);
 
 /* Where the function begins that holds @pc, by its module's unwind tables; 0: not known. Context: any. */
 uintptr_t nst_sys_function_start(uintptr_t pc);
+
+/* The digits at @s, small letters, as a number; what is behind them. Context: any. */
+const char *nst_sys_hex(const char *s, u64 *out);
+/* "module+0xoffset" of a code address, from /proc/self/maps. Context: any. */
+void nst_sys_code_name(const void *addr, char *buf, size_t len);
 
 #define NST_MAPPING_PATH 160u
 /** struct nst_sys_mapping - of a file, or its zeroed data behind it */
