@@ -301,6 +301,7 @@ int nst_lockdep_dump(int fd, enum nst_lockdep_dump how)
 	if (!nst_ld.tables)
 		return -22;
 	in = nst_ld_enter(nst_thread.lockdep);
+	nst_ld_names_begin();
 	if (how == NST_LD_DOT)
 		err = nst_sys_write_all(fd, "digraph locks {\n", 16);
 	else

@@ -6,32 +6,37 @@
  *	lock in an object of ours: who allocated that, and how far in it is (debug:3 keeps such places)
  *	another: who initialised it
  *
- * What is mapped where is read once a report. A lock may be gone: it is read as what may not be there.
+ * What is mapped where is read once a report or dump, with the first name in it. A lock may be gone: it is read as what
+ * may not be there.
  */
 #include <stddef.h>
 #include "report.h"
 
-static u32 nr_mappings;
+static u32 nr_mappings, are_read;
 
 void nst_ld_names_begin(void)
 {
-	nr_mappings = nst_sys_mappings(nst_ld.tables->mapping, NST_LD_MAPPINGS);
-}
-
-const struct nst_sys_mapping *nst_ld_mapping_of(const void *addr)
-{
-	const struct nst_sys_mapping *m = nst_ld.tables->mapping;
-	u32 i;
-
-	for (i = 0; i < nr_mappings; i++)
-		if ((uintptr_t)addr >= m[i].start && (uintptr_t)addr < m[i].end)
-			return &m[i];
-	return NULL;
+	are_read = 0;
 }
 
 const struct nst_sys_mapping *nst_ld_mapping(u32 i)
 {
+	if (!are_read) {
+		nr_mappings = nst_sys_mappings(nst_ld.tables->mapping, NST_LD_MAPPINGS);
+		are_read = 1;
+	}
 	return i < nr_mappings ? &nst_ld.tables->mapping[i] : NULL;
+}
+
+static const struct nst_sys_mapping *mapping_of(const void *addr)
+{
+	const struct nst_sys_mapping *m;
+	u32 i;
+
+	for (i = 0; (m = nst_ld_mapping(i)) != NULL; i++)
+		if ((uintptr_t)addr >= m->start && (uintptr_t)addr < m->end)
+			return m;
+	return NULL;
 }
 
 static size_t in_module(const struct nst_sys_mapping *m, const void *addr, char *buf, size_t len)
@@ -43,7 +48,7 @@ static size_t in_module(const struct nst_sys_mapping *m, const void *addr, char 
 const char *nst_ld_where(const void *place, char *buf, size_t len)
 {
 	const void *addr = nst_ld_address_of(place);
-	const struct nst_sys_mapping *m = nst_ld_mapping_of(addr);
+	const struct nst_sys_mapping *m = mapping_of(addr);
 
 	if (m)
 		in_module(m, addr, buf, len);
@@ -66,7 +71,7 @@ static const void *site_of(u32 class, const void *lock)
 
 const char *nst_ld_what(u32 class, const void *lock, char *buf, size_t len)
 {
-	const struct nst_sys_mapping *m = nst_ld_mapping_of(lock);
+	const struct nst_sys_mapping *m = mapping_of(lock);
 	struct nst_lockdep_object o = {.site = NULL};
 	char where[NST_LD_WHERE];
 	const void *site;

@@ -70,6 +70,7 @@ int nst_ld_report_begin(enum nst_lockdep_code code, enum nst_lockdep_level level
 	cause = nst_mix64((cause + level) * NST_NR_LOCKDEP_CODES + code) | 1;
 	if (!IS_TOLD(code) || !is_new(cause) || is_expected(code))
 		return 0;
+	nst_ld_names_begin();
 	now.code = code;
 	now.level = level;
 	now.id = 0;
@@ -138,7 +139,6 @@ static u64 id_of(struct nst_ld_facts *f)
 
 	if (f->id)
 		return f->id;
-	nst_ld_names_begin();
 	f->id = of_string(0, nst_ld_codes[f->code]);
 	for (i = 0; i < f->nr_edges; i++) {
 		const struct nst_ld_edge *e = nst_ld_edge_of(f, i);

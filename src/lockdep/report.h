@@ -57,13 +57,11 @@ size_t nst_ld_json_of(const struct nst_ld_facts *f);
 
 /* ---- name.c ---- */
 
-/* What is mapped where may have changed since the last report. */
+/* A report or dump begins: what is mapped where may have changed since the last. Needs: entered, as all of these. */
 void nst_ld_names_begin(void);
 /* What a lock is beside its address: ", app+0x4080" and so on; "" if nothing is known. */
 const char *nst_ld_what(u32 class, const void *lock, char *buf, size_t len);
-/* The file that an address lies in: NULL if none is known. */
-const struct nst_sys_mapping *nst_ld_mapping_of(const void *addr);
-/* The @i-th; NULL: there are no more. */
+/* The @i-th file that is mapped; NULL: there are no more. */
 const struct nst_sys_mapping *nst_ld_mapping(u32 i);
 
 /* ---- suppress.c ---- */
