@@ -62,6 +62,24 @@ static inline void no_report(const char *name)
 	nst_allow_end();
 }
 
+/* Locks of a class each, which nobody has taken yet. */
+static inline void make_locks(struct nst_lockdep_map *m, const char *const *names, unsigned int nr)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr; i++)
+		nst_lockdep_map_init(&m[i], names[i], NULL, NST_WAIT_SLEEP, NST_WAIT_SLEEP);
+}
+
+/* One within the other, and let go. */
+static inline void take_both(struct nst_lockdep_map *outer, struct nst_lockdep_map *inner)
+{
+	nst_lockdep_acquire(outer, 0);
+	nst_lockdep_acquire(inner, 0);
+	nst_lockdep_release(inner);
+	nst_lockdep_release(outer);
+}
+
 static inline void in_thread(void *(*fn)(void *), void *arg)
 {
 	pthread_t t;

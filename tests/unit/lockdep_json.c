@@ -44,10 +44,7 @@ static void write_json(const struct nst_lockdep_report *r, void *arg)
 
 static void fresh(void)
 {
-	unsigned int i;
-
-	for (i = 0; i < LOCKS; i++)
-		nst_lockdep_map_init(&m[i], names[i], NULL, NST_WAIT_SLEEP, NST_WAIT_SLEEP);
+	make_locks(m, names, LOCKS);
 	nst_lockdep_reset();
 }
 
@@ -56,10 +53,7 @@ static void *both(void *arg)
 	const unsigned int *p = arg;
 
 	pthread_setname_np(pthread_self(), "\"\\\x02\xff");
-	nst_lockdep_acquire(&m[p[0]], 0);
-	nst_lockdep_acquire(&m[p[1]], 0);
-	nst_lockdep_release(&m[p[1]]);
-	nst_lockdep_release(&m[p[0]]);
+	take_both(&m[p[0]], &m[p[1]]);
 	return NULL;
 }
 

@@ -15,10 +15,7 @@ static const char *const names[LOCKS] = {"m0", "m1", "m2", "m3", "m4",	"m5",
 
 static void fresh(void)
 {
-	unsigned int i;
-
-	for (i = 0; i < LOCKS; i++)
-		nst_lockdep_map_init(&m[i], names[i], NULL, NST_WAIT_SLEEP, NST_WAIT_SLEEP);
+	make_locks(m, names, LOCKS);
 	forget();
 }
 
@@ -31,10 +28,7 @@ static void *both(void *arg)
 	const struct pair *p = arg;
 
 	pthread_setname_np(pthread_self(), "taker");
-	nst_lockdep_acquire(&m[p->first], 0);
-	nst_lockdep_acquire(&m[p->second], 0);
-	nst_lockdep_release(&m[p->second]);
-	nst_lockdep_release(&m[p->first]);
+	take_both(&m[p->first], &m[p->second]);
 	return NULL;
 }
 

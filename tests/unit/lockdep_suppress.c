@@ -17,10 +17,7 @@ static const char *const names[LOCKS] = {"plain", "of a, b#%*", "\xc3\xa4\x01",
 
 static void fresh(void)
 {
-	unsigned int i;
-
-	for (i = 0; i < LOCKS; i++)
-		nst_lockdep_map_init(&m[i], names[i], NULL, NST_WAIT_SLEEP, NST_WAIT_SLEEP);
+	make_locks(m, names, LOCKS);
 	forget();
 }
 
@@ -32,10 +29,7 @@ static void *both(void *arg)
 {
 	const struct pair *p = arg;
 
-	nst_lockdep_acquire(&m[p->first], 0);
-	nst_lockdep_acquire(&m[p->second], 0);
-	nst_lockdep_release(&m[p->second]);
-	nst_lockdep_release(&m[p->first]);
+	take_both(&m[p->first], &m[p->second]);
 	return NULL;
 }
 
