@@ -160,13 +160,14 @@ struct named {
 static int name_from_line(const struct line *l, void *arg)
 {
 	const struct named *n = arg;
+	unsigned long long at = n->addr;
 	const char *base;
 
 	if (n->addr < l->start || n->addr >= l->end)
 		return 0;
 	base = nst_sys_base_name(l->path);
 	nst_format(n->buf, n->len, "%s+0x%llx", *base ? base : "anonymous",
-		   (unsigned long long)(n->addr - l->start + l->offset));
+		   at - l->start + l->offset);
 	return 1;
 }
 
