@@ -63,10 +63,11 @@ struct nst_lockdep_map {
 	uint8_t inner; /* what may be done while it is held; above @outer and NST_LD_OVERRIDE: a limit lifted */
 	uint8_t subclass;
 	uint8_t flags;
-	uint16_t seen;	      /* it was taken since the validator was started for that time */
-	uint16_t place;	      /* where it was taken last, and in which of these times */
+	uint32_t seen;	      /* it was taken since the validator was started for that time */
 	uint16_t class_of[8]; /* numbers of its classes, once known */
 	const void *site;     /* who initialised it; NULL: nobody, it is static */
+	uint64_t word;	      /* what an entry says of it */
+	uint32_t ready;	      /* nst_lockdep_is_on, as that became known */
 };
 #define NST_LD_OVERRIDE 1u   /* of flags: held, @inner is the limit, whatever is held around it */
 #define NST_LD_NOVALIDATE 2u /* of flags: no order, and no other lock of its class, is looked at */
@@ -79,7 +80,7 @@ typedef int (*nst_lockdep_compare_t)(const struct nst_lockdep_map *a,
 /* A static one. @key_: a struct nst_lockdep_key *, or NULL. */
 #define NST_LOCKDEP_MAP(name_, key_, type_)                                                        \
 	{                                                                                          \
-		(key_), (name_), (type_), (type_), 0, 0, 0, 0, {0, 0, 0, 0, 0, 0, 0, 0}, 0         \
+		(key_), (name_), (type_), (type_), 0, 0, 0, {0, 0, 0, 0, 0, 0, 0, 0}, 0, 0, 0      \
 	}
 
 /* ---- reports ---- */
@@ -318,10 +319,11 @@ NST_API void nst_lockdep_set_class(struct nst_lockdep_map *map, const char *name
  * nst_lockdep_acquire_on() - nst_lockdep_acquire() while the validator is on
  * @map: the lock
  * @how: 0, or enum nst_lockdep_how and NST_LD_NESTED()
+ * @at: an address of the line, the same each time, by which it is found that it was seen; NULL: it is to be looked at each time
  *
  * Context: any.  Waits: short lock.  Syscalls: none, or those of a new order and of a report.  Locks: none.
  */
-NST_API void nst_lockdep_acquire_on(struct nst_lockdep_map *map, uint32_t how);
+NST_API void nst_lockdep_acquire_on(struct nst_lockdep_map *map, uint32_t how, const void *at);
 
 /**
  * nst_lockdep_release_on() - nst_lockdep_release() while the validator is on
@@ -450,25 +452,178 @@ NST_API void nst_lockdep_acquired_on(const struct nst_lockdep_map *map);
  */
 NST_API void nst_lockdep_fresh_on(struct nst_lockdep_map *map, int fresh);
 
-/* Not 0 while the validator is on. Written by it alone. */
+/* Not 0 while the validator is on: another number when what threads have looked at is to be looked at again. */
 #define NST_DATA __attribute__((visibility("default")))
 NST_DATA extern uint32_t nst_lockdep_is_on;
+
+/* Lazy thread-local storage would allocate. */
+#define NST_LOCKDEP_TLS __thread __attribute__((tls_model("initial-exec")))
 
 /* So that the place that is reported is the caller's. */
 #define NST_LOCKDEP_INLINE static inline __attribute__((always_inline))
 
+/*
+ * What nearly every lock takes is done in line, since two calls cost as much as all else: a lock is waited for where this
+ * thread has waited for it before, at the same line, and let go as the last. Written by the library and the functions
+ * below alone; of this version of it.
+ */
+#define NST_LD_KNOWN 256u  /* chains that a thread remembers, each in its place */
+#define NST_LD_PLACED 128u /* places at which it took a class, likewise */
+#define NST_LD_SHORT 64u   /* locks held, above which the short way is closed */
+#define NST_LD_CHAIN_FACTOR 0x517cc1b727220a95ull
+
+/** struct nst_lockdep_entry - a lock that is held */
+struct nst_lockdep_entry {
+	const void *lock; /* NULL: not there yet, or no more; 1: let go before what is behind it */
+	const void *ip;	  /* who took it: a place, as the library numbers them */
+	uint64_t key;	  /* of the chain that ends here */
+	union {
+		struct {
+			uint16_t class_nr;
+			uint8_t how, inner;
+			uint8_t over;  /* inner is the limit, whatever is below */
+			uint8_t limit; /* what may be waited for with all up to here held */
+			uint16_t pins;
+		} is;
+		uint64_t word;
+	} as;
+};
+
+/** struct nst_lockdep_self - of a thread */
+struct nst_lockdep_self {
+	uint32_t fast; /* nst_lockdep_is_on: nothing forbids the short way; else something does */
+	uint32_t generation;
+	uint32_t nr; /* entries */
+	uint32_t unused;
+	uint64_t known
+		[NST_LD_KNOWN]; /* chains this thread has looked at, of which no class is in it twice */
+	struct {
+		uint64_t key; /* of the line and the class; 0: none */
+		const void *ip;
+	} placed[NST_LD_PLACED];
+	struct nst_lockdep_entry held[NST_LD_SHORT]; /* and more behind them */
+};
+/* Never NULL. */
+NST_DATA extern NST_LOCKDEP_TLS struct nst_lockdep_self *nst_lockdep_self;
+
 #ifdef NST_NO_LOCKDEP
-#define NST_LOCKDEP_ON 0
+#define NST_LOCKDEP_EPOCH 0u
+/* Nor is a map written: who has no validator needs no library. */
+#define nst_lockdep_map_init(map, name, key, outer, inner)                                         \
+	((void)(map), (void)(name), (void)(key), (void)(outer), (void)(inner))
+#define nst_lockdep_map_destroy(map) ((void)(map))
+#define nst_lockdep_set_class(map, name, key, subclass)                                            \
+	((void)(map), (void)(name), (void)(key), (void)(subclass))
 #else
-#define NST_LOCKDEP_ON                                                                             \
-	__builtin_expect(__atomic_load_n(&nst_lockdep_is_on, __ATOMIC_RELAXED) != 0, 0)
+#define NST_LOCKDEP_EPOCH __atomic_load_n(&nst_lockdep_is_on, __ATOMIC_RELAXED)
 #endif
+#define NST_LOCKDEP_ON __builtin_expect(NST_LOCKDEP_EPOCH != 0, 0)
+
+/* The place where this is compiled into. */
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#elif defined(__x86_64__)
+#define NST_LOCKDEP_PLACE(ip) __asm__ volatile("lea 0(%%rip), %0" : "=r"(ip))
+#elif defined(__aarch64__)
+#define NST_LOCKDEP_PLACE(ip) __asm__ volatile("adr %0, ." : "=r"(ip))
+#endif
+
+/* Of a class that is taken at @at: one line may be of many, and one class of many lines. */
+NST_LOCKDEP_INLINE uint64_t nst_lockdep_placed(const void *at, uint16_t class_nr)
+{
+	return (uint64_t)(uintptr_t)at + class_nr + ((uint64_t)class_nr << 48);
+}
+
+/* One step of a chain's key (the multiplication of Firefox's hash): its high bits are well mixed. */
+NST_LOCKDEP_INLINE uint64_t nst_lockdep_chain(uint64_t key, uint32_t word)
+{
+	return ((key << 5 | key >> 59) ^ word) * NST_LD_CHAIN_FACTOR;
+}
+
+#define NST_LD_LIMIT_SHIFT 40u
+/* As @word, with the limit of the entry before it if that is less. */
+NST_LOCKDEP_INLINE uint64_t nst_lockdep_limited(uint64_t word, uint32_t limit)
+{
+	return limit < (word >> NST_LD_LIMIT_SHIFT & 0xff)
+		       ? (word & ~(0xffull << NST_LD_LIMIT_SHIFT)) | (uint64_t)limit
+									     << NST_LD_LIMIT_SHIFT
+		       : word;
+}
+
+/* 1: it is right, and written down. Relaxed: for handlers of this thread, and the watcher. */
+NST_LOCKDEP_INLINE int nst_lockdep_acquire_short(struct nst_lockdep_map *map, uint32_t how,
+						 uint32_t epoch, const void *at)
+{
+	struct nst_lockdep_self *t = nst_lockdep_self;
+	const uint32_t nr = t->nr;
+	struct nst_lockdep_entry *e = &t->held[nr];
+	uint64_t word, key = 0, placed;
+
+	/* Pairs with: the library's store of it, behind that of the word. */
+	if (__builtin_expect(t->fast != epoch ||
+				     __atomic_load_n(&map->ready, __ATOMIC_ACQUIRE) != epoch ||
+				     how > (NST_LD_READ | NST_LD_RECURSIVE) || nr >= NST_LD_SHORT,
+			     0))
+		return 0;
+	word = __atomic_load_n(&map->word, __ATOMIC_RELAXED);
+	placed = nst_lockdep_placed(at, (uint16_t)word);
+	if (__builtin_expect(t->placed[placed % NST_LD_PLACED].key != placed, 0))
+		return 0;
+	word |= how << 16;
+	if (!nr) {
+		key = nst_lockdep_chain(0, (uint32_t)word);
+	} else {
+		key = nst_lockdep_chain(e[-1].key, (uint32_t)word);
+		if (__builtin_expect(t->known[key >> 56] != key || map->outer > e[-1].as.is.limit,
+				     0))
+			return 0;
+		word = nst_lockdep_limited(word, e[-1].as.is.limit);
+	}
+	/* It is reserved first: a handler that comes now takes the next, and gives it back. */
+	__atomic_store_n(&t->nr, nr + 1, __ATOMIC_RELAXED);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	e->key = key;
+	__atomic_store_n(&e->ip, t->placed[placed % NST_LD_PLACED].ip, __ATOMIC_RELAXED);
+	__atomic_store_n(&e->as.word, word, __ATOMIC_RELAXED);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	__atomic_store_n(&e->lock, (const void *)map, __ATOMIC_RELAXED);
+	return 1;
+}
+
+/* 1: it was the last, and is let go. */
+NST_LOCKDEP_INLINE int nst_lockdep_release_short(struct nst_lockdep_map *map, uint32_t epoch)
+{
+	struct nst_lockdep_self *t = nst_lockdep_self;
+	const uint32_t nr = t->nr;
+	struct nst_lockdep_entry *e;
+
+	if (__builtin_expect(t->fast != epoch || nr - 1 >= NST_LD_SHORT, 0))
+		return 0;
+	e = &t->held[nr - 1];
+	if (__builtin_expect(e->lock != map || (nr > 1 && e[-1].lock == (const void *)1), 0))
+		return 0;
+	__atomic_store_n(&e->lock, (const void *)0, __ATOMIC_RELAXED);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	__atomic_store_n(&t->nr, nr - 1, __ATOMIC_RELAXED);
+	return 1;
+}
 
 /* The lock is about to be waited for; or, with NST_LD_TRY, was just had. */
 NST_LOCKDEP_INLINE void nst_lockdep_acquire(struct nst_lockdep_map *map, uint32_t how)
 {
-	if (NST_LOCKDEP_ON)
-		nst_lockdep_acquire_on(map, how);
+	const uint32_t epoch = NST_LOCKDEP_EPOCH;
+
+	if (__builtin_expect(epoch != 0, 0)) {
+#ifdef NST_LOCKDEP_PLACE
+		const void *at;
+
+		NST_LOCKDEP_PLACE(at);
+		if (nst_lockdep_acquire_short(map, how, epoch, at))
+			return;
+#else
+		const void *at = (const void *)0;
+#endif
+		nst_lockdep_acquire_on(map, how, at);
+	}
 }
 
 /*
@@ -532,7 +687,9 @@ NST_LOCKDEP_INLINE void nst_lockdep_set_compare(struct nst_lockdep_map *map,
 /* It is about to be let go. */
 NST_LOCKDEP_INLINE void nst_lockdep_release(struct nst_lockdep_map *map)
 {
-	if (NST_LOCKDEP_ON)
+	const uint32_t epoch = NST_LOCKDEP_EPOCH;
+
+	if (__builtin_expect(epoch != 0, 0) && !nst_lockdep_release_short(map, epoch))
 		nst_lockdep_release_on(map);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * thread.h - the one thread-local block: zero at first, initial-exec, no other thread-local exists.
+ * thread.h - the one thread-local block: zero at first, initial-exec; beside it is a pointer for annotations, and no other.
  *
  * Fork: the child's thread keeps its block. Signal: a handler sees and may change it as the thread
  * could. Exit: nothing to do.

@@ -125,6 +125,7 @@ static inline void judge(struct nst_ld_thread *t, const struct nst_ld_held *new,
 	const int waits = !(new->how &(NST_LD_TRY | NST_LD_TIMED)) || TRIES_WAIT;
 	const u64 open = NST_LD_OPEN(t);
 	u32 i, nr = 0;
+	int same = 0;
 	u64 key = 0;
 
 	for (i = 0; i < t->nr; i++) {
@@ -132,8 +133,10 @@ static inline void judge(struct nst_ld_thread *t, const struct nst_ld_held *new,
 
 		if (!nst_ld_is_held(e))
 			continue;
-		if (waits && e->class == new->class)
+		if (waits && e->class == new->class) {
+			same = 1;
 			judge_same(t, e, new);
+		}
 		if (nst_unlikely(i < t->level))
 			continue;
 		key = nst_ld_chain_step(key, e);
@@ -146,6 +149,8 @@ static inline void judge(struct nst_ld_thread *t, const struct nst_ld_held *new,
 	key = nst_ld_chain_step(key, new);
 	if (nst_unlikely(!nst_ld_chain_is_known(nst_ld_key_open(key, waits, open), t->tag)))
 		nst_ld_chain_add(t, key, new, waits, open);
+	if (waits && !same && !open && !t->level)
+		*known_place(t, key) = key;
 }
 
 void nst_ld_judge(struct nst_ld_thread *t, const struct nst_ld_held *new, u32 outer)
@@ -169,32 +174,31 @@ static inline u32 class_for(struct nst_lockdep_map *map, u32 how)
 static inline int was_taken(const struct nst_ld_thread *t, const struct nst_lockdep_map *map)
 {
 	return nst_load_relaxed(&map->seen) ==
-	       (uint16_t)t->generation; /* relaxed: of one's own lock, mostly */
+	       t->generation; /* relaxed: of one's own lock, mostly */
 }
 
-/* A place, as a map remembers it. */
-static inline uint16_t place_in(const struct nst_ld_thread *t, const void *ip)
+/* It is known of @map what its next entries say, unless they are nested. */
+static void make_ready(struct nst_lockdep_map *map, u32 class, u32 how)
 {
-	return (uint16_t)((u32)(uintptr_t)ip ^ t->generation);
+	const u32 epoch = nst_load_relaxed(&nst_lockdep_is_on); /* what is of before is not used */
+	const u32 limit = map->inner && map->inner < NST_WAIT_SLEEP ? map->inner : NST_WAIT_SLEEP;
+
+	/* Pairs with: nst_store_release() in make_ready(), as does the load of the short way in the public header. */
+	if (how >> 8 || map->flags || nst_load_acquire(&map->ready) == epoch)
+		return;
+	nst_store_relaxed(&map->word, class | (u64)map->inner << 24 |
+					      (u64)limit << NST_LD_LIMIT_SHIFT); /* by ready */
+	/* Pairs with: nst_load_acquire() in make_ready(). */
+	nst_store_release(&map->ready, epoch);
 }
 
-/* It was taken elsewhere before: @ip, with its callers if nobody took its class here yet, or each is wanted. */
-static NST_NOINLINE const void *placed(struct nst_ld_thread *t, struct nst_lockdep_map *map,
-				       u32 class, const void *ip)
+/* A place that nobody took @class at yet, or each is wanted: with its callers. */
+static NST_NOINLINE const void *placed_first(struct nst_ld_thread *t, u32 class, const void *ip,
+					     u32 stacks)
 {
-	const u32 stacks = nst_load_relaxed(&nst_ld.stacks); /* a choice, seen soon */
-	const u32 hash = (u32)(uintptr_t)ip + class * NST_LD_PLACED;
-	u32 *known = &t->placed[hash % NST_LD_PLACED];
+	const void *place = stacks == NST_LD_STACKS_NEW ? nst_ld_place_find(class, ip) : NULL;
 	struct nst_ld_entered in;
-	const void *place;
 
-	nst_store_relaxed(&map->seen, (uint16_t)t->generation); /* relaxed: as above */
-	if (stacks != NST_LD_STACKS_ALL)
-		nst_store_relaxed(&map->place, place_in(t, ip)); /* relaxed: as above */
-	if (stacks == NST_LD_STACKS_OFF || (*known == hash && stacks == NST_LD_STACKS_NEW))
-		return ip;
-	*known = hash;
-	place = stacks == NST_LD_STACKS_NEW ? nst_ld_place_find(class, ip) : NULL;
 	if (place)
 		return place;
 	in = nst_ld_enter(t);
@@ -203,10 +207,39 @@ static NST_NOINLINE const void *placed(struct nst_ld_thread *t, struct nst_lockd
 	return place;
 }
 
-static inline int is_elsewhere(const struct nst_ld_thread *t, const struct nst_lockdep_map *map,
-			       const void *ip)
+/* @ip as a place: it is known by @at, if not NULL. */
+static const void *placed(struct nst_ld_thread *t, u32 class, const void *ip, const void *at)
 {
-	return nst_load_relaxed(&map->place) != place_in(t, ip); /* relaxed: as above */
+	const u32 stacks = nst_load_relaxed(&nst_ld.stacks); /* a choice, seen soon */
+	const u64 key = nst_lockdep_placed(at, (u16) class);
+	struct nst_ld_place *p = &t->placed[key % NST_LD_PLACED];
+
+	if (at && p->key == key)
+		return p->place;
+	if (stacks != NST_LD_STACKS_OFF)
+		ip = placed_first(t, class, ip, stacks);
+	/* Not of a handler: whom it interrupted may have seen the key, and take the place. */
+	if (at && !t->handlers && stacks != NST_LD_STACKS_ALL) {
+		nst_store_relaxed(&p->key, (u64)0); /* relaxed, both: for handlers of this thread */
+		nst_barrier();
+		p->place = ip;
+		nst_barrier();
+		nst_store_relaxed(&p->key, key);
+	}
+	return ip;
+}
+
+/* The number of its class, now that it is taken. */
+static inline u32 class_taken(struct nst_ld_thread *t, struct nst_lockdep_map *map, u32 how)
+{
+	u32 class = class_for(map, how);
+
+	if (!class)
+		return 0;
+	refresh(t, nst_load_relaxed(&nst_lockdep_is_on)); /* relaxed: seen soon */
+	nst_store_relaxed(&map->seen, t->generation);	  /* of one's own lock, mostly */
+	make_ready(map, class, how);
+	return class;
 }
 
 static inline struct nst_ld_held entry_of(const struct nst_lockdep_map *map, u32 class, u32 how,
@@ -222,47 +255,24 @@ static inline struct nst_ld_held entry_of(const struct nst_lockdep_map *map, u32
 	};
 }
 
-static NST_NOINLINE void acquire(struct nst_ld_thread *t, struct nst_lockdep_map *map, u32 class,
-				 u32 how, const void *ip)
+void nst_lockdep_acquire_on(struct nst_lockdep_map *map, uint32_t how, const void *at)
 {
+	const void *ip = __builtin_return_address(0);
+	struct nst_ld_thread *t = this_thread();
+	const u32 class = t ? class_taken(t, map, how) : 0;
 	struct nst_ld_held new;
 
+	if (!class)
+		return;
 	if (nst_unlikely(map->flags & NST_LD_GONE))
 		nst_ld_judge_gone(t, map, class, how, ip);
-	if (is_elsewhere(t, map, ip))
-		ip = placed(t, map, class, ip);
-	new = entry_of(map, class, how, ip);
+	new = entry_of(map, class, how, placed(t, class, ip, at));
 	if (nst_unlikely(map->flags & UNORDERED))
 		new.how |= NST_LD_UNSEEN;
 	else
 		judge(t, &new, map->outer);
 	push(t, &new);
-}
-
-/* It holds nothing, nothing interrupts it, and it is inside of nothing: whatever it takes is right. */
-static inline int is_free(const struct nst_ld_thread *t)
-{
-	return !t->nr && !NST_LD_OPEN(t) && !t->depth[NST_SECTION_NONBLOCK] &&
-	       !nst_load_relaxed(&nst_ld.hold_ticks); /* a limit, seen soon */
-}
-
-void nst_lockdep_acquire_on(struct nst_lockdep_map *map, uint32_t how)
-{
-	struct nst_ld_thread *t = this_thread();
-	const u32 class = t ? class_for(map, how) : 0;
-
-	if (!class)
-		return;
-	/* Each time anew: where it returns to lies on the stack, and a variable would take a register that is to be saved. */
-	if (nst_likely(is_free(t) && !(map->flags & (UNORDERED | NST_LD_GONE)) &&
-		       !is_elsewhere(t, map, __builtin_return_address(0)))) {
-		const struct nst_ld_held new =
-			entry_of(map, class, how, __builtin_return_address(0));
-
-		fill(append_first(t), &new);
-		return;
-	}
-	acquire(t, map, class, how, __builtin_return_address(0));
+	open_fast(t);
 }
 
 void nst_lockdep_acquire_nest_on(struct nst_lockdep_map *map, uint32_t how,
@@ -270,14 +280,12 @@ void nst_lockdep_acquire_nest_on(struct nst_lockdep_map *map, uint32_t how,
 {
 	struct nst_ld_thread *t = this_thread();
 	const void *ip = __builtin_return_address(0);
-	const u32 class = t ? class_for(map, how) : 0;
+	const u32 class = t ? class_taken(t, map, how) : 0;
 	struct nst_ld_held new;
 
 	if (!class)
 		return;
-	if (is_elsewhere(t, map, ip))
-		ip = placed(t, map, class, ip);
-	new = entry_of(map, class, how, ip);
+	new = entry_of(map, class, how, placed(t, class, ip, NULL));
 	if (!find(t, nest))
 		nst_ld_report(t, NST_NL_HELD, NST_LD_ERROR, nest->class_of[nest->subclass], nest,
 			      new.ip, "it must be held at");
@@ -342,9 +350,10 @@ void nst_lockdep_downgrade_on(struct nst_lockdep_map *map)
 	struct nst_ld_thread *t = this_thread();
 	struct nst_ld_held *e = t ? find(t, map) : NULL;
 
-	if (e)
+	if (e) {
 		e->how |= NST_LD_READ;
-	else if (t && was_taken(t, map))
+		chain_again(t, t->level);
+	} else if (t && was_taken(t, map))
 		nst_ld_report(t, NST_NL_UNLOCK, NST_LD_ERROR, nst_ld_class_of(map, map->subclass),
 			      map, __builtin_return_address(0), "downgraded at");
 }
@@ -401,8 +410,12 @@ void nst_lockdep_pin_on(const struct nst_lockdep_map *map, int by)
 	if (!e || (by < 0 && !e->pins))
 		nst_ld_report(t, NST_NL_PIN, NST_LD_ERROR, map->class_of[map->subclass], map,
 			      __builtin_return_address(0), by < 0 ? "unpinned at" : "pinned at");
-	else
-		e->pins += (u32)by;
+	else {
+		close_fast(t);
+		e->pins = (u16)(e->pins + (u32)by);
+		t->pinned += (u32)by;
+		open_fast(t);
+	}
 }
 
 static void report_if_held(const struct nst_lockdep_map *map, const void *ip, const char *why)
@@ -445,7 +458,7 @@ void nst_lockdep_map_destroy(struct nst_lockdep_map *map)
 		nst_ld_forget_lock(map);
 		nst_ld_leave(in);
 	}
-	map->seen = map->place = 0;
+	map->seen = map->ready = 0;
 }
 
 void nst_lockdep_set_class(struct nst_lockdep_map *map, const char *name,
@@ -459,11 +472,13 @@ void nst_lockdep_set_class(struct nst_lockdep_map *map, const char *name,
 	map->key = key;
 	map->name = name ? name : map->name;
 	map->subclass = (uint8_t)(subclass % NST_LD_SUBCLASSES);
-	map->place = 0;
 	for (i = 0; i < NST_LD_SUBCLASSES; i++)
 		map->class_of[i] = 0;
-	if (e)
+	map->ready = 0;
+	if (e) {
 		e->class = (u16)nst_ld_class_of(map, map->subclass);
+		chain_again(t, t->level);
+	}
 }
 
 /* ---- sections ---- */
@@ -507,6 +522,8 @@ void nst_section_begin_on(enum nst_section section, const char *reason)
 	nst_barrier();
 	t->depth[section]++;
 	t->begun[section] = 1;
+	if (section == NST_SECTION_NONBLOCK)
+		close_fast(t);
 }
 
 /* What the section of @t that ends here is measured by, and must not have done. */

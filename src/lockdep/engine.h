@@ -49,7 +49,6 @@
 #define NST_LD_FRAMES 16u	   /* of one */
 #define NST_LD_UNWOUND 48u	   /* with those of the validator and of who unwinds */
 #define NST_LD_PLACES 4096u
-#define NST_LD_PLACED 64u /* of one thread: a hint, so that it need not look */
 #define NST_LD_MAPPINGS 192u
 
 /* Beside enum nst_lockdep_how: the library's own lock. */
@@ -62,15 +61,39 @@
 #define NST_LD_UNSEEN (1u << 7)
 #define NST_LD_HANDLERS 16u /* of signals that interrupt each other, on one thread */
 
+/* What users' code fills in where nothing is to be looked at (nst_lockdep_acquire_short()), under names of this folder's. */
 struct nst_ld_held {
 	const void *
 		lock; /* NULL: not there yet, or no more; NST_LD_HOLE: let go before what is behind it */
 	const void *ip; /* who took it, a place: an address, or the number of a stack */
-	u16 class;
-	u8 how, inner;
-	u8 override, unused[3];
-	u32 pins;
+	u64 key;	/* of the chain that ends here */
+	union {
+		struct {
+			u16 class;
+			u8 how, inner;
+			u8 override;
+			u8 limit; /* what may be waited for with all up to here held; never too much */
+			u16 pins;
+		};
+		u64 word;
+	};
 };
+nst_static_assert(sizeof(struct nst_ld_held) == sizeof(struct nst_lockdep_entry) &&
+			  offsetof(struct nst_ld_held, ip) ==
+				  offsetof(struct nst_lockdep_entry, ip) &&
+			  offsetof(struct nst_ld_held, key) ==
+				  offsetof(struct nst_lockdep_entry, key) &&
+			  offsetof(struct nst_ld_held, class) ==
+				  offsetof(struct nst_lockdep_entry, as.is.class_nr) &&
+			  offsetof(struct nst_ld_held, limit) ==
+				  offsetof(struct nst_lockdep_entry, as.is.limit),
+		  "as in the public header");
+nst_static_assert(
+	offsetof(struct nst_ld_held, how) - offsetof(struct nst_ld_held, word) == 2 &&
+		offsetof(struct nst_ld_held, inner) - offsetof(struct nst_ld_held, word) == 3 &&
+		offsetof(struct nst_ld_held, limit) - offsetof(struct nst_ld_held, word) ==
+			NST_LD_LIMIT_SHIFT / 8,
+	"words are put together of their parts");
 
 #define NST_LD_HOLE ((const void *)1)
 static inline int nst_ld_is_held(const struct nst_ld_held *e)
@@ -88,9 +111,24 @@ struct nst_ld_wait {
 	const void *ip;
 };
 
+/** struct nst_ld_place - where a class is taken, and by whom it was first */
+struct nst_ld_place {
+	u64 key; /* 0: free */
+	const void *place;
+};
+
 struct nst_ld_thread {
-	u32 generation, tag, taken, busy;
-	u32 nr;	      /* entries, holes among them */
+	/* As struct nst_lockdep_self. */
+	u32 fast, generation;
+	u32 nr; /* entries, holes among them */
+	u32 unused;
+	u64 known[NST_LD_KNOWN];
+	struct nst_ld_place placed[NST_LD_PLACED];
+	struct nst_ld_held held[NST_LD_HELD_MAX];
+
+	u32 tag, taken, busy;
+	u32 known_of; /* the epoch that these are of */
+	u32 pinned;   /* pins of all entries */
 	u32 popping;  /* holes at their end are being dropped */
 	u32 level;    /* the entry of the innermost handler: what is below is whom it interrupted */
 	u32 handlers; /* that run, one within the other */
@@ -106,11 +144,18 @@ struct nst_ld_thread {
 	struct nst_sys_usage since; /* of this thread, as it began, less what was ours or allowed */
 	struct nst_sys_usage allowed; /* as what is allowed began */
 	const char *reason;
-	u32 placed[NST_LD_PLACED]; /* hashes of places at which it took a class */
 	struct nst_ld_wait wait;
-	struct nst_ld_held held[NST_LD_HELD_MAX];
 	u64 since_ticks[NST_LD_HELD_MAX]; /* while there is a limit to it; 0: not known */
 };
+
+nst_static_assert(
+	offsetof(struct nst_ld_thread, nr) == offsetof(struct nst_lockdep_self, nr) &&
+		offsetof(struct nst_ld_thread, known) == offsetof(struct nst_lockdep_self, known) &&
+		offsetof(struct nst_ld_thread, placed) ==
+			offsetof(struct nst_lockdep_self, placed) &&
+		sizeof(struct nst_ld_place) == sizeof(((struct nst_lockdep_self *)0)->placed[0]) &&
+		offsetof(struct nst_ld_thread, held) == offsetof(struct nst_lockdep_self, held),
+	"as in the public header");
 
 struct nst_ld_class {
 	const char *key; /* its address, and the subclass added */
@@ -144,12 +189,6 @@ struct nst_ld_site {
 struct nst_ld_stack {
 	u64 hash;
 	u32 first, nr; /* of frame[] */
-};
-
-/** struct nst_ld_place - where a class is taken, and by whom it was first */
-struct nst_ld_place {
-	u64 key; /* 0: free */
-	const void *place;
 };
 
 /* A thread that was seen to wait for long. */
@@ -190,6 +229,7 @@ struct nst_ld_tables {
 struct nst_ld {
 	struct nst_ld_tables *tables; /* NULL: never started */
 	u32 generation;		      /* one more with each start; even: off */
+	u32 epoch;		      /* the last that nst_lockdep_is_on was, or is to be */
 	u32 lock;		      /* the process of who has entered */
 	u32 nr_classes, nr_edges, nr_chains, nr_threads, nr_tags, search;
 	u32 from_start;	   /* on before the program was */
@@ -211,6 +251,8 @@ struct nst_ld {
 	void *arg;
 };
 extern struct nst_ld nst_ld NST_HIDDEN;
+/* Of a thread that has no block. */
+extern struct nst_lockdep_self nst_ld_nothing NST_HIDDEN;
 
 /*
  * What any thread may come to be inside of has a class as a lock has, from NST_LD_CONTEXTS on: a handler of signal n is
@@ -368,13 +410,13 @@ void nst_ld_name_thread(const struct nst_ld_thread *t);
 
 /* Is it inside of something that one may not sleep in? */
 int nst_ld_cannot_sleep(const struct nst_ld_thread *t);
+/* What an entry says of itself in a chain. */
+#define NST_LD_CHAINED ((u32)(NST_LD_READ | NST_LD_RECURSIVE | NST_LD_UNSEEN))
 /* One step of a chain's key. */
 static inline u64 nst_ld_chain_step(u64 key, const struct nst_ld_held *e)
 {
-	return nst_mix64(
-		key +
-		((u64)e->class << 8 | (e->how & (NST_LD_READ | NST_LD_RECURSIVE | NST_LD_UNSEEN))) +
-		1);
+	return nst_lockdep_chain(key,
+				 e->class | (e->how & NST_LD_CHAINED) << 16 | (u32)e->inner << 24);
 }
 
 /* ---- section.c ---- */
@@ -438,6 +480,8 @@ struct nst_ld_thread *nst_ld_thread_slow(void);
 
 /* All that @new being waited for or tried means, before it is there; @outer: what taking it does. */
 void nst_ld_judge(struct nst_ld_thread *t, const struct nst_ld_held *new, u32 outer);
+/* All threads look again at what they have looked at, and whether the short way is open. */
+void nst_ld_look_again(void);
 /* It may sleep. */
 void nst_ld_judge_sleep(struct nst_ld_thread *t, const void *ip);
 

@@ -55,6 +55,7 @@ static void leave(const struct nst_ld_thread *t)
 		map = (struct nst_lockdep_map *)(uintptr_t)t->held[i].lock;
 		map->flags |=
 			t->held[i].how & NST_LD_READ ? NST_LD_READ_BY_GONE : NST_LD_HELD_BY_GONE;
+		map->ready = 0;
 	}
 }
 

@@ -39,7 +39,7 @@
 
 static u32 chain_slot(u64 key)
 {
-	return (u32)(key % NST_LD_CHAIN_SLOTS);
+	return (u32)(key >> 32) % NST_LD_CHAIN_SLOTS;
 }
 
 /* The slot with @key, or a free one. Never full: NST_LD_CHAINS. */

@@ -23,8 +23,8 @@ static inline struct nst_ld_thread *this_thread(void)
 
 /* ---- what is held ---- */
 
-#define REUSE_FROM                                                                                 \
-	64u /* entries: then holes are used again, else hand over hand would come to no end */
+/* Entries: then holes are used again, else hand over hand would come to no end. */
+#define REUSE_FROM NST_LD_SHORT
 
 /* A new entry behind all; NULL: there is none. */
 static inline struct nst_ld_held *append(struct nst_ld_thread *t)
@@ -39,13 +39,6 @@ static inline struct nst_ld_held *append(struct nst_ld_thread *t)
 	nst_barrier();
 	nst_store_relaxed(&t->nr, i + 1);
 	return &t->held[i];
-}
-
-/* The same of a thread that has none: all are NULL. */
-static inline struct nst_ld_held *append_first(struct nst_ld_thread *t)
-{
-	nst_store_relaxed(&t->nr, 1u); /* relaxed: for handlers of this thread */
-	return &t->held[0];
 }
 
 /* An entry that is reserved; NULL: there is none. */
@@ -63,8 +56,80 @@ static inline struct nst_ld_held *reserve(struct nst_ld_thread *t)
 	return append(t);
 }
 
+/* ---- chains and limits: each entry has those of all up to it ---- */
+
+/* Those of @e, from the entry before it that is there. */
+static inline void chain_on(const struct nst_ld_thread *t, struct nst_ld_held *e)
+{
+	const struct nst_ld_held *before = NULL;
+	u32 k, limit;
+
+	for (k = (u32)(e - t->held); k-- > t->level && !before;)
+		if (nst_ld_is_held(&t->held[k]))
+			before = &t->held[k];
+	limit = before ? before->limit : NST_WAIT_SLEEP;
+	e->key = nst_ld_chain_step(before ? before->key : 0, e);
+	e->limit = (u8)(e->inner && (e->inner < limit || e->override) ? e->inner : limit);
+}
+
+/* What lies from @i on, after something before it or in it has changed. */
+static inline void chain_again(struct nst_ld_thread *t, u32 i)
+{
+	for (; i < t->nr; i++)
+		if (nst_ld_is_held(&t->held[i]))
+			chain_on(t, &t->held[i]);
+}
+
+/* ---- the short way, which looks at one number ---- */
+
+static inline void close_fast(struct nst_ld_thread *t)
+{
+	nst_store_relaxed(&t->fast, 0u); /* relaxed: for handlers of this thread */
+	nst_barrier();
+}
+
+/* What the thread has looked at in another epoch is forgotten. A handler may be the one that comes here. */
+static inline void refresh(struct nst_ld_thread *t, u32 epoch)
+{
+	u32 i;
+
+	if (nst_likely(t->known_of == epoch))
+		return;
+	for (i = 0; i < NST_LD_KNOWN; i++)
+		t->known[i] = 0;
+	for (i = 0; i < NST_LD_PLACED; i++)
+		nst_store_relaxed(&t->placed[i].key, (u64)0); /* the places may be in use */
+	t->known_of = epoch;
+}
+
+/* If nothing closes it any more. */
+static inline void open_fast(struct nst_ld_thread *t)
+{
+	const u32 epoch =
+		nst_load_relaxed(&nst_lockdep_is_on); /* relaxed, all of them: seen soon */
+
+	if (!epoch || t->fast == epoch || t->pinned || t->busy || t->popping || t->handlers ||
+	    NST_LD_OPEN(t) || t->depth[NST_SECTION_NONBLOCK] ||
+	    nst_load_relaxed(&nst_ld.hold_ticks) ||
+	    nst_load_relaxed(&nst_ld.stacks) == NST_LD_STACKS_ALL ||
+	    t->generation != nst_load_relaxed(&nst_ld.generation))
+		return;
+	refresh(t, epoch);
+	nst_barrier();
+	nst_store_relaxed(&t->fast, epoch); /* relaxed: for handlers of this thread */
+}
+
+static inline u64 *known_place(struct nst_ld_thread *t, u64 key)
+{
+	nst_static_assert(NST_LD_KNOWN == 1u << 8, "eight bits");
+	return &t->known[key >> 56];
+}
+
+/* ---- what is taken, and let go ---- */
+
 /* @e was reserved. */
-static inline void fill(struct nst_ld_held *e, const struct nst_ld_held *new)
+static inline void fill(struct nst_ld_thread *t, struct nst_ld_held *e,
+			const struct nst_ld_held *new)
 {
 	nst_barrier();
 	/* relaxed: the watcher looks at threads that wait (nst_ld_watch()), and looks again whether they do */
@@ -74,6 +139,7 @@ static inline void fill(struct nst_ld_held *e, const struct nst_ld_held *new)
 	e->inner = new->inner;
 	e->override = new->override;
 	e->pins = 0;
+	chain_on(t, e);
 	nst_barrier();
 	nst_store_relaxed(&e->lock, new->lock); /* relaxed: for handlers of this thread */
 }
@@ -86,7 +152,9 @@ static inline void push(struct nst_ld_thread *t, const struct nst_ld_held *new)
 		return;
 	if (nst_unlikely(nst_load_relaxed(&nst_ld.hold_ticks))) /* a limit, seen soon */
 		t->since_ticks[e - t->held] = nst_ticks();
-	fill(e, new);
+	fill(t, e, new);
+	if (nst_unlikely(e != &t->held[t->nr - 1]))
+		chain_again(t, (u32)(e - t->held) + 1);
 }
 
 /* @e is let go. */
@@ -133,6 +201,7 @@ static inline void pop(struct nst_ld_thread *t, struct nst_ld_held *e)
 	const u32 amid = nst_load_relaxed(&t->popping);
 	u32 nr = t->nr;
 
+	t->pinned -= e->pins;
 	if (nst_likely(!amid && e == &t->held[nr - 1] && (nr == 1 || e[-1].lock != NST_LD_HOLE))) {
 		drop_last(t, nr);
 		return;
@@ -143,6 +212,8 @@ static inline void pop(struct nst_ld_thread *t, struct nst_ld_held *e)
 			drop_last(t, t->nr);
 		return;
 	}
+	chain_again(t, (u32)(e - t->held) + 1);
+	close_fast(t);
 	do {
 		nst_store_relaxed(&t->popping, 1u);
 		nst_barrier();
@@ -151,6 +222,7 @@ static inline void pop(struct nst_ld_thread *t, struct nst_ld_held *e)
 		nst_store_relaxed(&t->popping, 0u);
 		nst_barrier();
 	} while (ends_in_hole(t));
+	open_fast(t);
 }
 
 #endif

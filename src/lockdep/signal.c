@@ -39,6 +39,7 @@ static void installed(struct nst_ld_thread *t, u32 signal, u64 told)
 	if (nst_load_relaxed(&nst_ld.handled) & bit_of(signal)) /* relaxed: a set that grows */
 		return;
 	nst_or_relaxed(&nst_ld.handled, bit_of(signal));
+	nst_ld_look_again();
 	opened(t, told);
 }
 
@@ -64,6 +65,7 @@ void nst_handler_enter_on(int signal)
 	installed(t, n, ~0ull); /* it is blocked now, and was not */
 	s = nst_ld_context(n - 1, __builtin_return_address(0));
 	/* The place is taken before it is written: a handler that comes now takes the next, and gives it back. */
+	close_fast(t);
 	i = t->handlers;
 	nst_store_relaxed(&t->handlers, i + 1); /* relaxed: for handlers of this thread */
 	nst_barrier();
@@ -79,7 +81,7 @@ void nst_handler_enter_on(int signal)
 	e = append(t);
 	if (!e)
 		return;
-	fill(e, &s);
+	fill(t, e, &s);
 	t->handler[i].pushed = 1;
 	nst_store_relaxed(&t->level, (u32)(e - t->held)); /* relaxed: as above */
 }
@@ -125,6 +127,7 @@ void nst_handler_exit_on(void)
 		nst_barrier();
 	}
 	nst_store_relaxed(&t->handlers, i); /* relaxed: as above */
+	open_fast(t);
 }
 
 uint64_t nst_signals_block_on(uint64_t set)
@@ -145,6 +148,7 @@ void nst_signals_unblock_on(uint64_t set)
 
 	if (!t)
 		return;
+	close_fast(t);
 	t->blocked &= ~set;
 	opened(t, set);
 }

@@ -22,6 +22,7 @@ static void thread_ends(void *arg)
 					    t->held[i].lock, nst_ld_place_of(&t->held[i]),
 					    "it was taken at");
 	nst_ld_wait_ends(t);
+	nst_lockdep_self = &nst_ld_nothing;
 	nst_thread.lockdep = NULL;
 	nst_store_relaxed(&t->generation, 0u); /* the watcher looks, at threads that wait */
 	/* Pairs with: nst_cas_acquire() in claim(). */
@@ -72,6 +73,7 @@ struct nst_ld_thread *nst_ld_thread_slow(void)
 	}
 	if (t) {
 		nst_ld_wait_ends(t);
+		t->fast = t->known_of = t->pinned = 0;
 		for (i = 0; i < t->nr; i++)
 			nst_store_relaxed(&t->held[i].lock, NULL); /* as above */
 		t->nr = t->popping = t->level = t->handlers = 0;
@@ -82,6 +84,7 @@ struct nst_ld_thread *nst_ld_thread_slow(void)
 			&t->generation,
 			nst_load_relaxed(&nst_ld.generation)); /* off and on again is no hurry */
 		nst_thread.lockdep = t;
+		nst_lockdep_self = (struct nst_lockdep_self *)t; /* as it begins */
 	}
 	nst_sys_signals_restore(signals);
 	return t;

@@ -44,6 +44,7 @@ void nst_lockdep_fresh_on(struct nst_lockdep_map *map, int fresh)
 	struct nst_ld_thread *t = this_thread();
 	u32 i;
 
+	map->ready = 0;
 	if (fresh && !IGNORED) {
 		map->flags |= NST_LD_FRESH;
 		return;
@@ -52,6 +53,8 @@ void nst_lockdep_fresh_on(struct nst_lockdep_map *map, int fresh)
 	for (i = 0; t && !(map->flags & NST_LD_NOVALIDATE) && i < t->nr; i++)
 		if (t->held[i].lock == map)
 			t->held[i].how &= (u8)~NST_LD_UNSEEN;
+	if (t)
+		chain_again(t, t->level);
 }
 
 /* Ticks and nanoseconds since the library began, or since now: of some ms at least. */
@@ -81,4 +84,5 @@ void nst_lockdep_hold_limit(uint64_t us)
 				(u64)1);
 	}
 	nst_store_relaxed(&nst_ld.hold_ticks, ticks); /* for what is taken from here on */
+	nst_ld_look_again();
 }

@@ -125,8 +125,8 @@ void mix_check_all(void)
 								  NST_WAIT_SPIN, NST_WAIT_SPIN));
 		MARKED(nst_lockdep_set_class,
 		       nst_lockdep_set_class(&b, "b", &key, (unsigned int)i % 8));
-		MARKED(nst_lockdep_acquire_on, nst_lockdep_acquire_on(&a, 0));
-		MARKED(nst_lockdep_acquire_on, nst_lockdep_acquire_on(&b, (uint32_t)i % 8));
+		MARKED(nst_lockdep_acquire_on, nst_lockdep_acquire_on(&a, 0, NULL));
+		MARKED(nst_lockdep_acquire_on, nst_lockdep_acquire_on(&b, (uint32_t)i % 8, NULL));
 		MARKED(nst_lockdep_contended_on, nst_lockdep_contended_on(&b));
 		MARKED(nst_lockdep_watchdog, nst_lockdep_watchdog((uint64_t)i % 2));
 		MARKED(nst_lockdep_watch, nst_lockdep_watch());

@@ -375,7 +375,7 @@ static unsigned int another(void **frame, unsigned int most)
 
 FAR static void takes(struct nst_lockdep_map *map)
 {
-	nst_lockdep_acquire_on(map, 0);
+	nst_lockdep_acquire_on(map, 0, NULL);
 	nst_lockdep_release(map);
 	KEEP;
 }

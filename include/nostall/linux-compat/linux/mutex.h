@@ -34,10 +34,20 @@ static inline void mutex_destroy(struct mutex *m)
 	pthread_mutex_destroy(&m->lock);
 }
 
+NST_COMPAT_INLINE int nst_compat_mutex_try(struct mutex *m)
+{
+	return pthread_mutex_trylock(&m->lock) == 0;
+}
+
+NST_COMPAT_INLINE void nst_compat_mutex_wait(struct mutex *m)
+{
+	BUG_ON(pthread_mutex_lock(&m->lock));
+}
+
 NST_COMPAT_INLINE void mutex_lock_nested(struct mutex *m, unsigned int subclass)
 {
 	nst_lockdep_acquire(&m->dep_map, NST_LD_NESTED(subclass));
-	BUG_ON(pthread_mutex_lock(&m->lock));
+	LOCK_CONTENDED(m, nst_compat_mutex_try, nst_compat_mutex_wait);
 	nst_compat_held_by(&m->held, NST_COMPAT_SELF);
 }
 
@@ -59,7 +69,7 @@ NST_COMPAT_INLINE void nst_compat_mutex_lock_nest(struct mutex *m,
 
 NST_COMPAT_INLINE int mutex_trylock(struct mutex *m)
 {
-	if (pthread_mutex_trylock(&m->lock))
+	if (!nst_compat_mutex_try(m))
 		return 0;
 	nst_lockdep_acquire(&m->dep_map, NST_LD_TRY);
 	nst_compat_held_by(&m->held, NST_COMPAT_SELF);

@@ -118,10 +118,20 @@ typedef struct raw_spinlock {
 		NST_COMPAT_MAP_INIT(&(l)->dep_map, #l, NST_WAIT_SPIN);                             \
 	} while (0)
 
+NST_COMPAT_INLINE int nst_compat_raw_try(raw_spinlock_t *l)
+{
+	return nst_compat_spin_try(&l->lock);
+}
+
+NST_COMPAT_INLINE void nst_compat_raw_wait(raw_spinlock_t *l)
+{
+	nst_compat_spin_wait(&l->lock);
+}
+
 NST_COMPAT_INLINE void raw_spin_lock_nested(raw_spinlock_t *l, unsigned int subclass)
 {
 	nst_lockdep_acquire(&l->dep_map, NST_LD_NESTED(subclass));
-	nst_compat_spin_wait(&l->lock);
+	LOCK_CONTENDED(l, nst_compat_raw_try, nst_compat_raw_wait);
 	nst_compat_held_by(&l->held, NST_COMPAT_SELF);
 }
 
@@ -214,10 +224,20 @@ typedef struct spinlock {
 		NST_COMPAT_MAP_INIT(&(l)->dep_map, #l, NST_WAIT_CONFIG);                           \
 	} while (0)
 
+NST_COMPAT_INLINE int nst_compat_spinlock_try(spinlock_t *l)
+{
+	return nst_compat_config_try(&l->lock);
+}
+
+NST_COMPAT_INLINE void nst_compat_spinlock_wait(spinlock_t *l)
+{
+	nst_compat_config_wait(&l->lock);
+}
+
 NST_COMPAT_INLINE void spin_lock_nested(spinlock_t *l, unsigned int subclass)
 {
 	nst_lockdep_acquire(&l->dep_map, NST_LD_NESTED(subclass));
-	nst_compat_config_wait(&l->lock);
+	LOCK_CONTENDED(l, nst_compat_spinlock_try, nst_compat_spinlock_wait);
 	nst_compat_held_by(&l->held, NST_COMPAT_SELF);
 }
 
