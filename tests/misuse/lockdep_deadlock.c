@@ -6,9 +6,9 @@
  *	level: check:on, check_watchdog:20
  *	exit: 0
  *	says: nostall: error NL-DEADLOCK: threads wait for each other for ever
- *	says:   1. thread second (2): waits for a (0xN) at PROGRAM+0xN (for N ms)
+ *	says:   1. thread second (N): waits for a (0xN) at PROGRAM+0xN (for N ms)
  *	says:      holds b (0xN) since PROGRAM+0xN
- *	says:   2. thread main (1): waits for b (0xN) at PROGRAM+0xN (for N ms)
+ *	says:   2. thread main (N): waits for b (0xN) at PROGRAM+0xN (for N ms)
  *	says:      holds a (0xN) since PROGRAM+0xN
  *	says:   fix: take them in one order, or try the inner one
  *	says:   suppress: NL-DEADLOCK id=ID

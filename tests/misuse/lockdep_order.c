@@ -6,9 +6,9 @@
  *	level: check:on, worker:off
  *	exit: 0
  *	says: nostall: error NL-ORDER: locks can wait for each other for ever
- *	says:   1. thread second (2): b (0xN, PROGRAM+0xN) held since PROGRAM+0xN;
+ *	says:   1. thread second (N): b (0xN, PROGRAM+0xN) held since PROGRAM+0xN;
  *	says:      waits for a (0xN, PROGRAM+0xN) at PROGRAM+0xN
- *	says:   2. thread first (1): a (0xN, PROGRAM+0xN) held since PROGRAM+0xN;
+ *	says:   2. thread first (N): a (0xN, PROGRAM+0xN) held since PROGRAM+0xN;
  *	says:      waits for b (0xN, PROGRAM+0xN) at PROGRAM+0xN
  *	says:      holds                    | wants
  *	says:   1. b | a

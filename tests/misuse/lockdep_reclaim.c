@@ -6,7 +6,7 @@
  *	level: check:on, worker:off
  *	exit: 0
  *	says: nostall: error NL-RECLAIM: reclaim can wait for who reclaims
- *	says:   1. thread main (1): cache (0xN, PROGRAM+0xN) held since PROGRAM+0xN;
+ *	says:   1. thread main (N): cache (0xN, PROGRAM+0xN) held since PROGRAM+0xN;
  *	says:      may enter reclaim at PROGRAM+0xN
  *	says:   2. reclaim, begun at PROGRAM+0xN;
  *	says:      waits for cache (0xN, PROGRAM+0xN) at PROGRAM+0xN

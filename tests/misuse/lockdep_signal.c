@@ -13,7 +13,7 @@
  *	says:   suppress: NL-HANDLER id=ID
  *	says:   read: nostall explain NL-HANDLER; id=ID
  *	says: nostall: error NL-SIGNAL: a handler can wait for whom it interrupts
- *	says:   1. thread main (1): A (0xN, PROGRAM+0xN) held since PROGRAM+0xN;
+ *	says:   1. thread main (N): A (0xN, PROGRAM+0xN) held since PROGRAM+0xN;
  *	says:      signal 10 may interrupt it: it is not blocked at PROGRAM+0xN
  *	says:   2. signal 10, begun at PROGRAM+0xN;
  *	says:      waits for A (0xN, PROGRAM+0xN) at PROGRAM+0xN

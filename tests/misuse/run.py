@@ -45,6 +45,7 @@ def here(source):
 def normal(line, program):
     line = re.sub(r'0x[0-9a-f]+', '0xN', line)
     line = re.sub(r'\(for \d+ ms\)', '(for N ms)', line)
+    line = re.sub(r'(\bthread \w+) \(\d+\)', r'\1 (N)', line)  # the worker may have come before it, or not
     line = re.sub(r'\bid=[0-9a-f]{16}$', 'id=ID', line)
     line = re.sub(r'(\(|\s)\S*/([^\s/]+\.c:\d+)', r'\1\2', line)
     return line.replace(os.path.basename(program), 'PROGRAM')
