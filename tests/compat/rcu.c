@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * rcu.c - K5: readers, cookies, deferred free by the kernel's names; also from handlers, and nested deeper than is kept.
+ * rcu.c - K5, K12: readers, cookies, deferred free by the kernel's names; also from handlers, and nested deeper than is
+ * kept; who holds a spinlock is a reader.
  */
 #include <linux/completion.h>
 #include <linux/rculist.h>
@@ -8,6 +9,7 @@
 #include <linux/spinlock.h>
 #include <pthread.h>
 #include <signal.h>
+#include <unistd.h>
 #include "common/check.h"
 
 struct object {
@@ -49,22 +51,99 @@ static void calls(void)
 
 static struct completion inside, leave;
 
-static void *sit(void *arg)
+static DEFINE_RAW_SPINLOCK(raw);
+static DEFINE_SPINLOCK(spin);
+static DEFINE_RWLOCK(rw);
+
+static void enter(unsigned int kind)
 {
 	unsigned int i;
 
-	for (i = 0; i < NST_COMPAT_RCU_DEEP + 8; i++)
+	switch (kind) {
+	case 0:
+		for (i = 0; i < NST_COMPAT_RCU_DEEP + 8; i++)
+			rcu_read_lock();
+		for (i = 0; i < NST_COMPAT_RCU_DEEP + 7; i++)
+			rcu_read_unlock();
+		return;
+	case 1:
+		raw_spin_lock(&raw);
+		return;
+	case 2:
+		if (!raw_spin_trylock(&raw))
+			check_broken("raw_spin_trylock");
+		return;
+	case 3:
+		spin_lock(&spin);
+		return;
+	case 4:
+		/* Which ends first does not matter. */
 		rcu_read_lock();
-	for (i = 0; i < NST_COMPAT_RCU_DEEP + 7; i++)
+		if (!spin_trylock(&spin))
+			check_broken("spin_trylock");
 		rcu_read_unlock();
+		return;
+	case 5:
+		read_lock(&rw);
+		return;
+	case 6:
+		write_lock(&rw);
+		return;
+	default:
+		local_irq_disable();
+		return;
+	}
+}
+
+static void leave_it(unsigned int kind)
+{
+	switch (kind) {
+	case 0:
+		rcu_read_unlock();
+		return;
+	case 1:
+	case 2:
+		raw_spin_unlock(&raw);
+		return;
+	case 3:
+	case 4:
+		spin_unlock(&spin);
+		return;
+	case 5:
+		read_unlock(&rw);
+		return;
+	case 6:
+		write_unlock(&rw);
+		return;
+	default:
+		local_irq_enable();
+		return;
+	}
+}
+
+static const char *const kinds[] = {
+	"K5 a reader",	    "K12 raw_spin_lock()",    "K12 raw_spin_trylock()",
+	"K12 spin_lock()",  "K12 spin_trylock()",     "K12 read_lock()",
+	"K12 write_lock()", "K12 local_irq_disable()"};
+
+static void *sit(void *arg)
+{
+	const unsigned int kind = (unsigned int)(uintptr_t)arg;
+
+	enter(kind);
+	if (!rcu_read_lock_any_held() || rcu_read_lock_held() != (kind == 0))
+		WRITE_ONCE(called, 99);
 	complete(&inside);
-	wait_for_completion(&leave);
-	rcu_read_unlock();
-	return arg;
+	while (!completion_done(&leave))
+		usleep(100);
+	leave_it(kind);
+	if (rcu_read_lock_any_held())
+		WRITE_ONCE(called, 99);
+	return NULL;
 }
 
 /* While a reader sits in its section, nothing that it could see is done with. */
-static void cookies(void)
+static void holds_up(unsigned int kind)
 {
 	unsigned long cookie, before = get_completed_synchronize_rcu();
 	unsigned int i, early = 0;
@@ -74,7 +153,7 @@ static void cookies(void)
 	init_completion(&inside);
 	init_completion(&leave);
 	WRITE_ONCE(called, 0);
-	if (pthread_create(&thread, NULL, sit, NULL))
+	if (pthread_create(&thread, NULL, sit, (void *)(uintptr_t)kind))
 		check_broken("pthread_create");
 	wait_for_completion(&inside);
 	cookie = start_poll_synchronize_rcu();
@@ -83,8 +162,8 @@ static void cookies(void)
 		nst_maintain();
 		early += poll_state_synchronize_rcu(cookie) || READ_ONCE(called);
 	}
-	check(!early && poll_state_synchronize_rcu(before), "K5 a reader holds a period up",
-	      "%u times it did not", early);
+	check(!early && poll_state_synchronize_rcu(before), kinds[kind],
+	      "holds no period up, %u times", early);
 	complete(&leave);
 	pthread_join(thread, NULL);
 	cond_synchronize_rcu(cookie);
@@ -95,7 +174,13 @@ static void cookies(void)
 	check(READ_ONCE(called) == 1, "K5 then it is called", "%u", READ_ONCE(called));
 }
 
-static DEFINE_RAW_SPINLOCK(raw);
+static void cookies(void)
+{
+	unsigned int kind;
+
+	for (kind = 0; kind < sizeof(kinds) / sizeof(kinds[0]); kind++)
+		holds_up(kind);
+}
 
 static void frees(void)
 {

@@ -10,6 +10,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <linux/nst_section.h>
 #include <linux/types.h>
 
 struct nst_compat_irq {
@@ -51,6 +52,7 @@ static inline void local_irq_disable(void)
 		nst_signals_block_on(nst_compat_irq.told);
 	}
 	nst_compat_irq.off = 1;
+	nst_compat_section_begin();
 }
 
 static inline void local_irq_enable(void)
@@ -59,6 +61,7 @@ static inline void local_irq_enable(void)
 
 	if (!nst_compat_irq.off)
 		return;
+	nst_compat_section_end();
 	nst_compat_irq.off = 0;
 	nst_signals_unblock(nst_compat_irq.told);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);

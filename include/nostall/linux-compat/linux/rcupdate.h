@@ -16,55 +16,40 @@
 
 #include <linux/kernel.h>
 #include <linux/lockdep.h>
-#include <nostall/rcu.h>
+#include <linux/nst_section.h>
 
 /* ---- readers ---- */
 
-#define NST_COMPAT_RCU_DEEP 32u
-
-/* Sections of a thread, the outermost first. Beyond so many deep, the ones around protect. */
-struct nst_compat_rcu {
-	unsigned int depth;
-	nst_rcu_token_t token[NST_COMPAT_RCU_DEEP];
-};
-NST_COMPAT_SHARED __thread struct nst_compat_rcu nst_compat_rcu;
+NST_COMPAT_SHARED __thread unsigned int nst_compat_rcu_held; /* rcu_read_lock(), as often */
 
 NST_COMPAT_SHARED struct nst_lockdep_map rcu_lock_map = {
 	.name = "rcu_read_lock", .outer = NST_WAIT_FREE, .inner = NST_WAIT_CONFIG};
 
-/* The depth first: a handler that comes in between uses the next place. */
 NST_COMPAT_INLINE void rcu_read_lock(void)
 {
-	const unsigned int i = nst_compat_rcu.depth;
-
-	__atomic_store_n(&nst_compat_rcu.depth, i + 1, __ATOMIC_RELAXED);
-	barrier();
-	if (likely(i < NST_COMPAT_RCU_DEEP))
-		nst_compat_rcu.token[i] = nst_rcu_read_begin();
+	nst_compat_section_begin();
+	nst_compat_rcu_held++;
 	/* Nobody is waited for, so no order leads here. */
 	nst_lockdep_acquire(&rcu_lock_map, NST_LD_READ | NST_LD_RECURSIVE | NST_LD_TRY);
 }
 
 NST_COMPAT_INLINE void rcu_read_unlock(void)
 {
-	const unsigned int i = nst_compat_rcu.depth - 1;
-	const nst_rcu_token_t token = i < NST_COMPAT_RCU_DEEP ? nst_compat_rcu.token[i] : 0;
-
 	nst_lockdep_release(&rcu_lock_map);
-	barrier();
-	__atomic_store_n(&nst_compat_rcu.depth, i, __ATOMIC_RELAXED);
-	barrier();
-	if (likely(token))
-		nst_rcu_read_end(token);
+	nst_compat_rcu_held--;
+	nst_compat_section_end();
 }
 
 NST_COMPAT_INLINE int rcu_read_lock_held(void)
 {
-	return nst_compat_rcu.depth != 0;
+	return nst_compat_rcu_held != 0;
 }
 
-#define rcu_read_lock_any_held() rcu_read_lock_held()
-
+/* Or a spinlock, or interrupts are off. */
+NST_COMPAT_INLINE int rcu_read_lock_any_held(void)
+{
+	return nst_compat_rcu.depth != 0;
+}
 /* ---- pointers ---- */
 
 /* Never held: it stands in reports of conditions that do not hold. */

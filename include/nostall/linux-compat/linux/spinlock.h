@@ -8,7 +8,7 @@
  *	rwlock_t	the same				config		readers and writers that sleep
  *
  * Nobody can keep a holder from being preempted here, so who waits spins for a moment, then naps for 50 us and looks
- * again: the unlock is one store and wakes nobody. The _irq forms block this thread's signals (linux/irqflags.h); with
+ * again: the unlock is one store and wakes nobody. Who holds one, or reads under one, is a reader of RCU (linux/nst_section.h). The _irq forms block this thread's signals (linux/irqflags.h); with
  * NST_COMPAT_RT only those of raw locks do, as in a real-time kernel. All files of a program say the same of NST_COMPAT_RT.
  */
 #ifndef NST_COMPAT_SPINLOCK_H
@@ -18,6 +18,7 @@
 #include <linux/irqflags.h>
 #include <linux/lockdep.h>
 #include <linux/nst_relax.h>
+#include <linux/nst_section.h>
 
 /* ---- waiting ---- */
 
@@ -133,6 +134,7 @@ NST_COMPAT_INLINE void raw_spin_lock_nested(raw_spinlock_t *l, unsigned int subc
 	nst_lockdep_acquire(&l->dep_map, NST_LD_NESTED(subclass));
 	LOCK_CONTENDED(l, nst_compat_raw_try, nst_compat_raw_wait);
 	nst_compat_held_by(&l->held, NST_COMPAT_SELF);
+	nst_compat_section_begin();
 }
 
 NST_COMPAT_INLINE void raw_spin_lock(raw_spinlock_t *l)
@@ -146,11 +148,13 @@ NST_COMPAT_INLINE int raw_spin_trylock(raw_spinlock_t *l)
 		return 0;
 	nst_lockdep_acquire(&l->dep_map, NST_LD_TRY);
 	nst_compat_held_by(&l->held, NST_COMPAT_SELF);
+	nst_compat_section_begin();
 	return 1;
 }
 
 NST_COMPAT_INLINE void raw_spin_unlock(raw_spinlock_t *l)
 {
+	nst_compat_section_end();
 	nst_lockdep_release(&l->dep_map);
 	nst_compat_held_by(&l->held, 0);
 	nst_compat_spin_done(&l->lock);
@@ -239,6 +243,7 @@ NST_COMPAT_INLINE void spin_lock_nested(spinlock_t *l, unsigned int subclass)
 	nst_lockdep_acquire(&l->dep_map, NST_LD_NESTED(subclass));
 	LOCK_CONTENDED(l, nst_compat_spinlock_try, nst_compat_spinlock_wait);
 	nst_compat_held_by(&l->held, NST_COMPAT_SELF);
+	nst_compat_section_begin();
 }
 
 NST_COMPAT_INLINE void spin_lock(spinlock_t *l)
@@ -254,6 +259,7 @@ NST_COMPAT_INLINE void nst_compat_spin_lock_nest(spinlock_t *l, const struct nst
 	nst_lockdep_acquire_nest(&l->dep_map, 0, nest);
 	nst_compat_config_wait(&l->lock);
 	nst_compat_held_by(&l->held, NST_COMPAT_SELF);
+	nst_compat_section_begin();
 }
 
 NST_COMPAT_INLINE int spin_trylock(spinlock_t *l)
@@ -262,11 +268,13 @@ NST_COMPAT_INLINE int spin_trylock(spinlock_t *l)
 		return 0;
 	nst_lockdep_acquire(&l->dep_map, NST_LD_TRY);
 	nst_compat_held_by(&l->held, NST_COMPAT_SELF);
+	nst_compat_section_begin();
 	return 1;
 }
 
 NST_COMPAT_INLINE void spin_unlock(spinlock_t *l)
 {
+	nst_compat_section_end();
 	nst_lockdep_release(&l->dep_map);
 	nst_compat_held_by(&l->held, 0);
 	nst_compat_config_done(&l->lock);
@@ -327,6 +335,7 @@ NST_COMPAT_INLINE void read_lock(rwlock_t *l)
 						 : NST_LD_READ);
 	nst_compat_rwconfig_read(&l->lock);
 	__atomic_add_fetch(&l->held.readers, 1, __ATOMIC_RELAXED);
+	nst_compat_section_begin();
 }
 
 NST_COMPAT_INLINE int read_trylock(rwlock_t *l)
@@ -335,11 +344,13 @@ NST_COMPAT_INLINE int read_trylock(rwlock_t *l)
 		return 0;
 	nst_lockdep_acquire(&l->dep_map, NST_LD_READ | NST_LD_TRY);
 	__atomic_add_fetch(&l->held.readers, 1, __ATOMIC_RELAXED);
+	nst_compat_section_begin();
 	return 1;
 }
 
 NST_COMPAT_INLINE void read_unlock(rwlock_t *l)
 {
+	nst_compat_section_end();
 	nst_lockdep_release(&l->dep_map);
 	__atomic_sub_fetch(&l->held.readers, 1, __ATOMIC_RELAXED);
 	nst_compat_rwconfig_read_done(&l->lock);
@@ -350,6 +361,7 @@ NST_COMPAT_INLINE void write_lock(rwlock_t *l)
 	nst_lockdep_acquire(&l->dep_map, 0);
 	nst_compat_rwconfig_write(&l->lock);
 	nst_compat_held_by(&l->held, NST_COMPAT_SELF);
+	nst_compat_section_begin();
 }
 
 NST_COMPAT_INLINE int write_trylock(rwlock_t *l)
@@ -358,11 +370,13 @@ NST_COMPAT_INLINE int write_trylock(rwlock_t *l)
 		return 0;
 	nst_lockdep_acquire(&l->dep_map, NST_LD_TRY);
 	nst_compat_held_by(&l->held, NST_COMPAT_SELF);
+	nst_compat_section_begin();
 	return 1;
 }
 
 NST_COMPAT_INLINE void write_unlock(rwlock_t *l)
 {
+	nst_compat_section_end();
 	nst_lockdep_release(&l->dep_map);
 	nst_compat_held_by(&l->held, 0);
 	nst_compat_rwconfig_write_done(&l->lock);

@@ -4,8 +4,7 @@
 #ifndef TEST_BROKEN_RCUPDATE_H
 #define TEST_BROKEN_RCUPDATE_H
 
-#define nst_compat_no_section(by) __atomic_add_fetch(&nst_compat_rcu.depth, by, __ATOMIC_RELAXED)
-#define rcu_read_lock() ((void)nst_compat_no_section(1))
-#define rcu_read_unlock() ((void)nst_compat_no_section(-1u))
+#define rcu_read_lock() ((void)nst_compat_rcu_held++)
+#define rcu_read_unlock() ((void)nst_compat_rcu_held--)
 
 #endif
