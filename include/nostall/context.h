@@ -127,6 +127,22 @@ NST_LOCKDEP_INLINE void nst_allow_end(void)
 		nst_section_end_on(NST_SECTION_ALLOW);
 }
 
+/*
+ * From here on this thread is a real-time one: as in both of these sections, but for what nst_allow_begin() lets be, as the wait
+ * for its next period. The option check_realtime says so of threads by their policy or name, as they are first seen.
+ */
+NST_LOCKDEP_INLINE void nst_realtime_begin(void)
+{
+	nst_nonblock_begin();
+	nst_noalloc_begin();
+}
+
+NST_LOCKDEP_INLINE void nst_realtime_end(void)
+{
+	nst_noalloc_end();
+	nst_nonblock_end();
+}
+
 /* ---- read sections ---- */
 
 /**

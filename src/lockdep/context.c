@@ -36,6 +36,12 @@
 #define NO_FAULTS 0
 #endif
 
+#if defined(NST_TEST) && defined(NST_BUSTED) && NST_BUSTED == 81 /* who is a real-time thread */
+#define BLIND_TO_REALTIME 1
+#else
+#define BLIND_TO_REALTIME 0
+#endif
+
 #define NOTHING_HELD NST_WAIT_SLEEP
 #define UNORDERED (NST_LD_NOVALIDATE | NST_LD_FRESH)
 
@@ -507,23 +513,48 @@ static void outermost_begins(struct nst_ld_thread *t, enum nst_section section)
 		begin_measuring(t, section, measured);
 }
 
+static void section_begins(struct nst_ld_thread *t, enum nst_section section, const void *ip)
+{
+	if (!t->depth[section]) {
+		t->from[section] = ip;
+		outermost_begins(t, section);
+	}
+	nst_barrier();
+	t->depth[section]++;
+	if (section == NST_SECTION_NONBLOCK)
+		close_fast(t);
+}
+
 void nst_section_begin_on(enum nst_section section, const char *reason)
 {
 	struct nst_ld_thread *t = this_thread();
 
 	if (!t)
 		return;
-	if (!t->depth[section]) {
-		t->from[section] = __builtin_return_address(0);
-		outermost_begins(t, section);
-	}
 	if (section == NST_SECTION_ALLOW)
 		t->reason = reason;
-	nst_barrier();
-	t->depth[section]++;
-	t->begun[section] = 1;
-	if (section == NST_SECTION_NONBLOCK)
-		close_fast(t);
+	section_begins(t, section, __builtin_return_address(0));
+}
+
+/* Does the option check_realtime speak of this thread? */
+static int is_meant(const char *who)
+{
+	char name[16];
+
+	if (nst_ld_name_matches("policy", who))
+		return nst_sys_is_realtime();
+	nst_sys_thread_name(name);
+	return nst_ld_name_matches(who, name);
+}
+
+void nst_ld_thread_begins(struct nst_ld_thread *t)
+{
+	const char *who = nst_option_check_realtime();
+
+	if (!*who || BLIND_TO_REALTIME || !is_meant(who))
+		return;
+	section_begins(t, NST_SECTION_NONBLOCK, NULL);
+	section_begins(t, NST_SECTION_NOALLOC, NULL);
 }
 
 /* What the section of @t that ends here is measured by, and must not have done. */

@@ -139,8 +139,9 @@ struct nst_ld_thread {
 		u32 signal, pushed;
 		const void *from;
 	} handler[NST_LD_HANDLERS];
-	u32 depth[NST_NR_SECTIONS], begun[NST_NR_SECTIONS];
-	const void *from[NST_NR_SECTIONS]; /* who began the outermost */
+	u32 depth[NST_NR_SECTIONS];
+	const void *from
+		[NST_NR_SECTIONS];  /* who began the outermost; NULL: the option check_realtime */
 	struct nst_sys_usage since; /* of this thread, as it began, less what was ours or allowed */
 	struct nst_sys_usage allowed; /* as what is allowed began */
 	const char *reason;
@@ -410,6 +411,8 @@ void nst_ld_name_thread(const struct nst_ld_thread *t);
 
 /* Is it inside of something that one may not sleep in? */
 int nst_ld_cannot_sleep(const struct nst_ld_thread *t);
+/* It is seen for the first time: is it a real-time one? */
+void nst_ld_thread_begins(struct nst_ld_thread *t);
 /* What an entry says of itself in a chain. */
 #define NST_LD_CHAINED ((u32)(NST_LD_READ | NST_LD_RECURSIVE | NST_LD_UNSEEN))
 /* One step of a chain's key. */
@@ -418,6 +421,11 @@ static inline u64 nst_ld_chain_step(u64 key, const struct nst_ld_held *e)
 	return nst_lockdep_chain(key,
 				 e->class | (e->how & NST_LD_CHAINED) << 16 | (u32)e->inner << 24);
 }
+
+/* ---- suppress.c ---- */
+
+/* @pattern, up to its comma or end, in which a * stands for any letters, is @name. */
+int nst_ld_name_matches(const char *pattern, const char *name);
 
 /* ---- section.c ---- */
 

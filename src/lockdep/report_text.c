@@ -200,8 +200,9 @@ static void sections(const struct nst_ld_thread *t)
 		     nst_ld_where(t->handler[i].from, where, sizeof(where)));
 	for (i = 0; i < NST_NR_SECTIONS; i++)
 		if (t->depth[i])
-			line("  in a section that %s, begun at %s", nst_ld_sections[i],
-			     nst_ld_where(t->from[i], where, sizeof(where)));
+			line("  in a section that %s, begun %s%s", nst_ld_sections[i],
+			     t->from[i] ? "at " : "with the thread (check_realtime)",
+			     t->from[i] ? nst_ld_where(t->from[i], where, sizeof(where)) : "");
 }
 
 /* With callers of @room places. */

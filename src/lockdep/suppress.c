@@ -72,7 +72,7 @@ static int is_pattern_end(char c)
 	return !c || c == ',';
 }
 
-static int name_matches(const char *pattern, const char *name)
+int nst_ld_name_matches(const char *pattern, const char *name)
 {
 	const char *star = NULL, *from = NULL;
 
@@ -102,7 +102,7 @@ static int locks_match(const char *locks, const struct nst_ld_facts *f, u32 firs
 
 	for (i = 0; i < nr; i++) {
 		put_name(name, sizeof(name), lock_name(f, (first + i) % nr));
-		if (!name_matches(locks, name))
+		if (!nst_ld_name_matches(locks, name))
 			return 0;
 		while (!is_pattern_end(*locks))
 			locks++;

@@ -79,13 +79,15 @@ struct nst_ld_thread *nst_ld_thread_slow(void)
 		t->nr = t->popping = t->level = t->handlers = 0;
 		t->blocked = signals;
 		for (i = 0; i < NST_NR_SECTIONS; i++)
-			t->depth[i] = t->begun[i] = 0;
+			t->depth[i] = 0;
 		nst_store_relaxed(
 			&t->generation,
 			nst_load_relaxed(&nst_ld.generation)); /* off and on again is no hurry */
 		nst_thread.lockdep = t;
 		nst_lockdep_self = (struct nst_lockdep_self *)t; /* as it begins */
 	}
+	if (t)
+		nst_ld_thread_begins(t);
 	nst_sys_signals_restore(signals);
 	return t;
 }

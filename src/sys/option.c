@@ -2,7 +2,7 @@
 /*
  * option.c - NOSTALL_CONF=key:value,key:value and the file it may name (conf_file:PATH).
  *
- * The table is option_table.h; four keys take a path and are not in it: conf_file, publish_dir, check_log and check_suppress;
+ * The table is option_table.h; four keys take a path and are not in it: conf_file, publish_dir, check_log and check_suppress, and check_realtime a word;
  * pressure may take one. A setuid program reads nothing. What is not understood gives one line that names it and what is
  * allowed; the rest still counts.
  */
@@ -24,16 +24,18 @@ static struct option options[NST_NR_OPTIONS] = {
 };
 
 static char publish_dir[NST_PUBLISH_DIR_MAX + 1], pressure_path[NST_PRESSURE_PATH_MAX + 1],
-	check_log[NST_CHECK_PATH_MAX + 1], check_suppress[NST_CHECK_PATH_MAX + 1];
+	check_log[NST_CHECK_PATH_MAX + 1], check_suppress[NST_CHECK_PATH_MAX + 1],
+	check_realtime[NST_CHECK_REALTIME_MAX + 1];
 
-/* Keys whose value is a path and nothing else. */
+/* Keys whose value is a text: a path, or any. */
 static const struct path_key {
 	const char *name;
 	char *path;
-	u32 most;
-} path_keys[] = {{"publish_dir", publish_dir, NST_PUBLISH_DIR_MAX},
-		 {"check_log", check_log, NST_CHECK_PATH_MAX},
-		 {"check_suppress", check_suppress, NST_CHECK_PATH_MAX}};
+	u32 most, any;
+} path_keys[] = {{"publish_dir", publish_dir, NST_PUBLISH_DIR_MAX, 0},
+		 {"check_log", check_log, NST_CHECK_PATH_MAX, 0},
+		 {"check_suppress", check_suppress, NST_CHECK_PATH_MAX, 0},
+		 {"check_realtime", check_realtime, NST_CHECK_REALTIME_MAX, 1}};
 
 u64 nst_option(enum nst_option o)
 {
@@ -58,6 +60,11 @@ const char *nst_option_check_log(void)
 const char *nst_option_check_suppress(void)
 {
 	return check_suppress;
+}
+
+const char *nst_option_check_realtime(void)
+{
+	return check_realtime;
 }
 
 const char *nst_option_pressure_path(void)
@@ -209,7 +216,7 @@ static void say_unknown(struct text *why, struct word key)
 		n += nst_format(known + n, sizeof(known) - n, ", %s", options[i].name);
 	nst_format(why->buf, why->len,
 		   "unknown option '%s'; allowed: conf_file, publish_dir%s, check_log, "
-		   "check_suppress",
+		   "check_suppress, check_realtime",
 		   word_text(key, buf, sizeof(buf)), known);
 }
 
@@ -244,10 +251,12 @@ static int understand(struct word key, struct word value, struct option **o, u64
 		return 1;
 	path = find_path(key);
 	if (path) {
-		if (is_path(value, path->most))
+		if (path->any ? value.len && value.len <= path->most : is_path(value, path->most))
 			return 1;
 		nst_format(why->buf, why->len,
-			   "%s is not a path that begins with / and has at most %u bytes",
+			   path->any
+				   ? "%s is neither policy nor a thread's name, of at most %u bytes"
+				   : "%s is not a path that begins with / and has at most %u bytes",
 			   path->name, path->most);
 		return 0;
 	}

@@ -192,6 +192,9 @@ const char *nst_option_publish_dir(void);
 #define NST_CHECK_PATH_MAX 200u
 const char *nst_option_check_log(void);
 const char *nst_option_check_suppress(void);
+/* check_realtime:policy or a pattern of names; "" if there is none. */
+#define NST_CHECK_REALTIME_MAX 31u
+const char *nst_option_check_realtime(void);
 /* 0 if all of @conf is understood; else -EINVAL, and @why says what is not. Takes nothing. Context: any. */
 int nst_option_check(const char *conf, char *why, size_t len);
 /* "key:value,key:value" of all that differ from the default. */

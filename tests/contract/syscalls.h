@@ -64,6 +64,8 @@ void nap_ms(long ms);
 
 void mix_check_all(void);
 void path_check_dump(void);
+void path_check_policy(void);
+void path_check_realtime(void);
 void path_check_site(void);
 void path_check_new(void);
 void path_check_report(void);

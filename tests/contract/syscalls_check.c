@@ -108,6 +108,28 @@ void path_check_site(void)
 	end();
 }
 
+/* Nothing is to be reported of it. */
+static void spin_first(const char *row)
+{
+	static struct nst_lockdep_map spin = NST_LOCKDEP_MAP("spin", NULL, NST_WAIT_SPIN);
+
+	must(nst_lockdep_start(NST_LD_ERROR) == 0);
+	begin(row);
+	nst_lockdep_acquire(&spin, 0);
+	nst_lockdep_release(&spin);
+	end();
+}
+
+void path_check_realtime(void)
+{
+	spin_first("check-realtime");
+}
+
+void path_check_policy(void)
+{
+	spin_first("check-policy");
+}
+
 /* Each of its functions, on, with something to report for those that may. */
 void mix_check_all(void)
 {

@@ -656,6 +656,8 @@ const struct path paths[] = {
 	{"check-resident", "worker:off", path_check_resident, 0, NULL},
 	{"check-reset", "worker:off", path_check_reset, 0, NULL},
 	{"check-dump", "worker:off,check:on", path_check_dump, 0, NULL},
+	{"check-realtime", "worker:off,check_realtime:*", path_check_realtime, 0, NULL},
+	{"check-policy", "worker:off,check_realtime:policy", path_check_policy, 0, NULL},
 	{"check-site", "worker:off,check:on", path_check_site, 0, NULL},
 	{"fit", "worker:off", fit, 0, NULL},
 	{"open-limited", "worker:off", open_limited, 0, NULL},
