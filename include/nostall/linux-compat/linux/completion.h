@@ -3,6 +3,17 @@
  * completion.h - the kernel's spelling: wait until somebody says that it is done.
  *
  * complete() waits for nothing and is legal in a signal handler; who waits may sleep, and the validator is told so.
+ *
+ * The watchdog is not told who waits for one. A circle goes from who waits to who holds, and nobody holds what is waited for
+ * here: any thread or handler may complete it. So there is no map, as in the kernel (init_completion_map() ignores its own
+ * since cross-release is gone, which guessed who would complete, and was wrong too often). A program that knows says so by
+ * a map of its own, held (lock_map_acquire()) by who will complete, and around the wait:
+ *
+ *	lock_map_acquire(&map);
+ *	lock_contended(&map, 0);
+ *	wait_for_completion(&x);
+ *	lock_acquired(&map, 0);
+ *	lock_map_release(&map);
  */
 #ifndef NST_COMPAT_COMPLETION_H
 #define NST_COMPAT_COMPLETION_H

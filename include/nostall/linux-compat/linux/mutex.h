@@ -63,7 +63,7 @@ NST_COMPAT_INLINE void nst_compat_mutex_lock_nest(struct mutex *m,
 						  const struct nst_lockdep_map *nest)
 {
 	nst_lockdep_acquire_nest(&m->dep_map, 0, nest);
-	BUG_ON(pthread_mutex_lock(&m->lock));
+	LOCK_CONTENDED(m, nst_compat_mutex_try, nst_compat_mutex_wait);
 	nst_compat_held_by(&m->held, NST_COMPAT_SELF);
 }
 

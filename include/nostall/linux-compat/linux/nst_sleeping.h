@@ -20,6 +20,7 @@
 #define nst_compat_config_irq_enable() ((void)0)
 
 #define nst_compat_rwconfig nst_compat_rwsleep
+#define nst_compat_rwconfig_begin_read(l) nst_compat_rwsleep_take(l, 0, 0)
 #define nst_compat_rwconfig_read(l) nst_compat_rwsleep_take(l, 0, 1)
 #define nst_compat_rwconfig_try_read(l) nst_compat_rwsleep_take(l, 0, 0)
 #define nst_compat_rwconfig_read_done(l) nst_compat_rwsleep_give(l, 0, 0)

@@ -28,10 +28,20 @@ struct rt_mutex {
 		NST_COMPAT_MAP_INIT(&(m)->dep_map, #m, NST_WAIT_SLEEP);                            \
 	} while (0)
 
+NST_COMPAT_INLINE int nst_compat_rt_mutex_try(struct rt_mutex *m)
+{
+	return nst_compat_pimutex_try(&m->lock);
+}
+
+NST_COMPAT_INLINE void nst_compat_rt_mutex_wait(struct rt_mutex *m)
+{
+	nst_compat_pimutex_wait(&m->lock);
+}
+
 NST_COMPAT_INLINE void rt_mutex_lock_nested(struct rt_mutex *m, unsigned int subclass)
 {
 	nst_lockdep_acquire(&m->dep_map, NST_LD_NESTED(subclass));
-	nst_compat_pimutex_wait(&m->lock);
+	LOCK_CONTENDED(m, nst_compat_rt_mutex_try, nst_compat_rt_mutex_wait);
 	nst_compat_held_by(&m->held, NST_COMPAT_SELF);
 }
 
@@ -42,7 +52,7 @@ NST_COMPAT_INLINE void rt_mutex_lock(struct rt_mutex *m)
 
 NST_COMPAT_INLINE int rt_mutex_trylock(struct rt_mutex *m)
 {
-	if (!nst_compat_pimutex_try(&m->lock))
+	if (!nst_compat_rt_mutex_try(m))
 		return 0;
 	nst_lockdep_acquire(&m->dep_map, NST_LD_TRY);
 	nst_compat_held_by(&m->held, NST_COMPAT_SELF);

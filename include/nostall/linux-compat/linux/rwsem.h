@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * rwsem.h - the kernel's spelling: readers and writers that sleep. Wait type sleep; a reader waits behind a writer that
- * waits, and may be let go by another thread.
+ * waits, and may be let go by another thread. Whoever has to wait says so first, as with every lock (LOCK_CONTENDED()).
  */
 #ifndef NST_COMPAT_RWSEM_H
 #define NST_COMPAT_RWSEM_H
@@ -30,10 +30,30 @@ struct rw_semaphore {
 		NST_COMPAT_MAP_INIT(&(s)->dep_map, #s, NST_WAIT_SLEEP);                            \
 	} while (0)
 
+NST_COMPAT_INLINE int nst_compat_rwsem_try_read(struct rw_semaphore *s)
+{
+	return nst_compat_rwsleep_take(&s->lock, 0, 0);
+}
+
+NST_COMPAT_INLINE void nst_compat_rwsem_wait_read(struct rw_semaphore *s)
+{
+	nst_compat_rwsleep_take(&s->lock, 0, 1);
+}
+
+NST_COMPAT_INLINE int nst_compat_rwsem_try_write(struct rw_semaphore *s)
+{
+	return nst_compat_rwsleep_take(&s->lock, 1, 0);
+}
+
+NST_COMPAT_INLINE void nst_compat_rwsem_wait_write(struct rw_semaphore *s)
+{
+	nst_compat_rwsleep_take(&s->lock, 1, 1);
+}
+
 NST_COMPAT_INLINE void down_read_nested(struct rw_semaphore *s, unsigned int subclass)
 {
 	nst_lockdep_acquire(&s->dep_map, NST_LD_READ | NST_LD_NESTED(subclass));
-	nst_compat_rwsleep_take(&s->lock, 0, 1);
+	LOCK_CONTENDED(s, nst_compat_rwsem_try_read, nst_compat_rwsem_wait_read);
 	__atomic_add_fetch(&s->held.readers, 1, __ATOMIC_RELAXED);
 }
 
@@ -44,7 +64,7 @@ NST_COMPAT_INLINE void down_read(struct rw_semaphore *s)
 
 NST_COMPAT_INLINE int down_read_trylock(struct rw_semaphore *s)
 {
-	if (!nst_compat_rwsleep_take(&s->lock, 0, 0))
+	if (!nst_compat_rwsem_try_read(s))
 		return 0;
 	nst_lockdep_acquire(&s->dep_map, NST_LD_READ | NST_LD_TRY);
 	__atomic_add_fetch(&s->held.readers, 1, __ATOMIC_RELAXED);
@@ -61,7 +81,7 @@ NST_COMPAT_INLINE void up_read(struct rw_semaphore *s)
 NST_COMPAT_INLINE void down_write_nested(struct rw_semaphore *s, unsigned int subclass)
 {
 	nst_lockdep_acquire(&s->dep_map, NST_LD_NESTED(subclass));
-	nst_compat_rwsleep_take(&s->lock, 1, 1);
+	LOCK_CONTENDED(s, nst_compat_rwsem_try_write, nst_compat_rwsem_wait_write);
 	nst_compat_held_by(&s->held, NST_COMPAT_SELF);
 }
 
@@ -77,13 +97,13 @@ NST_COMPAT_INLINE void nst_compat_down_write_nest(struct rw_semaphore *s,
 						  const struct nst_lockdep_map *nest)
 {
 	nst_lockdep_acquire_nest(&s->dep_map, 0, nest);
-	nst_compat_rwsleep_take(&s->lock, 1, 1);
+	LOCK_CONTENDED(s, nst_compat_rwsem_try_write, nst_compat_rwsem_wait_write);
 	nst_compat_held_by(&s->held, NST_COMPAT_SELF);
 }
 
 NST_COMPAT_INLINE int down_write_trylock(struct rw_semaphore *s)
 {
-	if (!nst_compat_rwsleep_take(&s->lock, 1, 0))
+	if (!nst_compat_rwsem_try_write(s))
 		return 0;
 	nst_lockdep_acquire(&s->dep_map, NST_LD_TRY);
 	nst_compat_held_by(&s->held, NST_COMPAT_SELF);

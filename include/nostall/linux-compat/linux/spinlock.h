@@ -8,8 +8,10 @@
  *	rwlock_t	the same				config		readers and writers that sleep
  *
  * Nobody can keep a holder from being preempted here, so who waits spins for a moment, then naps for 50 us and looks
- * again: the unlock is one store and wakes nobody. Who holds one, or reads under one, is a reader of RCU (linux/nst_section.h). The _irq forms block this thread's signals (linux/irqflags.h); with
- * NST_COMPAT_RT only those of raw locks do, as in a real-time kernel. All files of a program say the same of NST_COMPAT_RT.
+ * again: the unlock is one store and wakes nobody. Whoever has to wait says so first, reader or writer, so that the watchdog
+ * knows (LOCK_CONTENDED(), linux/lockdep.h). Who holds one, or reads under one, is a reader of RCU (linux/nst_section.h).
+ * The _irq forms block this thread's signals (linux/irqflags.h); with NST_COMPAT_RT only those of raw locks do, as in a
+ * real-time kernel. All files of a program say the same of NST_COMPAT_RT.
  */
 #ifndef NST_COMPAT_SPINLOCK_H
 #define NST_COMPAT_SPINLOCK_H
@@ -58,7 +60,8 @@ NST_COMPAT_INLINE int nst_compat_rwspin_try_read(struct nst_compat_rwspin *l)
 	return 0;
 }
 
-NST_COMPAT_INLINE void nst_compat_rwspin_read(struct nst_compat_rwspin *l)
+/* Writers that wait go first, for 100 looks and no longer: whoever still has to wait does so for a writer that has it. */
+NST_COMPAT_INLINE int nst_compat_rwspin_begin_read(struct nst_compat_rwspin *l)
 {
 	unsigned int turn;
 
@@ -66,6 +69,13 @@ NST_COMPAT_INLINE void nst_compat_rwspin_read(struct nst_compat_rwspin *l)
 	     turn < 100 && in_task() && __atomic_load_n(&l->writers_waiting, __ATOMIC_RELAXED);
 	     turn++)
 		nst_compat_relax(turn);
+	return nst_compat_rwspin_try_read(l);
+}
+
+NST_COMPAT_INLINE void nst_compat_rwspin_read(struct nst_compat_rwspin *l)
+{
+	unsigned int turn;
+
 	for (turn = 0; !nst_compat_rwspin_try_read(l); turn++)
 		nst_compat_relax(turn);
 }
@@ -200,6 +210,7 @@ NST_COMPAT_INLINE int raw_spin_is_locked(const raw_spinlock_t *l)
 #define nst_compat_config_irq_disable() local_irq_disable()
 #define nst_compat_config_irq_enable() local_irq_enable()
 #define nst_compat_rwconfig nst_compat_rwspin
+#define nst_compat_rwconfig_begin_read nst_compat_rwspin_begin_read
 #define nst_compat_rwconfig_read nst_compat_rwspin_read
 #define nst_compat_rwconfig_try_read nst_compat_rwspin_try_read
 #define nst_compat_rwconfig_read_done nst_compat_rwspin_read_done
@@ -257,7 +268,7 @@ NST_COMPAT_INLINE void spin_lock(spinlock_t *l)
 NST_COMPAT_INLINE void nst_compat_spin_lock_nest(spinlock_t *l, const struct nst_lockdep_map *nest)
 {
 	nst_lockdep_acquire_nest(&l->dep_map, 0, nest);
-	nst_compat_config_wait(&l->lock);
+	LOCK_CONTENDED(l, nst_compat_spinlock_try, nst_compat_spinlock_wait);
 	nst_compat_held_by(&l->held, NST_COMPAT_SELF);
 	nst_compat_section_begin();
 }
@@ -327,13 +338,33 @@ typedef struct {
 		NST_COMPAT_MAP_INIT(&(l)->dep_map, #l, NST_WAIT_CONFIG);                           \
 	} while (0)
 
+NST_COMPAT_INLINE int nst_compat_read_try(rwlock_t *l)
+{
+	return nst_compat_rwconfig_begin_read(&l->lock);
+}
+
+NST_COMPAT_INLINE void nst_compat_read_wait(rwlock_t *l)
+{
+	nst_compat_rwconfig_read(&l->lock);
+}
+
+NST_COMPAT_INLINE int nst_compat_write_try(rwlock_t *l)
+{
+	return nst_compat_rwconfig_try_write(&l->lock);
+}
+
+NST_COMPAT_INLINE void nst_compat_write_wait(rwlock_t *l)
+{
+	nst_compat_rwconfig_write(&l->lock);
+}
+
 /* As in the kernel a reader that reads again can meet a writer in between, which is reported; but not in a handler. */
 NST_COMPAT_INLINE void read_lock(rwlock_t *l)
 {
 	nst_lockdep_acquire(&l->dep_map, !NST_COMPAT_RT && in_interrupt()
 						 ? NST_LD_READ | NST_LD_RECURSIVE
 						 : NST_LD_READ);
-	nst_compat_rwconfig_read(&l->lock);
+	LOCK_CONTENDED(l, nst_compat_read_try, nst_compat_read_wait);
 	__atomic_add_fetch(&l->held.readers, 1, __ATOMIC_RELAXED);
 	nst_compat_section_begin();
 }
@@ -359,7 +390,7 @@ NST_COMPAT_INLINE void read_unlock(rwlock_t *l)
 NST_COMPAT_INLINE void write_lock(rwlock_t *l)
 {
 	nst_lockdep_acquire(&l->dep_map, 0);
-	nst_compat_rwconfig_write(&l->lock);
+	LOCK_CONTENDED(l, nst_compat_write_try, nst_compat_write_wait);
 	nst_compat_held_by(&l->held, NST_COMPAT_SELF);
 	nst_compat_section_begin();
 }
