@@ -15,6 +15,13 @@
  */
 #include "held.h"
 
+/* A broken variant that the tests must catch. */
+#if defined(NST_TEST) && defined(NST_BUSTED) && NST_BUSTED == 66 /* the mask alone counts */
+#define SAID(set) 0
+#else
+#define SAID(set) (set)
+#endif
+
 static inline u64 bit_of(u32 signal)
 {
 	return 1ull << (signal - 1);
@@ -150,5 +157,5 @@ void nst_signals_unblock_on(uint64_t set)
 		return;
 	close_fast(t);
 	t->blocked &= ~set;
-	opened(t, set);
+	opened(t, SAID(set));
 }

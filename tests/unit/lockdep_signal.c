@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * lockdep_signal.c - V11, V12, V25: real handlers, told of: what they may do, whom they interrupt, what blocks them.
+ *
+ * A library for which the kernel's mask alone says what is open must be caught (66).
  */
 #include <signal.h>
 #include <stdlib.h>
