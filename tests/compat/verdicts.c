@@ -3,7 +3,8 @@
  * verdicts.c - K4, K11: what the validator says of the kernel's calls, as the kernel's own does. NOSTALL_CONF has check:on, so
  * each request is judged even if this CPU has stock.
  *
- * A library of annotations without those of raw spinlocks must be caught (42).
+ * A library of annotations without those of raw spinlocks must be caught (42), and so must headers in which an interrupt
+ * is a handler and no more (67).
  */
 #include <linux/completion.h>
 #include <linux/mempool.h>
