@@ -4,7 +4,7 @@
  *
  * NOSTALL_CONF has check:possible. A mix of everything by threads, an account, a prefilled sheaf, a pool, grace periods, a
  * fork: no report of either level, and orders were seen. A library in which a zone's locks are taken the other way
- * round, once, must be caught (38).
+ * round, once, must be caught (38), and so must one that judges no request that this CPU has stock for (77).
  */
 #define _GNU_SOURCE
 #include <sched.h>
