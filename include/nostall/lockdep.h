@@ -195,6 +195,20 @@ NST_API void nst_lockdep_on_report(void (*fn)(const struct nst_lockdep_report *r
 				   void *arg);
 
 /**
+ * nst_lockdep_on_death() - who is called before check_halt ends the process
+ * @fn: called once, by the thread that had the first error told, behind the report: it may take locks that are not held where
+ *	that was found, call this library, and return; NULL: nobody
+ * @arg: handed to @fn
+ *
+ * Where the error was found in a handler @fn does what a handler may; where it was found inside the library, with
+ * one of its locks held, requests in @fn are NST_NOLOCK. What @fn does wrong is told, and no end of its own. Not called
+ * for the status of check_exit.
+ *
+ * Context: thread.  Waits: short lock.  Syscalls: rt_sigprocmask.  Locks: none.
+ */
+NST_API void nst_lockdep_on_death(void (*fn)(void *arg), void *arg);
+
+/**
  * nst_lockdep_expect() - reports of this code are what a test wants: counted, not told
  * @code: which
  *

@@ -49,6 +49,7 @@ struct nst_ld_entered nst_ld_enter(struct nst_ld_thread *t)
 			break;
 		nst_sys_futex_wait(&nst_ld.lock, self, NAP_US);
 	}
+	nst_ld.halts = 0; /* it was somebody's whom this child does not have */
 	if (t) {
 		t->busy = 1;
 		close_fast(t);
@@ -74,6 +75,8 @@ void nst_ld_make_resident(struct nst_ld_thread *t)
 
 void nst_ld_leave(struct nst_ld_entered in)
 {
+	const u32 halts = nst_ld.halts;
+
 	if (in.thread) {
 		in.thread->busy = 0;
 		open_fast(in.thread);
@@ -83,6 +86,8 @@ void nst_ld_leave(struct nst_ld_entered in)
 	if (in.thread && nst_unlikely(nst_ld_is_measured(in.thread)))
 		nst_ld_measure_less(in.thread, &in.usage);
 	nst_sys_signals_restore(in.signals);
+	if (nst_unlikely(halts))
+		nst_ld_halt();
 }
 
 void nst_ld_full(enum nst_ld_full which)
@@ -147,6 +152,7 @@ static void forget(void)
 	nst_ld.nr_edges = nst_ld.nr_chains = 0;
 	nst_ld.checked = 0;
 	nst_ld.errors = nst_ld.possible = nst_ld.expected = nst_ld.suppressed = 0;
+	nst_ld_errors_forget();
 	for (i = 0; i < NST_NR_LOCKDEP_CODES; i++)
 		nst_ld.codes[i] = 0;
 }

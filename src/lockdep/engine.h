@@ -9,6 +9,7 @@
  *	gone.c     what is freed while it is held, and whose holders a fork leaves behind
  *	stack.c    places and who called them            told.c    what is said of classes
  *	watch.c    who really waits for whom
+ *	halt.c     what an error means for the process
  *
  * E1. What a thread holds only it and its handlers write. A handler may come between any two instructions, and leaves as
  *     much as it found: an entry is first reserved, by the number of entries, and counts once its lock is stored; who
@@ -250,6 +251,7 @@ struct nst_ld {
 	nst_lockdep_unwinder_t unwind;
 	void (*fn)(const struct nst_lockdep_report *, void *);
 	void *arg;
+	u32 halts; /* who has entered ends the process when he leaves */
 };
 extern struct nst_ld nst_ld NST_HIDDEN;
 /* Of a thread that has no block. */
@@ -406,6 +408,15 @@ const char *nst_ld_where(const void *place, char *buf, size_t len);
 const char *nst_ld_thread_name(u32 tag);
 /* What this thread is called now, for reports when it has gone. Needs: entered. */
 void nst_ld_name_thread(const struct nst_ld_thread *t);
+
+/* ---- halt.c ---- */
+
+/* An error was told. Needs: entered. */
+void nst_ld_error_told(void);
+/* There was none. Needs: entered. */
+void nst_ld_errors_forget(void);
+/* The program's function, and the end. */
+void nst_ld_halt(void) __attribute__((noreturn));
 
 /* ---- context.c ---- */
 

@@ -206,8 +206,11 @@ void nst_ld_report_end(const struct nst_ld_thread *t)
 	now.thread = t;
 	if (t)
 		nst_ld_name_thread(t);
-	if (is_wanted())
-		tell();
+	if (!is_wanted())
+		return;
+	tell();
+	if (now.level == NST_LD_ERROR)
+		nst_ld_error_told();
 }
 
 void nst_ld_report_place(struct nst_ld_thread *t, enum nst_lockdep_code code,

@@ -63,6 +63,11 @@ NST_OPTION(
 NST_OPTION(
 	check_watchdog, "number", 1000, 0, 1u << 30,
 	"milliseconds that threads wait for each other before the validator reports it; 0: never")
+NST_OPTION(check_halt, "off|on", 0, 0, 1,
+	   "the process ends behind the first error that the validator tells")
+NST_OPTION(
+	check_exit, "number", 0, 0, 255,
+	"the status of a process that would end with 0 and in which the validator told errors, and of check_halt; 0: its own, and abort()")
 NST_OPTION(nodes, "number", 0, 0, 8, "test build: pretend this many NUMA nodes")
 NST_OPTION(cpus, "number", 0, 0, 4096,
 	   "test build: pretend this many CPUs; a test of one thread says on which it is")

@@ -172,6 +172,16 @@ void nst_sys_cpu_init(unsigned int fake_cpus, unsigned int fake_nodes);
 #define NST_FAKE_CPUS 0u
 #endif
 
+/* ---- exit.c ---- */
+
+/* _exit() with @status or, if that is 0, abort(). */
+void nst_sys_end(int status) __attribute__((noreturn));
+/*
+ * Within exit(): @fn is called behind all destructors, with the status, and says what it is to be. 0; -ENOSYS: libc does
+ * not tell.
+ */
+int nst_sys_status_last(int (*fn)(int status));
+
 /* ---- option.c ---- */
 
 enum nst_option {

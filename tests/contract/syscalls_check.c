@@ -139,6 +139,7 @@ void mix_check_all(void)
 
 	MARKED(nst_lockdep_start, nst_lockdep_start(NST_LD_ERROR));
 	MARKED(nst_lockdep_on_report, nst_lockdep_on_report(ignore, NULL));
+	MARKED(nst_lockdep_on_death, nst_lockdep_on_death(NULL, NULL));
 	MARKED(nst_lockdep_set_unwinder, nst_lockdep_set_unwinder(NULL));
 	MARKED(nst_lockdep_suppress, nst_lockdep_suppress("NL-PIN locks=nobody's"));
 	MARKED(nst_lockdep_suppress, nst_lockdep_suppress("no code"));
