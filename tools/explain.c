@@ -104,7 +104,8 @@ static const struct more {
 		 "ends of threads; a thread that waits in a handler while what it interrupted waits, too."},
 	[NST_NL_HELD] =
 		{"nst_assert_held() and its kin: it is not as it must be here. Also nst_cant_sleep() where nothing\n"
-		 "forbids to sleep, and nst_lockdep_acquire_nest() without the lock around.",
+		 "forbids to sleep, nst_assert_section() and nst_assert_handler() outside of one, and\n"
+		 "nst_lockdep_acquire_nest() without the lock around.",
 		 "static void insert(struct list *l) { nst_assert_held(&l->map); ... }	called without it",
 		 "The callers show the way on which it is not held.",
 		 "Locks that are taken without a word to the validator are not held."},

@@ -77,6 +77,21 @@ NST_API void nst_might_alloc_on(nst_mode_t mode);
  */
 NST_API void nst_cant_sleep_on(void);
 
+/**
+ * nst_section_assert_on() - nst_assert_section() while the validator is on
+ * @section: which; not NST_NR_SECTIONS
+ *
+ * Context: any.  Waits: short lock.  Syscalls: none, or those of a report.  Locks: none.
+ */
+NST_API void nst_section_assert_on(enum nst_section section);
+
+/**
+ * nst_handler_assert_on() - nst_assert_handler() while the validator is on
+ *
+ * Context: any.  Waits: short lock.  Syscalls: none, or those of a report.  Locks: none.
+ */
+NST_API void nst_handler_assert_on(void);
+
 NST_LOCKDEP_INLINE void nst_nonblock_begin(void)
 {
 	if (NST_LOCKDEP_ON)
@@ -304,6 +319,20 @@ NST_LOCKDEP_INLINE void nst_cant_sleep(void)
 {
 	if (NST_LOCKDEP_ON)
 		nst_cant_sleep_on();
+}
+
+/* This is only done in a section of that kind, whoever began it. It may have begun before the validator: then it is possible. */
+NST_LOCKDEP_INLINE void nst_assert_section(enum nst_section section)
+{
+	if (NST_LOCKDEP_ON)
+		nst_section_assert_on(section);
+}
+
+/* This is only done in a handler, or in a callback that is one: behind nst_handler_enter(). */
+NST_LOCKDEP_INLINE void nst_assert_handler(void)
+{
+	if (NST_LOCKDEP_ON)
+		nst_handler_assert_on();
 }
 
 /* This may make a request with @mode. */

@@ -251,10 +251,11 @@ NST_API unsigned int nst_lockdep_needless(void);
 
 /**
  * nst_lockdep_suppress() - reports that are known, and not wanted
- * @rule: as a report ends with one: "NL-ORDER locks=a,b # reason" or "NL-BLOCK id=76caa5d922402197"
+ * @rule: as a report ends with one: "NL-ORDER locks=a,b # reason" or "NL-BLOCK id=76caa5d922402197"; or
+ *	"NL-BLOCK module=libfoo.so", the file in which the place lies
  *
- * Of a cycle all locks are named, in its order, wherever it begins; * stands for any letters of a name. What is suppressed is
- * counted, and neither told nor an error. A file of such lines is read with the option check_suppress:PATH.
+ * Of a cycle all locks are named, in its order, wherever it begins, and of files any one; * stands for any letters of a name.
+ * What is suppressed is counted, and neither told nor an error. A file of such lines is read with the option check_suppress:PATH.
  *
  * Context: thread.  Waits: short lock.  Syscalls: rt_sigprocmask, getpid, write.  Locks: none.
  * Return: 0; -EINVAL and a line that says what is wrong and what is allowed; -ENOSPC, likewise, if there are 128.
@@ -413,7 +414,8 @@ NST_API void nst_lockdep_set_compare_on(struct nst_lockdep_map *map, nst_lockdep
 
 /**
  * nst_lockdep_hold_limit() - report locks that were held for longer, as they are let go
- * @us: microseconds, by the wall: also of a thread that was preempted; 0: no limit, as it is at first
+ * @us: microseconds, by the wall: also of a thread that was preempted; 0: no limit, as it is at first or as the option
+ *	check_hold says
  *
  * As one of the first things in a program it sleeps for 2 ms, to see how fast the CPU's counter runs.
  *

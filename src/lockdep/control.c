@@ -197,6 +197,8 @@ void nst_lockdep_init(void)
 	u64 level = nst_option(NST_OPT_check);
 
 	nst_lockdep_watchdog(nst_option(NST_OPT_check_watchdog));
+	if (nst_option(NST_OPT_check_hold))
+		nst_lockdep_hold_limit(nst_option(NST_OPT_check_hold));
 	if (!level)
 		return;
 	nst_ld.from_start = 1;

@@ -8,7 +8,7 @@
  *	held.h     the array of what is held             thread.c  its owners        needless.c  who asks for no reason
  *	gone.c     what is freed while it is held, and whose holders a fork leaves behind
  *	stack.c    places and who called them            told.c    what is said of classes
- *	watch.c    who really waits for whom
+ *	watch.c    who really waits for whom             assert.c  sections that must be
  *	halt.c     what an error means for the process
  *
  * E1. What a thread holds only it and its handlers write. A handler may come between any two instructions, and leaves as

@@ -4,9 +4,11 @@
  *
  *	NL-ORDER locks=cache,list   # the list's owner never evicts
  *	NL-BLOCK id=76caa5d922402197
+ *	NL-LONG module=libfoo.so*
  *
- * locks= names those of the cycle, wherever it begins, or the one lock; * stands for any letters of a name. What a name may not
- * be written with in a line is %XX. id= is that of one cause, and changes with the program.
+ * locks= names those of the cycle, wherever it begins, or the one lock; module= the file of the place that is reported, or of one
+ * of the cycle's; * stands for any letters of a name. What a name may not be written with in a line is %XX. id= is that
+ * of one cause, and changes with the program. Of several all must fit.
  *
  * Rules are added by who has entered, and never taken away. Fork: the child has them.
  */
@@ -19,13 +21,22 @@
 #define ANY_LOCKS 0
 #endif
 
+#if defined(NST_TEST) && defined(NST_BUSTED) &&                                                    \
+	NST_BUSTED == 75 /* one for a module is for all of its code */
+#define ANY_MODULE 1
+#else
+#define ANY_MODULE 0
+#endif
+
 #define RULES 128u
 #define LOCKS_BYTES 208u
+#define MODULE_BYTES 80u
 
 struct rule {
 	u64 id; /* 0: any */
 	u32 code, has_locks;
-	char locks[LOCKS_BYTES]; /* "a,b" */
+	char locks[LOCKS_BYTES];   /* "a,b" */
+	char module[MODULE_BYTES]; /* "": any */
 };
 
 static struct rule rules[RULES];
@@ -65,6 +76,16 @@ static const char *lock_name(const struct nst_ld_facts *f, u32 i)
 }
 
 /* ---- does it match? ---- */
+
+/* How far both are the same. */
+static u32 begins(const char *s, const char *with)
+{
+	u32 n = 0;
+
+	while (with[n] && s[n] == with[n])
+		n++;
+	return with[n] ? 0 : n;
+}
 
 /* @pattern goes to its comma or end. */
 static int is_pattern_end(char c)
@@ -113,12 +134,70 @@ static int locks_match(const char *locks, const struct nst_ld_facts *f, u32 firs
 	return 0;
 }
 
+/* The file of a place in words, which ends where it has its +0x. */
+static int module_matches(const char *module, const char *where, const char *plus)
+{
+	char file[NST_LD_WHERE], name[3 * NST_LD_WHERE];
+	const size_t len = nst_min((size_t)(plus - where), sizeof(file) - 1);
+
+	__builtin_memcpy(file, where, len);
+	file[len] = 0;
+	put_name(name, sizeof(name), file);
+	return name_matches(module, name);
+}
+
+/* The last +0x before @end. */
+static const char *plus_of(const char *s, char end)
+{
+	const char *plus = NULL;
+
+	for (; *s && *s != end && *s != '\n'; s++)
+		if (s[0] == '+' && s[1] == '0' && s[2] == 'x')
+			plus = s;
+	return plus;
+}
+
+static int place_is_in(const char *module, const void *place)
+{
+	char where[NST_LD_WHERE];
+	const char *plus = plus_of(nst_ld_where(place, where, sizeof(where)), 0);
+
+	return plus && module_matches(module, where, plus);
+}
+
+/* A line of a report that has no other places: what is behind "at" and "since". */
+static int said_is_in(const char *module, const char *s)
+{
+	for (; *s; s++) {
+		const u32 n = begins(s, " at ") + begins(s, " since ");
+		const char *plus = n ? plus_of(s + n, ' ') : NULL;
+
+		if (plus && module_matches(module, s + n, plus))
+			return 1;
+	}
+	return 0;
+}
+
+static int is_in_module(const char *module, const struct nst_ld_facts *f)
+{
+	u32 i;
+
+	for (i = 0; i < f->nr_edges; i++)
+		if (place_is_in(module, nst_ld_edge_of(f, i)->from_ip) ||
+		    place_is_in(module, nst_ld_edge_of(f, i)->to_ip))
+			return 1;
+	return (f->place && place_is_in(module, f->place)) ||
+	       (f->said_len && said_is_in(module, f->said));
+}
+
 static int rule_matches(const struct rule *r, struct nst_ld_facts *f,
 			u64 (*id)(struct nst_ld_facts *f))
 {
 	u32 i;
 
 	if (r->code != (u32)f->code || (r->id && id(f) != r->id))
+		return 0;
+	if (r->module[0] && !ANY_MODULE && !is_in_module(r->module, f))
 		return 0;
 	if (!r->has_locks || ANY_LOCKS)
 		return 1;
@@ -157,7 +236,7 @@ void nst_ld_rule_of(struct nst_ld_facts *f, u64 (*id)(struct nst_ld_facts *f))
 /* ---- a line is read ---- */
 
 static const char allowed[] =
-	"NL-CODE, then locks=NAME,NAME or id= and 16 digits, then # and a reason";
+	"NL-CODE, then locks=NAME,NAME, module=FILE or id= and 16 digits, then # and a reason";
 
 static u32 word_len(const char *s)
 {
@@ -180,16 +259,6 @@ static int is_end(const char *s)
 	return !*s || *s == '\n' || *s == '#';
 }
 
-/* How far both are the same. */
-static u32 begins(const char *s, const char *with)
-{
-	u32 n = 0;
-
-	while (with[n] && s[n] == with[n])
-		n++;
-	return with[n] ? 0 : n;
-}
-
 static int code_of(const char *s, u32 len, u32 *code)
 {
 	for (*code = 0; *code < NST_NR_LOCKDEP_CODES; (*code)++) {
@@ -202,6 +271,21 @@ static int code_of(const char *s, u32 len, u32 *code)
 	return 0;
 }
 
+/* A file as places name it: without its folder. */
+static const char *module_into(struct rule *r, const char *s, u32 len)
+{
+	u32 i;
+
+	if (!len || len >= MODULE_BYTES)
+		return "is no file's name, or too long";
+	for (i = 0; i < len; i++)
+		if (s[i] == '/' || s[i] == ',')
+			return "is no file's name";
+	__builtin_memcpy(r->module, s, len);
+	r->module[len] = 0;
+	return NULL;
+}
+
 /* NULL, or what is wrong with the word at @s. */
 static const char *word_into(struct rule *r, const char *s, u32 len)
 {
@@ -210,6 +294,9 @@ static const char *word_into(struct rule *r, const char *s, u32 len)
 	if (n)
 		return nst_sys_hex(s + n, &r->id) == s + len && len - n == 16 && r->id ? NULL
 										       : "is no id";
+	n = begins(s, "module=");
+	if (n)
+		return module_into(r, s + n, len - n);
 	n = begins(s, "locks=");
 	if (!n)
 		return "is not known";
@@ -239,8 +326,8 @@ static int parse(const char *s, struct rule *r, char *why, size_t room)
 		n = word_len(s);
 		wrong = word_into(r, s, n);
 	}
-	if (!wrong && !r->id && !r->has_locks)
-		nst_format(why, room, "it says neither locks= nor id=");
+	if (!wrong && !r->id && !r->has_locks && !r->module[0])
+		nst_format(why, room, "it says none of locks=, module= and id=");
 	else if (!wrong)
 		return 1;
 	if (wrong) {

@@ -68,6 +68,8 @@ NST_OPTION(check_halt, "off|on", 0, 0, 1,
 NST_OPTION(
 	check_exit, "number", 0, 0, 255,
 	"the status of a process that would end with 0 and in which the validator told errors, and of check_halt; 0: its own, and abort()")
+NST_OPTION(check_hold, "number", 0, 0, 1ull << 40,
+	   "microseconds that a lock may be held for before the validator reports it; 0: for ever")
 NST_OPTION(nodes, "number", 0, 0, 8, "test build: pretend this many NUMA nodes")
 NST_OPTION(cpus, "number", 0, 0, 4096,
 	   "test build: pretend this many CPUs; a test of one thread says on which it is")

@@ -166,6 +166,8 @@ void mix_check_all(void)
 		MARKED(nst_might_alloc_on, nst_might_alloc_on(NST_NORMAL));
 		MARKED(nst_section_end_on, nst_section_end_on((enum nst_section)(i % 4)));
 		MARKED(nst_cant_sleep_on, nst_cant_sleep_on());
+		MARKED(nst_section_assert_on, nst_section_assert_on((enum nst_section)(i % 4)));
+		MARKED(nst_handler_assert_on, nst_handler_assert_on());
 		MARKED(nst_lockdep_acquire_nest_on, nst_lockdep_acquire_nest_on(&b, 0, &a));
 		MARKED(nst_lockdep_release_on, nst_lockdep_release_on(&b));
 		MARKED(nst_lockdep_order_on, nst_lockdep_order_on(&a, &b));

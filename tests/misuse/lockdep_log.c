@@ -5,7 +5,7 @@
  *	clause: B56
  *	level: check:on, worker:off, check_log:/nonexistent/log, check_suppress:/nonexistent/rules
  *	exit: 0
- *	says: nostall: check_suppress:/nonexistent/rules: cannot read (error 2); a file of at most 32767 bytes is needed; allowed: NL-CODE, then locks=NAME,NAME or id= and 16 digits, then # and a reason
+ *	says: nostall: check_suppress:/nonexistent/rules: cannot read (error 2); a file of at most 32767 bytes is needed; allowed: NL-CODE, then locks=NAME,NAME, module=FILE or id= and 16 digits, then # and a reason
  *	says: nostall: error NL-UNLOCK: let go, and not held by this thread
  *	says:   lock a (0xN, PROGRAM+0xN): let go at PROGRAM+0xN
  *	says:   thread 'main' holds 0 locks

@@ -5,7 +5,7 @@
  *	clause: B55
  *	level: check:on, worker:off, check_suppress:/proc/sys/kernel/ostype
  *	exit: 0
- *	says: nostall: check_suppress:/proc/sys/kernel/ostype:1: 'Linux' is no code; allowed: NL-CODE, then locks=NAME,NAME or id= and 16 digits, then # and a reason
+ *	says: nostall: check_suppress:/proc/sys/kernel/ostype:1: 'Linux' is no code; allowed: NL-CODE, then locks=NAME,NAME, module=FILE or id= and 16 digits, then # and a reason
  *	says: nostall: error NL-UNLOCK: let go, and not held by this thread
  *	says:   lock a (0xN, PROGRAM+0xN): let go at PROGRAM+0xN
  *	says:   thread 'main' holds 0 locks

@@ -70,7 +70,7 @@ static int quiet(void)
 	nst_lockdep_on_death(dead, "dead\n");
 	nst_lockdep_expect(NST_NL_HELD);
 	error_one();
-	if (nst_lockdep_expected() != 1 || nst_lockdep_suppress("NL-HELD locks=*"))
+	if (nst_lockdep_expected() != 1 || nst_lockdep_suppress("NL-HELD module=*"))
 		return 97;
 	error_two();
 	nst_lockdep_map_init(&m, "m", &key, NST_WAIT_SLEEP, NST_WAIT_SLEEP);

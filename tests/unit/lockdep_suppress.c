@@ -2,9 +2,14 @@
 /*
  * lockdep_suppress.c - V20: a rule, which a report ends with, suppresses its cause and no other; a wrong one is refused.
  *
- * A library whose rules are for all of their code must be caught (49).
+ * V29: a rule for a module, of the place or of any of a cycle.
+ *
+ * A library whose rules are for all of their code must be caught (49), and one whose rules for a module are (75).
+ *
+ *	lockdep_suppress OTHER		a shared object made of lockdep_module.c
  */
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -152,6 +157,95 @@ static void by_id(void)
 	forget();
 }
 
+/* ---- V29: by module ---- */
+
+static void (*other_take)(void (*acquire)(struct nst_lockdep_map *, uint32_t, const void *),
+			  void (*release)(struct nst_lockdep_map *), struct nst_lockdep_map *outer,
+			  struct nst_lockdep_map *inner);
+static void (*other_sleep)(void (*might_sleep)(void));
+
+static void open_other(const char *path)
+{
+	void *other = path ? dlopen(path, RTLD_NOW) : NULL;
+
+	if (!other)
+		check_broken(path ? dlerror() : "the first argument is lockdep_module.c's");
+	*(void **)&other_take = dlsym(other, "other_take");
+	*(void **)&other_sleep = dlsym(other, "other_sleep");
+}
+
+static void *both_there(void *arg)
+{
+	const struct pair *p = arg;
+
+	other_take(nst_lockdep_acquire_on, nst_lockdep_release_on, &m[p->first], &m[p->second]);
+	return NULL;
+}
+
+static void sleep_there(void)
+{
+	nst_nonblock_begin();
+	other_sleep(nst_might_sleep_on);
+	nst_nonblock_end();
+}
+
+static void told(enum nst_lockdep_code code, const char *name)
+{
+	check(nr_reports == 1 && last.code == code && !suppressed(), name,
+	      "%u reports, %llu suppressed", nr_reports, (unsigned long long)suppressed());
+	forget();
+}
+
+/* Which nobody pinned. */
+static void unpin(struct nst_lockdep_map *map)
+{
+	nst_lockdep_acquire(map, 0);
+	nst_lockdep_unpin(map);
+	nst_lockdep_release(map);
+}
+
+static void by_module(void)
+{
+	struct pair p = {3, 5}, q = {5, 3};
+
+	fresh();
+	sleep_there();
+	told(NST_NL_BLOCK, "V29 a place in another file is told");
+	if (nst_lockdep_suppress("NL-BLOCK module=nowhere.so") ||
+	    nst_lockdep_suppress("NL-BLOCK module=*module") ||
+	    nst_lockdep_suppress("NL-BLOCK module=*module*.so id=0000000000000001") ||
+	    nst_lockdep_suppress("NL-SLEPT module=*module.so"))
+		check_broken("nst_lockdep_suppress");
+	sleep_there();
+	told(NST_NL_BLOCK, "V29 a rule for a file of another name, or code, or id, is none for it");
+	if (nst_lockdep_suppress("NL-BLOCK module=*lockdep_module.so # not ours"))
+		check_broken("nst_lockdep_suppress");
+	sleep_there();
+	none("V29 a rule for its file suppresses it");
+	in_section(1);
+	told(NST_NL_BLOCK, "V29 and nothing of this file");
+	in_thread(both, &p);
+	in_thread(both, &q);
+	told(NST_NL_ORDER, "V29 a cycle of this file is told");
+	if (nst_lockdep_suppress("NL-ORDER module=*lockdep_module.so"))
+		check_broken("nst_lockdep_suppress");
+	in_thread(both, &p);
+	in_thread(both_there, &q);
+	none("V29 a cycle has any of its places there: the last");
+	in_thread(both_there, &p);
+	in_thread(both, &q);
+	none("V29 and the first");
+	in_thread(both, &p);
+	in_thread(both, &q);
+	told(NST_NL_ORDER, "V29 none of them: it is told");
+	if (nst_lockdep_suppress("NL-PIN locks=plain module=*lockdep_suppress*"))
+		check_broken("nst_lockdep_suppress");
+	unpin(&m[0]);
+	none("V29 locks and file both");
+	unpin(&m[3]);
+	told(NST_NL_PIN, "V29 and not one alone");
+}
+
 /* What is written to standard error meanwhile. */
 static int pipes[2], saved;
 
@@ -186,8 +280,9 @@ static void refused(const char *line, int err, const char *why)
 	said = heard();
 	snprintf(name, sizeof(name), "V20 refused: '%.60s'", line);
 	check(got == err && strstr(said, why) &&
-		      strstr(said, "allowed: NL-CODE, then locks=NAME,NAME or id= and 16 digits, "
-				   "then # and a reason\n"),
+		      strstr(said,
+			     "allowed: NL-CODE, then locks=NAME,NAME, module=FILE or id= and 16 "
+			     "digits, then # and a reason\n"),
 	      name, "%d, '%s'", got, said);
 }
 
@@ -198,16 +293,23 @@ static void wrong(void)
 
 	refused("NL-ORDR locks=a,b", -22, "'NL-ORDR' is no code");
 	refused("NL-HELDX locks=a", -22, "'NL-HELDX' is no code");
-	refused("NL-ORDER", -22, "it says neither locks= nor id=");
-	refused("NL-ORDER # all of them", -22, "it says neither locks= nor id=");
+	refused("NL-ORDER", -22, "it says none of locks=, module= and id=");
+	refused("NL-ORDER # all of them", -22, "it says none of locks=, module= and id=");
 	refused("NL-ORDER locks=", -22, "'locks=' is no list of locks");
 	refused("NL-ORDER lock=a", -22, "'lock=a' is not known");
+	refused("NL-ORDER module=", -22, "'module=' is no file's name, or too long");
+	refused("NL-ORDER module=/lib/libc.so.6", -22,
+		"'module=/lib/libc.so.6' is no file's name;");
+	refused("NL-ORDER module=a,b", -22, "'module=a,b' is no file's name;");
+	refused("NL-ORDER modul=a", -22, "'modul=a' is not known");
 	refused("NL-BLOCK id=12", -22, "'id=12' is no id");
 	refused("NL-BLOCK id=76caa5d9224021977", -22, "is no id");
 	memset(text, 'x', sizeof(text) - 1);
 	memcpy(text, "NL-ORDER locks=", 15);
 	text[sizeof(text) - 1] = 0;
 	refused(text, -22, "is no list of locks, or too long");
+	memcpy(text, "NL-ORDER module=", 16);
+	refused(text, -22, "is no file's name, or too long");
 	check(nst_lockdep_suppress(NULL) == -22, "V20 refused: NULL", "accepted");
 	check(!nst_lockdep_suppress("") && !nst_lockdep_suppress(" # a remark"),
 	      "V20 nothing, and remarks, are no rules", "refused");
@@ -216,12 +318,14 @@ static void wrong(void)
 	refused("NL-PIN locks=never", -28, "there is room for 128 rules");
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+	open_other(argc > 1 ? argv[1] : NULL);
 	start_checking();
 	by_locks();
 	wild();
 	by_id();
+	by_module();
 	wrong();
 	nst_lockdep_stop();
 	return check_status();
