@@ -4,11 +4,13 @@
  *
  * The program gets LD_PRELOAD and NOSTALL_CONF, with --profile NOSTALL_PROFILE too; everything else is
  * its own, its standard streams and exit code too. What the library counted is left in files by each
- * process (publish_dir), and so is the profile; the summary goes to standard error or to --output.
+ * process (publish_dir), and so is the profile; the summary goes to standard error or to --output. So do the validator's
+ * reports, if an option puts it on: with functions and lines, as they come (reports.c).
  */
 #define _GNU_SOURCE
 #include "preload.h"
 #include "profile.h"
+#include "reports.h"
 #include "summary.h"
 #include "target.h"
 #include "tool.h"
@@ -18,6 +20,7 @@
 #include <ftw.h>
 #include <getopt.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,14 +42,16 @@ struct run {
 	char *conf;		    /* key:value,... from the command line */
 	char dir[PATH_MAX];	    /* where processes leave what is reported */
 	char malloc_path[PATH_MAX], profiler_path[PATH_MAX]; /* "": not loaded */
-	char **argv;					     /* of the program */
+	char *checked;					     /* reports_options() */
+	FILE *out;   /* of reports and summary; NULL: not open yet */
+	char **argv; /* of the program */
 };
 
 static int help(void)
 {
 	printf("usage: nostall run [OPTION...] -- PROGRAM [ARG...]\n\n"
 	       "  --conf K:V,...     options of the library, after those in NOSTALL_CONF\n"
-	       "  --output FILE      summary and report go there, not to standard error\n"
+	       "  --output FILE      summary and reports go there, not to standard error\n"
 	       "  --library FILE     libnostall-malloc.so, if it is not found beside the tool\n"
 	       "  --profile          also sample every thread, about once a millisecond of CPU time\n"
 	       "\nwith --profile:\n"
@@ -199,7 +204,10 @@ static void env_set(const struct run *r)
 	char *text = must_print("%s%spublish_dir:%s", r->conf ? r->conf : "", r->conf ? "," : "",
 				r->dir);
 
-	env_join("NOSTALL_CONF", conf, ',', text);
+	/* What the program's own options say of its reports comes later, and counts. */
+	if (*r->checked)
+		env_join("NOSTALL_CONF", r->checked, ',', conf);
+	env_join("NOSTALL_CONF", getenv("NOSTALL_CONF"), ',', text);
 	free(text);
 	env_join("LD_PRELOAD", r->profiler_path, ':', getenv("LD_PRELOAD"));
 	env_join("LD_PRELOAD", r->malloc_path, ':', getenv("LD_PRELOAD"));
@@ -259,11 +267,41 @@ static int start(const struct run *r)
 	return err;
 }
 
-static int wait_exit(int *status)
+static void wake(int signo)
 {
-	while (waitpid(child_pid, status, 0) < 0)
-		if (errno != EINTR)
+	(void)signo;
+}
+
+/* Tells of reports while the program runs. 0, or -1 as waitpid(). */
+static int wait_and_tell(int *status, int reports_fd)
+{
+	struct pollfd fd = {.fd = reports_fd, .events = POLLIN};
+	sigset_t child, before;
+	pid_t pid;
+
+	sigemptyset(&child);
+	sigaddset(&child, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &child, &before);
+	sigdelset(&before, SIGCHLD);
+	signal(SIGCHLD, wake);
+	while ((pid = waitpid(child_pid, status, WNOHANG)) == 0) {
+		ppoll(&fd, 1, NULL, &before);
+		reports_pass();
+	}
+	reports_end();
+	return pid < 0 ? -1 : 0;
+}
+
+static int wait_exit(int *status, int is_checked, int reports_fd)
+{
+	if (is_checked) {
+		if (wait_and_tell(status, reports_fd))
 			return TOOL_RUN;
+	} else {
+		while (waitpid(child_pid, status, 0) < 0)
+			if (errno != EINTR)
+				return TOOL_RUN;
+	}
 	return WIFEXITED(*status) ? WEXITSTATUS(*status) : 128 + WTERMSIG(*status);
 }
 
@@ -303,10 +341,17 @@ static FILE *output_open(const char *path)
 	return file ? file : stderr;
 }
 
-static void print_report(const struct run *r, struct profile *profile,
-			 const struct summary *summary)
+/* Once; it stays open. */
+static FILE *out_of(struct run *r)
 {
-	FILE *out = output_open(r->output);
+	if (!r->out)
+		r->out = output_open(r->output);
+	return r->out;
+}
+
+static void print_report(struct run *r, struct profile *profile, const struct summary *summary)
+{
+	FILE *out = out_of(r);
 
 	if (profile)
 		profile_print(profile, out, (size_t)r->top);
@@ -323,7 +368,7 @@ static void print_report(const struct run *r, struct profile *profile,
 	fflush(out);
 }
 
-static void report(const struct run *r, int status)
+static void report(struct run *r, int status)
 {
 	struct summary *summary = must_alloc(sizeof(*summary));
 	struct profile profile;
@@ -351,14 +396,18 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 
 static int run(struct run *r)
 {
-	int status = 0, code, err = start(r);
+	int status = 0, code, err, reports_fd = -1;
 
+	r->checked = reports_options(getenv("NOSTALL_CONF"), r->conf, r->dir);
+	if (*r->checked && !r->aside)
+		reports_fd = reports_begin(r->dir, out_of(r));
+	err = start(r);
 	if (err) {
 		fprintf(stderr, "nostall run: %s: %s\n", r->argv[0], strerror(err));
 		return err == ENOENT ? TOOL_NOTFOUND : TOOL_NOEXEC;
 	}
 	signals_set();
-	code = wait_exit(&status);
+	code = wait_exit(&status, *r->checked && !r->aside, reports_fd);
 	if (!r->aside)
 		report(r, status);
 	return code;

@@ -182,23 +182,31 @@ static void write_out(const char *text, size_t len)
 			 log, -err);
 }
 
+/* What the option check_json says. */
+enum form { TEXT, JSON, BOTH };
+
 static void tell(void)
 {
 	struct nst_lockdep_report r = {.code = now.code, .level = now.level, .id = id_of(&now)};
+	const u64 form = nst_option(NST_OPT_check_json);
 
 	nst_ld_rule_of(&now, id_of);
-	if (nst_ld.fn || nst_option(NST_OPT_check_json)) {
+	if (nst_ld.fn || form != TEXT) {
 		r.json_len = nst_ld_json_of(&now);
 		r.json = nst_ld.tables->json;
 	}
-	if (nst_ld.fn || !r.json) {
+	if (nst_ld.fn || form != JSON) {
 		r.len = nst_ld_text_of(&now);
 		r.text = nst_ld.tables->text;
 	}
-	if (nst_ld.fn)
+	if (nst_ld.fn) {
 		nst_ld.fn(&r, nst_ld.arg);
-	else
-		write_out(r.json ? r.json : r.text, r.json ? r.json_len : r.len);
+		return;
+	}
+	if (r.text)
+		write_out(r.text, r.len);
+	if (r.json)
+		write_out(r.json, r.json_len);
 }
 
 void nst_ld_report_end(const struct nst_ld_thread *t)

@@ -55,8 +55,8 @@ NST_OPTION(rcu_stall_ms, "number", 1000, 1, 1u << 30,
 NST_OPTION(
 	check, "off|on|possible", 0, 0, 2,
 	"the validator of locks and contexts; possible: tell also what could not have happened as it was seen")
-NST_OPTION(check_json, "off|on", 0, 0, 1,
-	   "reports of the validator as JSON, an object a line, instead of text")
+NST_OPTION(check_json, "off|on|both", 0, 0, 2,
+	   "reports of the validator as JSON, an object a line, instead of text; both: behind it")
 NST_OPTION(
 	check_stacks, "off|new|all", 1, 0, 2,
 	"stacks in reports: the callers of the first of its kind; all: of each lock taken, which costs a microsecond; off: one address a place")
