@@ -143,7 +143,7 @@ static int module_matches(const char *module, const char *where, const char *plu
 	__builtin_memcpy(file, where, len);
 	file[len] = 0;
 	put_name(name, sizeof(name), file);
-	return name_matches(module, name);
+	return nst_ld_name_matches(module, name);
 }
 
 /* The last +0x before @end. */

@@ -327,7 +327,7 @@ static void set_pressure(u64 v, struct word value)
 
 static void set(struct word key, struct word value, void *arg)
 {
-	char said[480];
+	char said[640];
 	struct text why = {said, sizeof(said)};
 	struct option *o;
 	u64 v = 0;
@@ -347,7 +347,7 @@ static void set(struct word key, struct word value, void *arg)
 
 static void set_in_file(struct word key, struct word value, void *arg)
 {
-	char said[480];
+	char said[640];
 	struct text why = {said, sizeof(said)};
 
 	if (!word_is(key, "conf_file")) {
