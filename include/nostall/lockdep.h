@@ -511,8 +511,10 @@ struct nst_lockdep_self {
 	uint32_t generation;
 	uint32_t nr; /* entries */
 	uint32_t unused;
+	uint64_t
+		seed; /* of the signals whose handlers can come, as it was when the short way was opened; 0: none */
 	uint64_t known
-		[NST_LD_KNOWN]; /* chains this thread has looked at, of which no class is in it twice */
+		[NST_LD_KNOWN]; /* chains this thread has looked at, with the seed, of which no class is in it twice */
 	struct {
 		uint64_t key; /* of the line and the class; 0: none */
 		const void *ip;
@@ -572,7 +574,7 @@ NST_LOCKDEP_INLINE int nst_lockdep_acquire_short(struct nst_lockdep_map *map, ui
 	struct nst_lockdep_self *t = nst_lockdep_self;
 	const uint32_t nr = t->nr;
 	struct nst_lockdep_entry *e = &t->held[nr];
-	uint64_t word, key = 0, placed;
+	uint64_t word, key, placed, seen;
 
 	/* Pairs with: the library's store of it, behind that of the word. */
 	if (__builtin_expect(t->fast != epoch ||
@@ -587,9 +589,13 @@ NST_LOCKDEP_INLINE int nst_lockdep_acquire_short(struct nst_lockdep_map *map, ui
 	word |= how << 16;
 	if (!nr) {
 		key = nst_lockdep_chain(0, (uint32_t)word);
+		seen = key ^ t->seed;
+		if (__builtin_expect(t->seed && t->known[seen >> 56] != seen, 0))
+			return 0;
 	} else {
 		key = nst_lockdep_chain(e[-1].key, (uint32_t)word);
-		if (__builtin_expect(t->known[key >> 56] != key || map->outer > e[-1].as.is.limit,
+		seen = key ^ t->seed;
+		if (__builtin_expect(t->known[seen >> 56] != seen || map->outer > e[-1].as.is.limit,
 				     0))
 			return 0;
 		word = nst_lockdep_limited(word, e[-1].as.is.limit);

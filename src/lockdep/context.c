@@ -155,7 +155,8 @@ static inline void judge(struct nst_ld_thread *t, const struct nst_ld_held *new,
 	key = nst_ld_chain_step(key, new);
 	if (nst_unlikely(!nst_ld_chain_is_known(nst_ld_key_open(key, waits, open), t->tag)))
 		nst_ld_chain_add(t, key, new, waits, open);
-	if (waits && !same && !open && !t->level)
+	key ^= seed_of(open);
+	if (waits && !same && !t->level)
 		*known_place(t, key) = key;
 }
 

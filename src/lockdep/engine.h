@@ -123,6 +123,7 @@ struct nst_ld_thread {
 	u32 fast, generation;
 	u32 nr; /* entries, holes among them */
 	u32 unused;
+	u64 seed;
 	u64 known[NST_LD_KNOWN];
 	struct nst_ld_place placed[NST_LD_PLACED];
 	struct nst_ld_held held[NST_LD_HELD_MAX];
@@ -152,6 +153,7 @@ struct nst_ld_thread {
 
 nst_static_assert(
 	offsetof(struct nst_ld_thread, nr) == offsetof(struct nst_lockdep_self, nr) &&
+		offsetof(struct nst_ld_thread, seed) == offsetof(struct nst_lockdep_self, seed) &&
 		offsetof(struct nst_ld_thread, known) == offsetof(struct nst_lockdep_self, known) &&
 		offsetof(struct nst_ld_thread, placed) ==
 			offsetof(struct nst_lockdep_self, placed) &&

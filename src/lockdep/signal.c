@@ -145,7 +145,9 @@ uint64_t nst_signals_block_on(uint64_t set)
 	if (!t)
 		return 0;
 	fresh = set & ~t->blocked;
+	close_fast(t);
 	t->blocked |= set;
+	open_fast(t);
 	return fresh;
 }
 
@@ -158,4 +160,5 @@ void nst_signals_unblock_on(uint64_t set)
 	close_fast(t);
 	t->blocked &= ~set;
 	opened(t, SAID(set));
+	open_fast(t);
 }

@@ -194,6 +194,64 @@ static void same(void)
 	one_report(NST_NL_UNLOCK, NST_LD_ERROR, "V23 let go twice");
 }
 
+static void alone(struct nst_lockdep_map *m)
+{
+	take(m);
+	let_go(m);
+}
+
+static void interrupted_by_a(const char *name)
+{
+	nst_handler_enter(10);
+	alone(&a);
+	nst_handler_exit();
+	check(nr_reports > 0 && last.code == NST_NL_SIGNAL, name, "%u reports\n%s", nr_reports,
+	      last_text);
+	forget();
+}
+
+static int is_short(void)
+{
+	return nst_lockdep_self->fast == nst_lockdep_is_on;
+}
+
+/* A handler can come, and cannot, by turns: what is known of the one is not of the other. */
+static void by_turns(void)
+{
+	unsigned int i;
+
+	nst_signals_unblock(NST_SIGNAL(10));
+	again_and_again(&b, &c);
+	check(is_short() && nst_lockdep_self->seed, "V23 short also where a handler can come",
+	      "it is not");
+	nst_signals_block(NST_SIGNAL(10));
+	for (i = 0; i < 3; i++)
+		alone(&a);
+	again_and_again(&a, &b);
+	check(is_short() && !nst_lockdep_self->seed, "V23 short where it is blocked", "it is not");
+	nst_signals_unblock(NST_SIGNAL(10));
+	alone(&a);
+	interrupted_by_a("V23 one lock, and then with the signal open");
+	nst_signals_block(NST_SIGNAL(10));
+	again_and_again(&b, &a);
+	nst_signals_unblock(NST_SIGNAL(10));
+	two(&b, &a);
+	interrupted_by_a("V23 two, and then with the signal open");
+	nst_signals_block(NST_SIGNAL(10));
+	again_and_again(&a, &b);
+	for (i = 0; i < 3; i++)
+		alone(&b);
+	nst_signals_unblock(NST_SIGNAL(10));
+	alone(&b);
+	nst_handler_enter(10);
+	alone(&a);
+	nst_handler_exit();
+	check(nr_reports > 0 && last.code == NST_NL_SIGNAL,
+	      "V23 by way of an order that was seen with it blocked", "%u reports\n%s", nr_reports,
+	      last_text);
+	forget();
+}
+
 static void signals(void)
 {
 	again_and_again(&a, &b);
@@ -217,6 +275,7 @@ static void signals(void)
 	check(nr_reports > 0 && last.code == NST_NL_SIGNAL, "V23 or is not blocked any more",
 	      "%u reports\n%s", nr_reports, last_text);
 	forget();
+	by_turns();
 }
 
 static void off_and_on(void)
