@@ -396,10 +396,11 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 
 static int run(struct run *r)
 {
-	int status = 0, code, err, reports_fd = -1;
+	int status = 0, code, err, is_checked, reports_fd = -1;
 
 	r->checked = reports_options(getenv("NOSTALL_CONF"), r->conf, r->dir);
-	if (*r->checked && !r->aside)
+	is_checked = *r->checked && !r->aside;
+	if (is_checked)
 		reports_fd = reports_begin(r->dir, out_of(r));
 	err = start(r);
 	if (err) {
@@ -407,7 +408,7 @@ static int run(struct run *r)
 		return err == ENOENT ? TOOL_NOTFOUND : TOOL_NOEXEC;
 	}
 	signals_set();
-	code = wait_exit(&status, *r->checked && !r->aside, reports_fd);
+	code = wait_exit(&status, is_checked, reports_fd);
 	if (!r->aside)
 		report(r, status);
 	return code;

@@ -85,9 +85,8 @@ struct nst_ld_thread *nst_ld_thread_slow(void)
 			nst_load_relaxed(&nst_ld.generation)); /* off and on again is no hurry */
 		nst_thread.lockdep = t;
 		nst_lockdep_self = (struct nst_lockdep_self *)t; /* as it begins */
-	}
-	if (t)
 		nst_ld_thread_begins(t);
+	}
 	nst_sys_signals_restore(signals);
 	return t;
 }

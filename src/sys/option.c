@@ -2,9 +2,9 @@
 /*
  * option.c - NOSTALL_CONF=key:value,key:value and the file it may name (conf_file:PATH).
  *
- * The table is option_table.h; four keys take a path and are not in it: conf_file, publish_dir, check_log and check_suppress, and check_realtime a word;
- * pressure may take one. A setuid program reads nothing. What is not understood gives one line that names it and what is
- * allowed; the rest still counts.
+ * The table is option_table.h; five keys take a text and are not in it: a path conf_file, publish_dir, check_log and
+ * check_suppress, a word check_realtime; pressure may take a path. A setuid program reads nothing. What is not understood
+ * gives one line that names it and what is allowed; the rest still counts.
  */
 #include <fcntl.h>
 #include "sys.h"
@@ -27,15 +27,15 @@ static char publish_dir[NST_PUBLISH_DIR_MAX + 1], pressure_path[NST_PRESSURE_PAT
 	check_log[NST_CHECK_PATH_MAX + 1], check_suppress[NST_CHECK_PATH_MAX + 1],
 	check_realtime[NST_CHECK_REALTIME_MAX + 1];
 
-/* Keys whose value is a text: a path, or any. */
-static const struct path_key {
+/* Keys whose value is a text. */
+static const struct text_key {
 	const char *name;
-	char *path;
-	u32 most, any;
-} path_keys[] = {{"publish_dir", publish_dir, NST_PUBLISH_DIR_MAX, 0},
-		 {"check_log", check_log, NST_CHECK_PATH_MAX, 0},
-		 {"check_suppress", check_suppress, NST_CHECK_PATH_MAX, 0},
-		 {"check_realtime", check_realtime, NST_CHECK_REALTIME_MAX, 1}};
+	char *text;
+	u32 most, is_path;
+} text_keys[] = {{"publish_dir", publish_dir, NST_PUBLISH_DIR_MAX, 1},
+		 {"check_log", check_log, NST_CHECK_PATH_MAX, 1},
+		 {"check_suppress", check_suppress, NST_CHECK_PATH_MAX, 1},
+		 {"check_realtime", check_realtime, NST_CHECK_REALTIME_MAX, 0}};
 
 u64 nst_option(enum nst_option o)
 {
@@ -188,13 +188,13 @@ static struct option *find(struct word key)
 	return NULL;
 }
 
-static const struct path_key *find_path(struct word key)
+static const struct text_key *find_text(struct word key)
 {
 	unsigned int i;
 
-	for (i = 0; i < NST_ARRAY_SIZE(path_keys); i++)
-		if (word_is(key, path_keys[i].name))
-			return &path_keys[i];
+	for (i = 0; i < NST_ARRAY_SIZE(text_keys); i++)
+		if (word_is(key, text_keys[i].name))
+			return &text_keys[i];
 	return NULL;
 }
 
@@ -244,20 +244,21 @@ static void say_value(struct text *why, const struct option *o, struct word valu
 static int understand(struct word key, struct word value, struct option **o, u64 *v,
 		      struct text *why)
 {
-	const struct path_key *path;
+	const struct text_key *t;
 
 	*o = NULL;
 	if (word_is(key, "conf_file"))
 		return 1;
-	path = find_path(key);
-	if (path) {
-		if (path->any ? value.len && value.len <= path->most : is_path(value, path->most))
+	t = find_text(key);
+	if (t) {
+		if (t->is_path ? is_path(value, t->most) : value.len && value.len <= t->most)
 			return 1;
-		nst_format(why->buf, why->len,
-			   path->any
-				   ? "%s is neither policy nor a thread's name, of at most %u bytes"
-				   : "%s is not a path that begins with / and has at most %u bytes",
-			   path->name, path->most);
+		nst_format(
+			why->buf, why->len,
+			t->is_path
+				? "%s is not a path that begins with / and has at most %u bytes"
+				: "%s is neither policy nor a thread's name, of at most %u bytes",
+			t->name, t->most);
 		return 0;
 	}
 	*o = find(key);
@@ -342,7 +343,7 @@ static void set(struct word key, struct word value, void *arg)
 	else if (word_is(key, "conf_file"))
 		read_conf_file(value);
 	else
-		word_text(value, find_path(key)->path, find_path(key)->most + 1);
+		word_text(value, find_text(key)->text, find_text(key)->most + 1);
 }
 
 static void set_in_file(struct word key, struct word value, void *arg)

@@ -215,18 +215,22 @@ static int status_of(pid_t pid)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 
-static int parent_and_child(void)
+static void child_errs(void (*error)(void))
 {
-	pid_t pid;
+	pid_t pid = fork();
 
-	nst_lockdep_on_death(dead, "dead\n");
-	pid = fork();
 	if (!pid) {
-		error_one();
+		error();
 		_exit(0);
 	}
 	if (status_of(pid) == 7)
 		say("the child\n");
+}
+
+static int parent_and_child(void)
+{
+	nst_lockdep_on_death(dead, "dead\n");
+	child_errs(error_one);
 	error_two();
 	return 0;
 }
@@ -235,20 +239,12 @@ static int parent_and_child(void)
 static void forks(void *unused)
 {
 	static int nr;
-	pid_t pid;
 
 	(void)unused;
-	if (nr++) {
+	if (nr++)
 		say("child dead\n");
-		return;
-	}
-	pid = fork();
-	if (!pid) {
-		error_two();
-		_exit(0);
-	}
-	if (status_of(pid) == 7)
-		say("the child\n");
+	else
+		child_errs(error_two);
 }
 
 static int forked_amid(void)

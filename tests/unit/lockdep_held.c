@@ -200,10 +200,10 @@ static void alone(struct nst_lockdep_map *m)
 	let_go(m);
 }
 
-static void interrupted_by_a(const char *name)
+static void interrupted_by(struct nst_lockdep_map *m, const char *name)
 {
 	nst_handler_enter(10);
-	alone(&a);
+	alone(m);
 	nst_handler_exit();
 	check(nr_reports > 0 && last.code == NST_NL_SIGNAL, name, "%u reports\n%s", nr_reports,
 	      last_text);
@@ -231,25 +231,19 @@ static void by_turns(void)
 	check(is_short() && !nst_lockdep_self->seed, "V23 short where it is blocked", "it is not");
 	nst_signals_unblock(NST_SIGNAL(10));
 	alone(&a);
-	interrupted_by_a("V23 one lock, and then with the signal open");
+	interrupted_by(&a, "V23 one lock, and then with the signal open");
 	nst_signals_block(NST_SIGNAL(10));
 	again_and_again(&b, &a);
 	nst_signals_unblock(NST_SIGNAL(10));
 	two(&b, &a);
-	interrupted_by_a("V23 two, and then with the signal open");
+	interrupted_by(&a, "V23 two, and then with the signal open");
 	nst_signals_block(NST_SIGNAL(10));
 	again_and_again(&a, &b);
 	for (i = 0; i < 3; i++)
 		alone(&b);
 	nst_signals_unblock(NST_SIGNAL(10));
 	alone(&b);
-	nst_handler_enter(10);
-	alone(&a);
-	nst_handler_exit();
-	check(nr_reports > 0 && last.code == NST_NL_SIGNAL,
-	      "V23 by way of an order that was seen with it blocked", "%u reports\n%s", nr_reports,
-	      last_text);
-	forget();
+	interrupted_by(&a, "V23 by way of an order that was seen with it blocked");
 }
 
 static void signals(void)
@@ -257,24 +251,12 @@ static void signals(void)
 	again_and_again(&a, &b);
 	nst_handler_installed(10);
 	two(&a, &b);
-	nst_handler_enter(10);
-	nst_lockdep_acquire(&a, 0);
-	nst_lockdep_release(&a);
-	nst_handler_exit();
-	check(nr_reports > 0 && last.code == NST_NL_SIGNAL,
-	      "V23 a signal has a handler from now on", "%u reports\n%s", nr_reports, last_text);
-	forget();
+	interrupted_by(&a, "V23 a signal has a handler from now on");
 	nst_signals_block(NST_SIGNAL(10));
 	again_and_again(&a, &b);
 	nst_signals_unblock(NST_SIGNAL(10));
 	two(&a, &b);
-	nst_handler_enter(10);
-	nst_lockdep_acquire(&b, 0);
-	nst_lockdep_release(&b);
-	nst_handler_exit();
-	check(nr_reports > 0 && last.code == NST_NL_SIGNAL, "V23 or is not blocked any more",
-	      "%u reports\n%s", nr_reports, last_text);
-	forget();
+	interrupted_by(&b, "V23 or is not blocked any more");
 	by_turns();
 }
 

@@ -50,6 +50,7 @@ NST_COMPAT_INLINE int rcu_read_lock_any_held(void)
 {
 	return nst_compat_rcu.depth != 0;
 }
+
 /* ---- pointers ---- */
 
 /* Never held: it stands in reports of conditions that do not hold. */
