@@ -108,13 +108,36 @@ struct source {
 	int line;
 };
 
-/* From the innermost function that is inlined at @addr outwards, as long as it is ours. */
+/* Of the unit that has @addr. Not each compiler makes a table of them (clang: -gdwarf-aranges): else each is asked. */
+static Dwarf_Die *unit_of(Dwfl_Module *module, GElf_Addr addr, Dwarf_Addr *bias)
+{
+	Dwarf_Die *unit = dwfl_module_addrdie(module, addr, bias);
+
+	if (unit)
+		return unit;
+	while ((unit = dwfl_module_nextcu(module, unit, bias)) != NULL)
+		if (dwarf_haspc(unit, addr - *bias) > 0)
+			break;
+	return unit;
+}
+
+/*
+ * Its line; or, from the innermost function that is inlined there outwards, who wrote it, as long as it is ours: as they
+ * are inlined, where dwarf_getscopes() goes on, behind the innermost, by where that one was written.
+ */
 static void source_of(Dwfl_Module *module, GElf_Addr addr, struct source *s)
 {
 	Dwarf_Addr bias = 0;
-	Dwarf_Die *unit = dwfl_module_addrdie(module, addr, &bias), *scopes = NULL;
-	int nr = unit ? dwarf_getscopes(unit, addr - bias, &scopes) : 0;
+	Dwarf_Die *unit = unit_of(module, addr, &bias), *innermost = NULL, *scopes = NULL;
+	Dwarf_Line *line = unit ? dwarf_getsrc_die(unit, addr - bias) : NULL;
+	int nr = line && dwarf_getscopes(unit, addr - bias, &innermost) > 0
+			 ? dwarf_getscopes_die(innermost, &scopes)
+			 : 0;
 
+	if (line) {
+		s->file = dwarf_linesrc(line, NULL, NULL);
+		dwarf_lineno(line, &s->line);
+	}
 	for (int i = 0; i < nr; i++) {
 		const int tag = dwarf_tag(&scopes[i]);
 
@@ -128,6 +151,7 @@ static void source_of(Dwfl_Module *module, GElf_Addr addr, struct source *s)
 		s->line = number_of(&scopes[i], DW_AT_call_line);
 	}
 	free(scopes);
+	free(innermost);
 }
 
 char *object_place(struct object *o, uint64_t offset)
@@ -136,7 +160,6 @@ char *object_place(struct object *o, uint64_t offset)
 	const char *name;
 	GElf_Off into = 0;
 	GElf_Addr addr;
-	Dwfl_Line *line;
 	GElf_Sym symbol;
 	char *text, *plain;
 	int is_code = 0;
@@ -148,11 +171,8 @@ char *object_place(struct object *o, uint64_t offset)
 	name = dwfl_module_addrinfo(o->module, addr, &into, &symbol, NULL, NULL, NULL);
 	if (name && symbol.st_size && into >= symbol.st_size)
 		name = NULL;
-	line = is_code ? dwfl_module_getsrc(o->module, addr) : NULL;
-	if (line) {
-		s.file = dwfl_lineinfo(line, NULL, &s.line, NULL, NULL, NULL);
+	if (is_code)
 		source_of(o->module, addr, &s);
-	}
 	if (!name && !s.file)
 		return NULL;
 	plain = name ? symbol_demangle(name) : NULL;
