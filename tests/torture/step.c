@@ -20,6 +20,7 @@
 #include "base/testhook.h"
 #include "common/owner.h"
 #include "common/pattern.h"
+#include "common/step.h"
 #include "common/trap.h"
 #include "place.h"
 #include "rig.h"
@@ -68,20 +69,6 @@ static struct {
 	size_t alive;
 	double until;
 } t;
-
-static void step_on(void)
-{
-	__asm__ volatile(
-		"subq $128, %%rsp\n pushfq\n orq $0x100, (%%rsp)\n popfq\n addq $128, %%rsp" ::
-			: "memory", "cc");
-}
-
-static void step_off(void)
-{
-	__asm__ volatile(
-		"subq $128, %%rsp\n pushfq\n andq $~0x100, (%%rsp)\n popfq\n addq $128, %%rsp" ::
-			: "memory", "cc");
-}
 
 /* ---- requests ---- */
 
