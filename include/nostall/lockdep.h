@@ -57,6 +57,7 @@ struct nst_lockdep_key {
 
 /** struct nst_lockdep_map - one lock; it lives beside it */
 struct nst_lockdep_map {
+	uint64_t word;	  /* of its class and types, once they are known; 0: they are not */
 	const void *key;  /* NULL: it is a class of its own */
 	const char *name; /* copied when it is first taken */
 	uint8_t outer;	  /* enum nst_wait_type: what taking it does */
@@ -66,12 +67,11 @@ struct nst_lockdep_map {
 	uint32_t seen;	      /* it was taken since the validator was started for that time */
 	uint16_t class_of[8]; /* numbers of its classes, once known */
 	const void *site;     /* who initialised it; NULL: nobody, it is static */
-	uint64_t word;	      /* what an entry says of it */
-	uint32_t ready;	      /* nst_lockdep_is_on, as that became known */
 };
 #define NST_LD_OVERRIDE 1u   /* of flags: held, @inner is the limit, whatever is held around it */
 #define NST_LD_NOVALIDATE 2u /* of flags: no order, and no other lock of its class, is looked at */
 #define NST_LD_FRESH 4u	     /* of flags: nst_lockdep_fresh_begin() */
+#define NST_LD_RECURSES 32u  /* of flags: its owner may take it again */
 
 /* Below 0: @a is taken before @b. Called in handlers, too. */
 typedef int (*nst_lockdep_compare_t)(const struct nst_lockdep_map *a,
@@ -80,7 +80,7 @@ typedef int (*nst_lockdep_compare_t)(const struct nst_lockdep_map *a,
 /* A static one. @key_: a struct nst_lockdep_key *, or NULL. */
 #define NST_LOCKDEP_MAP(name_, key_, type_)                                                        \
 	{                                                                                          \
-		(key_), (name_), (type_), (type_), 0, 0, 0, {0, 0, 0, 0, 0, 0, 0, 0}, 0, 0, 0      \
+		0, (key_), (name_), (type_), (type_), 0, 0, 0, {0, 0, 0, 0, 0, 0, 0, 0}, 0         \
 	}
 
 /* ---- reports ---- */
@@ -483,43 +483,37 @@ NST_DATA extern uint32_t nst_lockdep_is_on;
  * thread has waited for it before, at the same line, and let go as the last. Written by the library and the functions
  * below alone; of this version of it.
  */
-#define NST_LD_KNOWN 256u  /* chains that a thread remembers, each in its place */
-#define NST_LD_PLACED 128u /* places at which it took a class, likewise */
-#define NST_LD_SHORT 64u   /* locks held, above which the short way is closed */
-#define NST_LD_CHAIN_FACTOR 0x517cc1b727220a95ull
+#define NST_LD_TAKEN 256u     /* of what a thread took, and where, it remembers as much */
+#define NST_LD_HELD_MAX 1024u /* locks held */
+
+/** struct nst_lockdep_kept - of a lock that is held */
+struct nst_lockdep_kept {
+	const void *ip; /* who took it: a place, as the library numbers them */
+	uint64_t key;	/* of the chain that ends here */
+	uint64_t word;	/* class, how, and what may be waited for with all up to here held */
+};
 
 /** struct nst_lockdep_entry - a lock that is held */
 struct nst_lockdep_entry {
 	const void *lock; /* NULL: not there yet, or no more; 1: let go before what is behind it */
-	const void *ip;	  /* who took it: a place, as the library numbers them */
-	uint64_t key;	  /* of the chain that ends here */
-	union {
-		struct {
-			uint16_t class_nr;
-			uint8_t how, inner;
-			uint8_t over;  /* inner is the limit, whatever is below */
-			uint8_t limit; /* what may be waited for with all up to here held */
-			uint16_t pins;
-		} is;
-		uint64_t word;
-	} as;
+	struct nst_lockdep_kept kept;
+};
+
+/** struct nst_lockdep_taken - a lock that was taken, and may be again */
+struct nst_lockdep_taken {
+	uint64_t tag; /* of all that was looked at: nst_lockdep_tag() */
+	struct nst_lockdep_kept kept;
 };
 
 /** struct nst_lockdep_self - of a thread */
 struct nst_lockdep_self {
+	struct nst_lockdep_taken taken[NST_LD_TAKEN];
 	uint32_t fast; /* nst_lockdep_is_on: nothing forbids the short way; else something does */
 	uint32_t generation;
-	uint32_t nr; /* entries */
-	uint32_t unused;
-	uint64_t
-		seed; /* of the signals whose handlers can come, as it was when the short way was opened; 0: none */
-	uint64_t known
-		[NST_LD_KNOWN]; /* chains this thread has looked at, with the seed, of which no class is in it twice */
-	struct {
-		uint64_t key; /* of the line and the class; 0: none */
-		const void *ip;
-	} placed[NST_LD_PLACED];
-	struct nst_lockdep_entry held[NST_LD_SHORT]; /* and more behind them */
+	struct nst_lockdep_entry *last; /* of held[] */
+	uint64_t seed;			/* of all tags, as it was when the short way was opened */
+	uint64_t unused;		/* so that no entry lies in two lines of a cache */
+	struct nst_lockdep_entry held[1 + NST_LD_HELD_MAX]; /* the first is nobody's */
 };
 /* Never NULL. */
 NST_DATA extern NST_LOCKDEP_TLS struct nst_lockdep_self *nst_lockdep_self;
@@ -545,26 +539,14 @@ NST_DATA extern NST_LOCKDEP_TLS struct nst_lockdep_self *nst_lockdep_self;
 #define NST_LOCKDEP_PLACE(ip) __asm__ volatile("adr %0, ." : "=r"(ip))
 #endif
 
-/* Of a class that is taken at @at: one line may be of many, and one class of many lines. */
-NST_LOCKDEP_INLINE uint64_t nst_lockdep_placed(const void *at, uint16_t class_nr)
+/*
+ * All that decides about taking it, in one number: what is held (@key, the chain's), who asks, which signals are open and
+ * since when one looks (@seed), the lock's class and types (@word), how, and the line. But for @at and @how these are mixed.
+ */
+NST_LOCKDEP_INLINE uint64_t nst_lockdep_tag(uint64_t key, uint64_t seed, uint64_t word,
+					    uint32_t how, const void *at)
 {
-	return (uint64_t)(uintptr_t)at + class_nr + ((uint64_t)class_nr << 48);
-}
-
-/* One step of a chain's key (the multiplication of Firefox's hash): its high bits are well mixed. */
-NST_LOCKDEP_INLINE uint64_t nst_lockdep_chain(uint64_t key, uint32_t word)
-{
-	return ((key << 5 | key >> 59) ^ word) * NST_LD_CHAIN_FACTOR;
-}
-
-#define NST_LD_LIMIT_SHIFT 40u
-/* As @word, with the limit of the entry before it if that is less. */
-NST_LOCKDEP_INLINE uint64_t nst_lockdep_limited(uint64_t word, uint32_t limit)
-{
-	return limit < (word >> NST_LD_LIMIT_SHIFT & 0xff)
-		       ? (word & ~(0xffull << NST_LD_LIMIT_SHIFT)) | (uint64_t)limit
-									     << NST_LD_LIMIT_SHIFT
-		       : word;
+	return key + seed + word + ((uint64_t)how << 52) + (uintptr_t)at;
 }
 
 /* 1: it is right, and written down. Relaxed: for handlers of this thread, and the watcher. */
@@ -572,42 +554,31 @@ NST_LOCKDEP_INLINE int nst_lockdep_acquire_short(struct nst_lockdep_map *map, ui
 						 uint32_t epoch, const void *at)
 {
 	struct nst_lockdep_self *t = nst_lockdep_self;
-	const uint32_t nr = t->nr;
-	struct nst_lockdep_entry *e = &t->held[nr];
-	uint64_t word, key, placed, seen;
+	const struct nst_lockdep_taken *known;
+	struct nst_lockdep_entry *e;
+	uint64_t tag;
 
-	/* Pairs with: the library's store of it, behind that of the word. */
-	if (__builtin_expect(t->fast != epoch ||
-				     __atomic_load_n(&map->ready, __ATOMIC_ACQUIRE) != epoch ||
-				     how > (NST_LD_READ | NST_LD_RECURSIVE) || nr >= NST_LD_SHORT,
-			     0))
+	if (__builtin_expect(t->fast != epoch, 0))
 		return 0;
-	word = __atomic_load_n(&map->word, __ATOMIC_RELAXED);
-	placed = nst_lockdep_placed(at, (uint16_t)word);
-	if (__builtin_expect(t->placed[placed % NST_LD_PLACED].key != placed, 0))
+	e = t->last;
+	tag = nst_lockdep_tag(e->kept.key, t->seed, __atomic_load_n(&map->word, __ATOMIC_RELAXED),
+			      how, at);
+	known = &t->taken[tag % NST_LD_TAKEN];
+	/*
+	 * It is reserved first: a handler that comes now takes the next, gives it back, and what is known does not change
+	 * under whom it interrupts.
+	 */
+	__atomic_store_n(&t->last, e + 1, __ATOMIC_RELAXED);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	if (__builtin_expect(known->tag != tag, 0)) {
+		__atomic_store_n(&t->last, e, __ATOMIC_RELAXED);
 		return 0;
-	word |= how << 16;
-	if (!nr) {
-		key = nst_lockdep_chain(0, (uint32_t)word);
-		seen = key ^ t->seed;
-		if (__builtin_expect(t->seed && t->known[seen >> 56] != seen, 0))
-			return 0;
-	} else {
-		key = nst_lockdep_chain(e[-1].key, (uint32_t)word);
-		seen = key ^ t->seed;
-		if (__builtin_expect(t->known[seen >> 56] != seen || map->outer > e[-1].as.is.limit,
-				     0))
-			return 0;
-		word = nst_lockdep_limited(word, e[-1].as.is.limit);
 	}
-	/* It is reserved first: a handler that comes now takes the next, and gives it back. */
-	__atomic_store_n(&t->nr, nr + 1, __ATOMIC_RELAXED);
+	__atomic_store_n(&e[1].kept.ip, known->kept.ip, __ATOMIC_RELAXED);
+	__atomic_store_n(&e[1].kept.key, known->kept.key, __ATOMIC_RELAXED);
+	__atomic_store_n(&e[1].kept.word, known->kept.word, __ATOMIC_RELAXED);
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	e->key = key;
-	__atomic_store_n(&e->ip, t->placed[placed % NST_LD_PLACED].ip, __ATOMIC_RELAXED);
-	__atomic_store_n(&e->as.word, word, __ATOMIC_RELAXED);
-	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	__atomic_store_n(&e->lock, (const void *)map, __ATOMIC_RELAXED);
+	__atomic_store_n(&e[1].lock, (const void *)map, __ATOMIC_RELAXED);
 	return 1;
 }
 
@@ -615,18 +586,34 @@ NST_LOCKDEP_INLINE int nst_lockdep_acquire_short(struct nst_lockdep_map *map, ui
 NST_LOCKDEP_INLINE int nst_lockdep_release_short(struct nst_lockdep_map *map, uint32_t epoch)
 {
 	struct nst_lockdep_self *t = nst_lockdep_self;
-	const uint32_t nr = t->nr;
 	struct nst_lockdep_entry *e;
 
-	if (__builtin_expect(t->fast != epoch || nr - 1 >= NST_LD_SHORT, 0))
+	if (__builtin_expect(t->fast != epoch, 0))
 		return 0;
-	e = &t->held[nr - 1];
-	if (__builtin_expect(e->lock != map || (nr > 1 && e[-1].lock == (const void *)1), 0))
+	e = t->last;
+	if (__builtin_expect(e->lock != map || e[-1].lock == (const void *)1, 0))
 		return 0;
 	__atomic_store_n(&e->lock, (const void *)0, __ATOMIC_RELAXED);
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	__atomic_store_n(&t->nr, nr - 1, __ATOMIC_RELAXED);
+	__atomic_store_n(&t->last, e - 1, __ATOMIC_RELAXED);
 	return 1;
+}
+
+NST_LOCKDEP_INLINE void nst_lockdep_acquire_in(struct nst_lockdep_map *map, uint32_t how,
+					       uint32_t epoch)
+{
+#ifdef NST_LOCKDEP_PLACE
+	const void *at;
+
+	NST_LOCKDEP_PLACE(at);
+	if (nst_lockdep_acquire_short(map, how, epoch, at))
+		return;
+#else
+	const void *at = (const void *)0;
+
+	(void)epoch;
+#endif
+	nst_lockdep_acquire_on(map, how, at);
 }
 
 /* The lock is about to be waited for; or, with NST_LD_TRY, was just had. */
@@ -634,18 +621,8 @@ NST_LOCKDEP_INLINE void nst_lockdep_acquire(struct nst_lockdep_map *map, uint32_
 {
 	const uint32_t epoch = NST_LOCKDEP_EPOCH;
 
-	if (__builtin_expect(epoch != 0, 0)) {
-#ifdef NST_LOCKDEP_PLACE
-		const void *at;
-
-		NST_LOCKDEP_PLACE(at);
-		if (nst_lockdep_acquire_short(map, how, epoch, at))
-			return;
-#else
-		const void *at = (const void *)0;
-#endif
-		nst_lockdep_acquire_on(map, how, at);
-	}
+	if (__builtin_expect(epoch != 0, 0))
+		nst_lockdep_acquire_in(map, how, epoch);
 }
 
 /*

@@ -32,6 +32,9 @@
 extern "C" {
 #endif
 
+/* What is seldom wanted is not in line. */
+#define NST_LOCKDEP_COLD static __attribute__((__noinline__, __cold__, __unused__))
+
 /* What was told before the wait is taken back if nothing was had. */
 NST_LOCKDEP_INLINE int nst_pthread_had(struct nst_lockdep_map *map, int err)
 {
@@ -53,22 +56,27 @@ NST_LOCKDEP_INLINE int nst_pthread_got(struct nst_lockdep_map *map, int err, uin
 struct nst_pthread_mutex {
 	pthread_mutex_t lock;
 	struct nst_lockdep_map map;
-	uint32_t how; /* NST_LD_RECURSIVE, or 0 */
 };
 
 #define NST_PTHREAD_MUTEX(name)                                                                    \
 	{                                                                                          \
-		PTHREAD_MUTEX_INITIALIZER, NST_LOCKDEP_MAP(name, NULL, NST_WAIT_SLEEP), 0          \
+		PTHREAD_MUTEX_INITIALIZER, NST_LOCKDEP_MAP(name, NULL, NST_WAIT_SLEEP)             \
 	}
 
-/* How a mutex with @attr is taken. */
-NST_LOCKDEP_INLINE uint32_t nst_pthread_mutex_kind(const pthread_mutexattr_t *attr)
+/* What @map is told of a mutex with @attr. */
+NST_LOCKDEP_INLINE void nst_pthread_mutex_kind(struct nst_lockdep_map *map,
+					       const pthread_mutexattr_t *attr)
 {
+#ifdef NST_NO_LOCKDEP
+	(void)map, (void)attr;
+#else
 	int type = PTHREAD_MUTEX_DEFAULT;
 
 	if (attr)
 		pthread_mutexattr_gettype(attr, &type);
-	return type == PTHREAD_MUTEX_RECURSIVE ? (uint32_t)NST_LD_RECURSIVE : 0u;
+	if (type == PTHREAD_MUTEX_RECURSIVE)
+		map->flags |= NST_LD_RECURSES;
+#endif
 }
 
 /* @key: the class; NULL: one of its own. */
@@ -77,7 +85,7 @@ NST_LOCKDEP_INLINE int nst_pthread_mutex_init(struct nst_pthread_mutex *m, const
 					      const pthread_mutexattr_t *attr)
 {
 	nst_lockdep_map_init(&m->map, name, key, NST_WAIT_SLEEP, NST_WAIT_SLEEP);
-	m->how = nst_pthread_mutex_kind(attr);
+	nst_pthread_mutex_kind(&m->map, attr);
 	return pthread_mutex_init(&m->lock, attr);
 }
 
@@ -88,12 +96,8 @@ NST_LOCKDEP_INLINE int nst_pthread_mutex_destroy(struct nst_pthread_mutex *m)
 }
 
 /* With the validator on it is tried before it is waited for. */
-NST_LOCKDEP_INLINE int nst_pthread_mutex_wait(struct nst_pthread_mutex *m, uint32_t how)
+NST_LOCKDEP_COLD int nst_pthread_mutex_wait_on(struct nst_pthread_mutex *m, int err)
 {
-	int err;
-
-	nst_lockdep_acquire(&m->map, how);
-	err = pthread_mutex_trylock(&m->lock);
 	if (err == EBUSY) {
 		nst_lockdep_contended(&m->map);
 		err = pthread_mutex_lock(&m->lock);
@@ -102,12 +106,25 @@ NST_LOCKDEP_INLINE int nst_pthread_mutex_wait(struct nst_pthread_mutex *m, uint3
 	return nst_pthread_had(&m->map, err);
 }
 
+NST_LOCKDEP_INLINE int nst_pthread_mutex_wait(struct nst_pthread_mutex *m, uint32_t how,
+					      uint32_t epoch)
+{
+	int err;
+
+	nst_lockdep_acquire_in(&m->map, how, epoch);
+	err = pthread_mutex_trylock(&m->lock);
+	return __builtin_expect(err != 0, 0) ? nst_pthread_mutex_wait_on(m, err) : 0;
+}
+
 /* @subclass: as NST_LD_NESTED(), with another of its class held. */
 NST_LOCKDEP_INLINE int nst_pthread_mutex_lock_nested(struct nst_pthread_mutex *m,
 						     unsigned int subclass)
 {
-	return NST_LOCKDEP_ON ? nst_pthread_mutex_wait(m, m->how | NST_LD_NESTED(subclass))
-			      : pthread_mutex_lock(&m->lock);
+	const uint32_t epoch = NST_LOCKDEP_EPOCH;
+
+	return __builtin_expect(epoch != 0, 0)
+		       ? nst_pthread_mutex_wait(m, NST_LD_NESTED(subclass), epoch)
+		       : pthread_mutex_lock(&m->lock);
 }
 
 NST_LOCKDEP_INLINE int nst_pthread_mutex_lock(struct nst_pthread_mutex *m)
@@ -117,15 +134,14 @@ NST_LOCKDEP_INLINE int nst_pthread_mutex_lock(struct nst_pthread_mutex *m)
 
 NST_LOCKDEP_INLINE int nst_pthread_mutex_trylock(struct nst_pthread_mutex *m)
 {
-	return nst_pthread_got(&m->map, pthread_mutex_trylock(&m->lock), m->how);
+	return nst_pthread_got(&m->map, pthread_mutex_trylock(&m->lock), 0);
 }
 
 NST_LOCKDEP_INLINE int nst_pthread_mutex_timedlock(struct nst_pthread_mutex *m,
 						   const struct timespec *until)
 {
 	nst_might_sleep();
-	return nst_pthread_got(&m->map, pthread_mutex_timedlock(&m->lock, until),
-			       m->how | NST_LD_TIMED);
+	return nst_pthread_got(&m->map, pthread_mutex_timedlock(&m->lock, until), NST_LD_TIMED);
 }
 
 NST_LOCKDEP_INLINE int nst_pthread_mutex_unlock(struct nst_pthread_mutex *m)
@@ -179,12 +195,8 @@ NST_LOCKDEP_INLINE int nst_pthread_rwlock_destroy(struct nst_pthread_rwlock *l)
 	return pthread_rwlock_destroy(&l->lock);
 }
 
-NST_LOCKDEP_INLINE int nst_pthread_rwlock_wait_read(struct nst_pthread_rwlock *l)
+NST_LOCKDEP_COLD int nst_pthread_rwlock_wait_read_on(struct nst_pthread_rwlock *l, int err)
 {
-	int err;
-
-	nst_lockdep_acquire(&l->map, l->read);
-	err = pthread_rwlock_tryrdlock(&l->lock);
 	if (err == EBUSY) {
 		nst_lockdep_contended(&l->map);
 		err = pthread_rwlock_rdlock(&l->lock);
@@ -193,12 +205,17 @@ NST_LOCKDEP_INLINE int nst_pthread_rwlock_wait_read(struct nst_pthread_rwlock *l
 	return nst_pthread_had(&l->map, err);
 }
 
-NST_LOCKDEP_INLINE int nst_pthread_rwlock_wait_write(struct nst_pthread_rwlock *l)
+NST_LOCKDEP_INLINE int nst_pthread_rwlock_wait_read(struct nst_pthread_rwlock *l, uint32_t epoch)
 {
 	int err;
 
-	nst_lockdep_acquire(&l->map, 0);
-	err = pthread_rwlock_trywrlock(&l->lock);
+	nst_lockdep_acquire_in(&l->map, l->read, epoch);
+	err = pthread_rwlock_tryrdlock(&l->lock);
+	return __builtin_expect(err != 0, 0) ? nst_pthread_rwlock_wait_read_on(l, err) : 0;
+}
+
+NST_LOCKDEP_COLD int nst_pthread_rwlock_wait_write_on(struct nst_pthread_rwlock *l, int err)
+{
 	if (err == EBUSY) {
 		nst_lockdep_contended(&l->map);
 		err = pthread_rwlock_wrlock(&l->lock);
@@ -207,14 +224,29 @@ NST_LOCKDEP_INLINE int nst_pthread_rwlock_wait_write(struct nst_pthread_rwlock *
 	return nst_pthread_had(&l->map, err);
 }
 
+NST_LOCKDEP_INLINE int nst_pthread_rwlock_wait_write(struct nst_pthread_rwlock *l, uint32_t epoch)
+{
+	int err;
+
+	nst_lockdep_acquire_in(&l->map, 0, epoch);
+	err = pthread_rwlock_trywrlock(&l->lock);
+	return __builtin_expect(err != 0, 0) ? nst_pthread_rwlock_wait_write_on(l, err) : 0;
+}
+
 NST_LOCKDEP_INLINE int nst_pthread_rwlock_rdlock(struct nst_pthread_rwlock *l)
 {
-	return NST_LOCKDEP_ON ? nst_pthread_rwlock_wait_read(l) : pthread_rwlock_rdlock(&l->lock);
+	const uint32_t epoch = NST_LOCKDEP_EPOCH;
+
+	return __builtin_expect(epoch != 0, 0) ? nst_pthread_rwlock_wait_read(l, epoch)
+					       : pthread_rwlock_rdlock(&l->lock);
 }
 
 NST_LOCKDEP_INLINE int nst_pthread_rwlock_wrlock(struct nst_pthread_rwlock *l)
 {
-	return NST_LOCKDEP_ON ? nst_pthread_rwlock_wait_write(l) : pthread_rwlock_wrlock(&l->lock);
+	const uint32_t epoch = NST_LOCKDEP_EPOCH;
+
+	return __builtin_expect(epoch != 0, 0) ? nst_pthread_rwlock_wait_write(l, epoch)
+					       : pthread_rwlock_wrlock(&l->lock);
 }
 
 NST_LOCKDEP_INLINE int nst_pthread_rwlock_tryrdlock(struct nst_pthread_rwlock *l)
@@ -268,12 +300,8 @@ NST_LOCKDEP_INLINE int nst_pthread_spin_destroy(struct nst_pthread_spin *s)
 	return pthread_spin_destroy(&s->lock);
 }
 
-NST_LOCKDEP_INLINE int nst_pthread_spin_wait(struct nst_pthread_spin *s)
+NST_LOCKDEP_COLD int nst_pthread_spin_wait_on(struct nst_pthread_spin *s, int err)
 {
-	int err;
-
-	nst_lockdep_acquire(&s->map, 0);
-	err = pthread_spin_trylock(&s->lock);
 	if (err == EBUSY) {
 		nst_lockdep_contended(&s->map);
 		err = pthread_spin_lock(&s->lock);
@@ -282,9 +310,21 @@ NST_LOCKDEP_INLINE int nst_pthread_spin_wait(struct nst_pthread_spin *s)
 	return nst_pthread_had(&s->map, err);
 }
 
+NST_LOCKDEP_INLINE int nst_pthread_spin_wait(struct nst_pthread_spin *s, uint32_t epoch)
+{
+	int err;
+
+	nst_lockdep_acquire_in(&s->map, 0, epoch);
+	err = pthread_spin_trylock(&s->lock);
+	return __builtin_expect(err != 0, 0) ? nst_pthread_spin_wait_on(s, err) : 0;
+}
+
 NST_LOCKDEP_INLINE int nst_pthread_spin_lock(struct nst_pthread_spin *s)
 {
-	return NST_LOCKDEP_ON ? nst_pthread_spin_wait(s) : pthread_spin_lock(&s->lock);
+	const uint32_t epoch = NST_LOCKDEP_EPOCH;
+
+	return __builtin_expect(epoch != 0, 0) ? nst_pthread_spin_wait(s, epoch)
+					       : pthread_spin_lock(&s->lock);
 }
 
 NST_LOCKDEP_INLINE int nst_pthread_spin_trylock(struct nst_pthread_spin *s)
@@ -310,7 +350,7 @@ NST_LOCKDEP_INLINE struct nst_pthread_mutex *nst_pthread_waits(struct nst_pthrea
 
 NST_LOCKDEP_INLINE int nst_pthread_waited(struct nst_pthread_mutex *m, int err)
 {
-	nst_lockdep_acquire(&m->map, m->how | NST_LD_TRY);
+	nst_lockdep_acquire(&m->map, NST_LD_TRY);
 	return err;
 }
 

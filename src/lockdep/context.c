@@ -42,6 +42,13 @@
 #define BLIND_TO_REALTIME 0
 #endif
 
+#if defined(NST_TEST) && defined(NST_BUSTED) &&                                                    \
+	NST_BUSTED == 83 /* what is known changes under whom a handler interrupts */
+#define OBLIVIOUS 1
+#else
+#define OBLIVIOUS 0
+#endif
+
 #define NOTHING_HELD NST_WAIT_SLEEP
 #define UNORDERED (NST_LD_NOVALIDATE | NST_LD_FRESH)
 
@@ -53,7 +60,7 @@ static u32 limit_of(const struct nst_ld_thread *t, const struct nst_ld_held **by
 	u32 i, limit = NOTHING_HELD;
 
 	*by = NULL;
-	for (i = 0; i < t->nr; i++) {
+	for (i = 0; i < nst_ld_nr(t); i++) {
 		const struct nst_ld_held *e = &t->held[i];
 
 		if (!nst_ld_is_held(e) || !e->inner || (e->inner >= limit && !e->override))
@@ -125,8 +132,8 @@ static void judge_same(struct nst_ld_thread *t, const struct nst_ld_held *e,
 	}
 }
 
-/* All that @new being waited for or tried means, before it is there. */
-static inline void judge(struct nst_ld_thread *t, const struct nst_ld_held *new, u32 outer)
+/* All that @new being waited for or tried means, before it is there. 0: each time there is something to look at. */
+static inline int judge(struct nst_ld_thread *t, const struct nst_ld_held *new, u32 outer)
 {
 	const int waits = !(new->how &(NST_LD_TRY | NST_LD_TIMED)) || TRIES_WAIT;
 	const u64 open = NST_LD_OPEN(t);
@@ -134,7 +141,7 @@ static inline void judge(struct nst_ld_thread *t, const struct nst_ld_held *new,
 	int same = 0;
 	u64 key = 0;
 
-	for (i = 0; i < t->nr; i++) {
+	for (i = 0; i < nst_ld_nr(t); i++) {
 		const struct nst_ld_held *e = &t->held[i];
 
 		if (!nst_ld_is_held(e))
@@ -150,14 +157,12 @@ static inline void judge(struct nst_ld_thread *t, const struct nst_ld_held *new,
 	}
 	if (!(new->how &NST_LD_TRY))
 		judge_wait(t, outer, new->how, new->class, new->lock, new->ip);
-	if ((!waits || !nr) && nst_likely(!open))
-		return;
-	key = nst_ld_chain_step(key, new);
-	if (nst_unlikely(!nst_ld_chain_is_known(nst_ld_key_open(key, waits, open), t->tag)))
-		nst_ld_chain_add(t, key, new, waits, open);
-	key ^= seed_of(open);
-	if (waits && !same && !t->level)
-		*known_place(t, key) = key;
+	if ((waits && nr) || nst_unlikely(open)) {
+		key = nst_ld_chain_step(key, new);
+		if (nst_unlikely(!nst_ld_chain_is_known(nst_ld_key_open(key, waits, open), t->tag)))
+			nst_ld_chain_add(t, key, new, waits, open);
+	}
+	return !same;
 }
 
 void nst_ld_judge(struct nst_ld_thread *t, const struct nst_ld_held *new, u32 outer)
@@ -184,19 +189,16 @@ static inline int was_taken(const struct nst_ld_thread *t, const struct nst_lock
 	       t->generation; /* relaxed: of one's own lock, mostly */
 }
 
-/* It is known of @map what its next entries say, unless they are nested. */
-static void make_ready(struct nst_lockdep_map *map, u32 class, u32 how)
+/* Of @map's class and types, and since when they are known: what is of an epoch before is found in no table. */
+static void make_ready(struct nst_lockdep_map *map)
 {
-	const u32 epoch = nst_load_relaxed(&nst_lockdep_is_on); /* what is of before is not used */
-	const u32 limit = map->inner && map->inner < NST_WAIT_SLEEP ? map->inner : NST_WAIT_SLEEP;
+	const u32 epoch = nst_load_relaxed(&nst_lockdep_is_on); /* seen soon */
+	const u64 types = map->inner | (u64)map->outer << 8 | (u64)map->flags << 16;
+	const u64 class = nst_mix64((uintptr_t)nst_ld_key_of(map, map->subclass));
+	const u64 word = nst_mix64(class + (types | (u64)epoch << 32));
 
-	/* Pairs with: nst_store_release() in make_ready(), as does the load of the short way in the public header. */
-	if (how >> 8 || map->flags || nst_load_acquire(&map->ready) == epoch)
-		return;
-	nst_store_relaxed(&map->word, class | (u64)map->inner << 24 |
-					      (u64)limit << NST_LD_LIMIT_SHIFT); /* by ready */
-	/* Pairs with: nst_load_acquire() in make_ready(). */
-	nst_store_release(&map->ready, epoch);
+	if (nst_load_relaxed(&map->word) != word)
+		nst_store_relaxed(&map->word, word); /* whoever reads it: one number */
 }
 
 /* A place that nobody took @class at yet, or each is wanted: with its callers. */
@@ -214,26 +216,11 @@ static NST_NOINLINE const void *placed_first(struct nst_ld_thread *t, u32 class,
 	return place;
 }
 
-/* @ip as a place: it is known by @at, if not NULL. */
-static const void *placed(struct nst_ld_thread *t, u32 class, const void *ip, const void *at)
+static inline const void *placed(struct nst_ld_thread *t, u32 class, const void *ip)
 {
 	const u32 stacks = nst_load_relaxed(&nst_ld.stacks); /* a choice, seen soon */
-	const u64 key = nst_lockdep_placed(at, (u16) class);
-	struct nst_ld_place *p = &t->placed[key % NST_LD_PLACED];
 
-	if (at && p->key == key)
-		return p->place;
-	if (stacks != NST_LD_STACKS_OFF)
-		ip = placed_first(t, class, ip, stacks);
-	/* Not of a handler: whom it interrupted may have seen the key, and take the place. */
-	if (at && !t->handlers && stacks != NST_LD_STACKS_ALL) {
-		nst_store_relaxed(&p->key, (u64)0); /* relaxed, both: for handlers of this thread */
-		nst_barrier();
-		p->place = ip;
-		nst_barrier();
-		nst_store_relaxed(&p->key, key);
-	}
-	return ip;
+	return stacks == NST_LD_STACKS_OFF ? ip : placed_first(t, class, ip, stacks);
 }
 
 /* The number of its class, now that it is taken. */
@@ -243,15 +230,17 @@ static inline u32 class_taken(struct nst_ld_thread *t, struct nst_lockdep_map *m
 
 	if (!class)
 		return 0;
-	refresh(t, nst_load_relaxed(&nst_lockdep_is_on)); /* relaxed: seen soon */
-	nst_store_relaxed(&map->seen, t->generation);	  /* of one's own lock, mostly */
-	make_ready(map, class, how);
+	nst_store_relaxed(&map->seen, t->generation); /* relaxed: of one's own lock, mostly */
+	if (!(map->flags & ~NST_LD_RECURSES))
+		make_ready(map);
 	return class;
 }
 
 static inline struct nst_ld_held entry_of(const struct nst_lockdep_map *map, u32 class, u32 how,
 					  const void *ip)
 {
+	if (map->flags & NST_LD_RECURSES)
+		how |= NST_LD_RECURSIVE;
 	return (struct nst_ld_held){
 		.lock = map,
 		.ip = ip,
@@ -262,23 +251,66 @@ static inline struct nst_ld_held entry_of(const struct nst_lockdep_map *map, u32
 	};
 }
 
+/* Who is interrupted may be looking at what is known, or be writing it. */
+static int is_amid(const struct nst_ld_thread *t, u32 nr)
+{
+	u32 i;
+
+	for (i = 0; i < nr; i++)
+		if (!t->held[i].lock)
+			return !OBLIVIOUS;
+	return t->remembering && !OBLIVIOUS;
+}
+
+/* @e was right, and is so whenever all that its tag is made of is the same: nst_lockdep_acquire_short(). */
+static void remember(struct nst_ld_thread *t, const struct nst_ld_held *e, u32 epoch, u64 word,
+		     u32 outer, u32 how, const void *at)
+{
+	const u32 i = (u32)(e - t->held), limit = i ? t->held[i - 1].limit : NOTHING_HELD;
+	const u64 key = i ? t->held[i - 1].key : 0;
+	const u64 tag = nst_lockdep_tag(key, seed_of(t, epoch), word, how, at);
+	struct nst_lockdep_taken *known = &t->known[tag % NST_LD_TAKEN];
+
+	/* The last, behind no hole, and not of a handler. */
+	if (!word || i + 1 != nst_ld_nr(t) || i >= REUSE_FROM || t->handlers ||
+	    (i && t->held[i - 1].lock == NST_LD_HOLE) || is_amid(t, i) ||
+	    (!(how & NST_LD_TRY) && outer > limit))
+		return;
+	nst_store_relaxed(&t->remembering,
+			  1u); /* relaxed, all of them: for handlers of this thread */
+	nst_store_relaxed(&known->tag, (u64)0);
+	nst_barrier();
+	known->kept = (struct nst_lockdep_kept){e->ip, e->key, e->word};
+	nst_barrier();
+	nst_store_relaxed(&known->tag, tag);
+	nst_barrier();
+	nst_store_relaxed(&t->remembering, 0u);
+}
+
 void nst_lockdep_acquire_on(struct nst_lockdep_map *map, uint32_t how, const void *at)
 {
 	const void *ip = __builtin_return_address(0);
+	const u32 epoch =
+		nst_load_relaxed(&nst_lockdep_is_on); /* if it ends meanwhile nobody finds it */
 	struct nst_ld_thread *t = this_thread();
 	const u32 class = t ? class_taken(t, map, how) : 0;
-	struct nst_ld_held new;
+	struct nst_ld_held new, *e;
+	int right = 0;
+	u64 word;
 
 	if (!class)
 		return;
+	word = nst_load_relaxed(&map->word); /* as just stored, mostly */
 	if (nst_unlikely(map->flags & NST_LD_GONE))
 		nst_ld_judge_gone(t, map, class, how, ip);
-	new = entry_of(map, class, how, placed(t, class, ip, at));
+	new = entry_of(map, class, how, placed(t, class, ip));
 	if (nst_unlikely(map->flags & UNORDERED))
 		new.how |= NST_LD_UNSEEN;
 	else
-		judge(t, &new, map->outer);
-	push(t, &new);
+		right = judge(t, &new, map->outer);
+	e = push(t, &new);
+	if (e && right && at)
+		remember(t, e, epoch, word, map->outer, how, at);
 	open_fast(t);
 }
 
@@ -292,7 +324,7 @@ void nst_lockdep_acquire_nest_on(struct nst_lockdep_map *map, uint32_t how,
 
 	if (!class)
 		return;
-	new = entry_of(map, class, how, placed(t, class, ip, NULL));
+	new = entry_of(map, class, how, placed(t, class, ip));
 	if (!find(t, nest))
 		nst_ld_report(t, NST_NL_HELD, NST_LD_ERROR, nest->class_of[nest->subclass], nest,
 			      new.ip, "it must be held at");
@@ -369,7 +401,7 @@ static int any_held(const struct nst_ld_thread *t)
 {
 	u32 i;
 
-	for (i = 0; i < t->nr; i++)
+	for (i = 0; i < nst_ld_nr(t); i++)
 		if (nst_ld_is_held(&t->held[i]) &&
 		    !(t->held[i].how & (NST_LD_OWN | NST_LD_CONTEXT)))
 			return 1;
@@ -465,7 +497,8 @@ void nst_lockdep_map_destroy(struct nst_lockdep_map *map)
 		nst_ld_forget_lock(map);
 		nst_ld_leave(in);
 	}
-	map->seen = map->ready = 0;
+	map->seen = 0;
+	map->word = 0;
 }
 
 void nst_lockdep_set_class(struct nst_lockdep_map *map, const char *name,
@@ -481,7 +514,7 @@ void nst_lockdep_set_class(struct nst_lockdep_map *map, const char *name,
 	map->subclass = (uint8_t)(subclass % NST_LD_SUBCLASSES);
 	for (i = 0; i < NST_LD_SUBCLASSES; i++)
 		map->class_of[i] = 0;
-	map->ready = 0;
+	map->word = 0;
 	if (e) {
 		e->class = (u16)nst_ld_class_of(map, map->subclass);
 		chain_again(t, t->level);

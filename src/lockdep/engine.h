@@ -16,7 +16,7 @@
  *     gives entries back stops at one without a lock, which is somebody's whom he interrupts. From nr on all are NULL.
  * E2. Everything else is written by who has entered (nst_ld_enter()): one at a time, signals blocked, thread busy. Classes
  *     and chains are read by anybody.
- * E3. Nothing is allocated: one mapping at the start, one of 40 KiB for each thread that takes a lock.
+ * E3. Nothing is allocated: one mapping at the start, one of 52 KiB for each thread that takes a lock.
  * E4. A busy thread is not looked at: what the validator itself does is unseen by it.
  *
  * Fork: who had entered is gone in the child; the lock is known by its process, and stolen. What threads hold that
@@ -34,7 +34,6 @@
 #define NST_LD_EDGE_SLOTS 65536u
 #define NST_LD_CHAIN_SLOTS 262144u
 #define NST_LD_CHAINS (NST_LD_CHAIN_SLOTS / 4 * 3)
-#define NST_LD_HELD_MAX 1024u
 #define NST_LD_THREADS 1024u
 #define NST_LD_NAMED 1024u  /* threads whose names are kept */
 #define NST_LD_CAUSES 4096u /* reports that are remembered */
@@ -66,6 +65,7 @@
 struct nst_ld_held {
 	const void *
 		lock; /* NULL: not there yet, or no more; NST_LD_HOLE: let go before what is behind it */
+	/* As struct nst_lockdep_kept. */
 	const void *ip; /* who took it, a place: an address, or the number of a stack */
 	u64 key;	/* of the chain that ends here */
 	union {
@@ -79,22 +79,12 @@ struct nst_ld_held {
 		u64 word;
 	};
 };
-nst_static_assert(sizeof(struct nst_ld_held) == sizeof(struct nst_lockdep_entry) &&
-			  offsetof(struct nst_ld_held, ip) ==
-				  offsetof(struct nst_lockdep_entry, ip) &&
-			  offsetof(struct nst_ld_held, key) ==
-				  offsetof(struct nst_lockdep_entry, key) &&
-			  offsetof(struct nst_ld_held, class) ==
-				  offsetof(struct nst_lockdep_entry, as.is.class_nr) &&
-			  offsetof(struct nst_ld_held, limit) ==
-				  offsetof(struct nst_lockdep_entry, as.is.limit),
-		  "as in the public header");
 nst_static_assert(
-	offsetof(struct nst_ld_held, how) - offsetof(struct nst_ld_held, word) == 2 &&
-		offsetof(struct nst_ld_held, inner) - offsetof(struct nst_ld_held, word) == 3 &&
-		offsetof(struct nst_ld_held, limit) - offsetof(struct nst_ld_held, word) ==
-			NST_LD_LIMIT_SHIFT / 8,
-	"words are put together of their parts");
+	sizeof(struct nst_ld_held) == sizeof(struct nst_lockdep_entry) &&
+		offsetof(struct nst_ld_held, ip) == offsetof(struct nst_lockdep_entry, kept.ip) &&
+		offsetof(struct nst_ld_held, key) == offsetof(struct nst_lockdep_entry, kept.key) &&
+		offsetof(struct nst_ld_held, word) == offsetof(struct nst_lockdep_entry, kept.word),
+	"as in the public header");
 
 #define NST_LD_HOLE ((const void *)1)
 static inline int nst_ld_is_held(const struct nst_ld_held *e)
@@ -109,28 +99,20 @@ struct nst_ld_wait {
 	u32 named;
 	u32 seen;     /* the watcher's: number at its last look */
 	u64 since_ns; /* likewise: when that was seen for the first time */
-	const void *ip;
-};
-
-/** struct nst_ld_place - where a class is taken, and by whom it was first */
-struct nst_ld_place {
-	u64 key; /* 0: free */
-	const void *place;
 };
 
 struct nst_ld_thread {
 	/* As struct nst_lockdep_self. */
+	struct nst_lockdep_taken known[NST_LD_TAKEN];
 	u32 fast, generation;
-	u32 nr; /* entries, holes among them */
-	u32 unused;
-	u64 seed;
-	u64 known[NST_LD_KNOWN];
-	struct nst_ld_place placed[NST_LD_PLACED];
+	struct nst_ld_held *last; /* holes are among what lies before it */
+	u64 seed, unused;
+	struct nst_ld_held below; /* of no lock */
 	struct nst_ld_held held[NST_LD_HELD_MAX];
 
 	u32 tag, taken, busy;
-	u32 known_of; /* the epoch that these are of */
-	u32 pinned;   /* pins of all entries */
+	u32 pinned; /* pins of all entries */
+	u32 remembering;
 	u32 popping;  /* holes at their end are being dropped */
 	u32 level;    /* the entry of the innermost handler: what is below is whom it interrupted */
 	u32 handlers; /* that run, one within the other */
@@ -152,14 +134,31 @@ struct nst_ld_thread {
 };
 
 nst_static_assert(
-	offsetof(struct nst_ld_thread, nr) == offsetof(struct nst_lockdep_self, nr) &&
+	offsetof(struct nst_ld_thread, known) == offsetof(struct nst_lockdep_self, taken) &&
+		offsetof(struct nst_ld_thread, fast) == offsetof(struct nst_lockdep_self, fast) &&
+		offsetof(struct nst_ld_thread, last) == offsetof(struct nst_lockdep_self, last) &&
 		offsetof(struct nst_ld_thread, seed) == offsetof(struct nst_lockdep_self, seed) &&
-		offsetof(struct nst_ld_thread, known) == offsetof(struct nst_lockdep_self, known) &&
-		offsetof(struct nst_ld_thread, placed) ==
-			offsetof(struct nst_lockdep_self, placed) &&
-		sizeof(struct nst_ld_place) == sizeof(((struct nst_lockdep_self *)0)->placed[0]) &&
-		offsetof(struct nst_ld_thread, held) == offsetof(struct nst_lockdep_self, held),
+		offsetof(struct nst_ld_thread, held) ==
+			offsetof(struct nst_lockdep_self, held[1]) &&
+		offsetof(struct nst_ld_thread, tag) == sizeof(struct nst_lockdep_self),
 	"as in the public header");
+
+/* How many entries there are, holes among them. relaxed, both: for handlers of this thread, and the watcher */
+static inline u32 nst_ld_nr(const struct nst_ld_thread *t)
+{
+	return (u32)(nst_load_relaxed(&t->last) - &t->below);
+}
+
+static inline void nst_ld_set_nr(struct nst_ld_thread *t, u32 nr)
+{
+	nst_store_relaxed(&t->last, &t->below + nr);
+}
+
+/** struct nst_ld_place - where a class is taken, and by whom it was first */
+struct nst_ld_place {
+	u64 key; /* 0: free */
+	const void *place;
+};
 
 struct nst_ld_class {
 	const char *key; /* its address, and the subclass added */
@@ -431,8 +430,10 @@ void nst_ld_thread_begins(struct nst_ld_thread *t);
 /* One step of a chain's key. */
 static inline u64 nst_ld_chain_step(u64 key, const struct nst_ld_held *e)
 {
-	return nst_lockdep_chain(key,
-				 e->class | (e->how & NST_LD_CHAINED) << 16 | (u32)e->inner << 24);
+	const u64 v = e->class | (e->how & NST_LD_CHAINED) << 16 | (u64)e->inner << 24 |
+		      (u64)e->override << 32;
+
+	return ((key << 5 | key >> 59) ^ v) * 0x517cc1b727220a95ull;
 }
 
 /* ---- suppress.c ---- */

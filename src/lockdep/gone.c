@@ -36,7 +36,7 @@ void nst_ld_own_freed(const void *from, size_t bytes, const void *ip)
 
 	if (!t || t->busy || t->generation != nst_load_relaxed(&nst_ld.generation)) /* a hint */
 		return;
-	for (i = 0; i < t->nr && LOOKS_AT_FREES; i++)
+	for (i = 0; i < nst_ld_nr(t) && LOOKS_AT_FREES; i++)
 		if (is_user_lock(&t->held[i]) &&
 		    (uintptr_t)t->held[i].lock - (uintptr_t)from < bytes)
 			nst_ld_report(t, NST_NL_INIT, NST_LD_ERROR, t->held[i].class,
@@ -47,7 +47,7 @@ static void leave(const struct nst_ld_thread *t)
 {
 	u32 i;
 
-	for (i = 0; i < t->nr; i++) {
+	for (i = 0; i < nst_ld_nr(t); i++) {
 		struct nst_lockdep_map *map;
 
 		if (!is_user_lock(&t->held[i]))
@@ -55,7 +55,7 @@ static void leave(const struct nst_ld_thread *t)
 		map = (struct nst_lockdep_map *)(uintptr_t)t->held[i].lock;
 		map->flags |=
 			t->held[i].how & NST_LD_READ ? NST_LD_READ_BY_GONE : NST_LD_HELD_BY_GONE;
-		map->ready = 0;
+		map->word = 0;
 	}
 }
 

@@ -135,7 +135,7 @@ static u32 gates_of(const struct nst_ld_thread *t, const struct nst_ld_held *fro
 {
 	u32 i, n = 0;
 
-	for (i = t->level; i < t->nr && n < NST_LD_GATES; i++) {
+	for (i = t->level; i < nst_ld_nr(t) && n < NST_LD_GATES; i++) {
 		const struct nst_ld_held *e = &t->held[i];
 
 		if (nst_ld_is_held(e) && e->lock != from->lock && !(e->how & NST_LD_CONTEXT))
@@ -388,7 +388,7 @@ static void waited_for(const struct nst_ld_thread *t, const struct nst_ld_held *
 {
 	u32 i, near = 0;
 
-	for (i = t->nr; i-- > t->level && near < NST_LD_NEAR;) {
+	for (i = nst_ld_nr(t); i-- > t->level && near < NST_LD_NEAR;) {
 		if (!nst_ld_is_held(&t->held[i]) || t->held[i].class == new->class ||
 		    (nst_ld_is_context(t->held[i].class) && nst_ld_is_context(new->class)))
 			continue;
@@ -447,7 +447,7 @@ void nst_ld_opened(struct nst_ld_thread *t, u64 key, u64 open, u64 told)
 	if (!nst_ld_chain_is_known(key, t->tag)) {
 		nst_store_relaxed(&nst_ld.checked, nst_ld.checked + 1); /* a counter */
 		chain_note(key, t->tag);
-		for (i = t->level; i < t->nr; i++)
+		for (i = t->level; i < nst_ld_nr(t); i++)
 			if (nst_ld_is_held(&t->held[i]) && !(t->held[i].how & NST_LD_CONTEXT))
 				may_be_interrupted(t, &t->held[i], open);
 	}

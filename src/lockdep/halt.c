@@ -57,7 +57,7 @@ static int holds_own(const struct nst_ld_thread *t)
 {
 	u32 i;
 
-	for (i = 0; t && i < t->nr; i++)
+	for (i = 0; t && i < nst_ld_nr(t); i++)
 		if (nst_ld_is_held(&t->held[i]) && t->held[i].how & NST_LD_OWN)
 			return 1;
 	return 0;

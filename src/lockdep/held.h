@@ -31,12 +31,12 @@ static inline struct nst_ld_thread *this_thread(void)
 /* ---- what is held ---- */
 
 /* Entries: then holes are used again, else hand over hand would come to no end. */
-#define REUSE_FROM NST_LD_SHORT
+#define REUSE_FROM 64u
 
 /* A new entry behind all; NULL: there is none. */
 static inline struct nst_ld_held *append(struct nst_ld_thread *t)
 {
-	u32 i = t->nr;
+	u32 i = nst_ld_nr(t);
 
 	if (nst_unlikely(i == NST_LD_HELD_MAX)) {
 		nst_ld_full(NST_LD_FULL_HELD);
@@ -44,7 +44,7 @@ static inline struct nst_ld_held *append(struct nst_ld_thread *t)
 	}
 	nst_store_relaxed(&t->held[i].lock, NULL); /* relaxed, both: for handlers of this thread */
 	nst_barrier();
-	nst_store_relaxed(&t->nr, i + 1);
+	nst_ld_set_nr(t, i + 1);
 	return &t->held[i];
 }
 
@@ -53,7 +53,7 @@ static inline struct nst_ld_held *reserve(struct nst_ld_thread *t)
 {
 	u32 i;
 
-	for (i = t->level; nst_unlikely(t->nr >= REUSE_FROM) && i < t->nr; i++) {
+	for (i = t->level; nst_unlikely(nst_ld_nr(t) >= REUSE_FROM) && i < nst_ld_nr(t); i++) {
 		if (t->held[i].lock == NST_LD_HOLE) {
 			nst_store_relaxed(&t->held[i].lock,
 					  NULL); /* relaxed: for handlers of this thread */
@@ -82,7 +82,7 @@ static inline void chain_on(const struct nst_ld_thread *t, struct nst_ld_held *e
 /* What lies from @i on, after something before it or in it has changed. */
 static inline void chain_again(struct nst_ld_thread *t, u32 i)
 {
-	for (; i < t->nr; i++)
+	for (; i < nst_ld_nr(t); i++)
 		if (nst_ld_is_held(&t->held[i]))
 			chain_on(t, &t->held[i]);
 }
@@ -95,47 +95,28 @@ static inline void close_fast(struct nst_ld_thread *t)
 	nst_barrier();
 }
 
-/* What the thread has looked at in another epoch is forgotten. A handler may be the one that comes here. */
-static inline void refresh(struct nst_ld_thread *t, u32 epoch)
+/* What is known is known of this thread, in this epoch, with these signals open. */
+static inline u64 seed_of(const struct nst_ld_thread *t, u32 epoch)
 {
-	u32 i;
-
-	if (nst_likely(t->known_of == epoch))
-		return;
-	for (i = 0; i < NST_LD_KNOWN; i++)
-		t->known[i] = 0;
-	for (i = 0; i < NST_LD_PLACED; i++)
-		nst_store_relaxed(&t->placed[i].key, (u64)0); /* the places may be in use */
-	t->known_of = epoch;
+	return nst_mix64(nst_mix64(ALL_THE_SAME ? 0 : NST_LD_OPEN(t)) +
+			 ((u64)t->tag << 32 | epoch));
 }
 
-/* What is known with these signals open is not with others. */
-static inline u64 seed_of(u64 open)
-{
-	return open && !ALL_THE_SAME ? nst_mix64(open) | 1 : 0;
-}
-
-/* If nothing closes it any more. */
+/* If nothing closes it any more. It uses no hole again: that it comes to an end is seen here, where a hole was made. */
 static inline void open_fast(struct nst_ld_thread *t)
 {
 	const u32 epoch =
 		nst_load_relaxed(&nst_lockdep_is_on); /* relaxed, all of them: seen soon */
 
-	if (!epoch || t->fast == epoch || t->pinned || t->busy || t->popping || t->handlers ||
-	    t->depth[NST_SECTION_NONBLOCK] || nst_load_relaxed(&nst_ld.hold_ticks) ||
+	if (!epoch || t->fast == epoch || nst_ld_nr(t) >= REUSE_FROM || t->pinned || t->busy ||
+	    t->popping || t->handlers || t->depth[NST_SECTION_NONBLOCK] ||
+	    nst_load_relaxed(&nst_ld.hold_ticks) ||
 	    nst_load_relaxed(&nst_ld.stacks) == NST_LD_STACKS_ALL ||
 	    t->generation != nst_load_relaxed(&nst_ld.generation))
 		return;
-	refresh(t, epoch);
-	t->seed = seed_of(NST_LD_OPEN(t));
+	t->seed = seed_of(t, epoch);
 	nst_barrier();
 	nst_store_relaxed(&t->fast, epoch); /* relaxed: for handlers of this thread */
-}
-
-static inline u64 *known_place(struct nst_ld_thread *t, u64 key)
-{
-	nst_static_assert(NST_LD_KNOWN == 1u << 8, "eight bits");
-	return &t->known[key >> 56];
 }
 
 /* ---- what is taken, and let go ---- */
@@ -157,17 +138,18 @@ static inline void fill(struct nst_ld_thread *t, struct nst_ld_held *e,
 	nst_store_relaxed(&e->lock, new->lock); /* relaxed: for handlers of this thread */
 }
 
-static inline void push(struct nst_ld_thread *t, const struct nst_ld_held *new)
+static inline struct nst_ld_held *push(struct nst_ld_thread *t, const struct nst_ld_held *new)
 {
 	struct nst_ld_held *e = reserve(t);
 
 	if (!e)
-		return;
+		return NULL;
 	if (nst_unlikely(nst_load_relaxed(&nst_ld.hold_ticks))) /* a limit, seen soon */
 		t->since_ticks[e - t->held] = nst_ticks();
 	fill(t, e, new);
-	if (nst_unlikely(e != &t->held[t->nr - 1]))
+	if (nst_unlikely(e != &t->held[nst_ld_nr(t) - 1]))
 		chain_again(t, (u32)(e - t->held) + 1);
+	return e;
 }
 
 /* @e is let go. */
@@ -183,7 +165,7 @@ static inline struct nst_ld_held *find(struct nst_ld_thread *t, const void *lock
 {
 	u32 i;
 
-	for (i = t->nr; i-- > 0;)
+	for (i = nst_ld_nr(t); i-- > 0;)
 		if (t->held[i].lock == lock)
 			return &t->held[i];
 	return NULL;
@@ -194,13 +176,13 @@ static inline void drop_last(struct nst_ld_thread *t, u32 nr)
 {
 	nst_store_relaxed(&t->held[nr - 1].lock, NULL);
 	nst_barrier();
-	nst_store_relaxed(&t->nr, nr - 1);
+	nst_ld_set_nr(t, nr - 1);
 	nst_barrier();
 }
 
 static inline u32 ends_in_hole(const struct nst_ld_thread *t)
 {
-	u32 nr = nst_load_relaxed(&t->nr);
+	u32 nr = nst_ld_nr(t);
 
 	return nr && t->held[nr - 1].lock == NST_LD_HOLE ? nr : 0;
 }
@@ -212,7 +194,7 @@ static inline u32 ends_in_hole(const struct nst_ld_thread *t)
 static inline void pop(struct nst_ld_thread *t, struct nst_ld_held *e)
 {
 	const u32 amid = nst_load_relaxed(&t->popping);
-	u32 nr = t->nr;
+	u32 nr = nst_ld_nr(t);
 
 	t->pinned -= e->pins;
 	if (nst_likely(!amid && e == &t->held[nr - 1] && (nr == 1 || e[-1].lock != NST_LD_HOLE))) {
@@ -221,8 +203,8 @@ static inline void pop(struct nst_ld_thread *t, struct nst_ld_held *e)
 	}
 	nst_store_relaxed(&e->lock, NST_LD_HOLE);
 	if (amid) {
-		if (e == &t->held[t->nr - 1])
-			drop_last(t, t->nr);
+		if (e == &t->held[nst_ld_nr(t) - 1])
+			drop_last(t, nst_ld_nr(t));
 		return;
 	}
 	chain_again(t, (u32)(e - t->held) + 1);

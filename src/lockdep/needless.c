@@ -43,7 +43,7 @@ static int is_in_context(const struct nst_ld_thread *t)
 {
 	u32 i;
 
-	for (i = t->level; i < t->nr; i++)
+	for (i = t->level; i < nst_ld_nr(t); i++)
 		if (nst_ld_is_held(&t->held[i]) &&
 		    (t->held[i].class == NST_LD_RCU || (t->held[i].how & NST_LD_CONTEXT)))
 			return 1;

@@ -26,7 +26,7 @@ static struct nst_ld_held *innermost(struct nst_ld_thread *t)
 {
 	u32 i;
 
-	for (i = t->nr; i-- > t->level;)
+	for (i = nst_ld_nr(t); i-- > t->level;)
 		if (nst_ld_is_held(&t->held[i]) && nst_ld_is_reclaim(t->held[i].class))
 			return &t->held[i];
 	return NULL;
@@ -94,13 +94,13 @@ void nst_ld_judge_reclaim(struct nst_ld_thread *t, nst_mode_t mode, const void *
 	u64 key = set;
 	u32 i, nr = 0;
 
-	if (!set || t->nr == t->level)
+	if (!set || nst_ld_nr(t) == t->level)
 		return;
 	in = innermost(t);
 	if (in && set >> (in->class - NST_LD_CONTEXTS - NST_LD_SIGNALS) & 1)
 		nst_ld_report(t, NST_NL_RECLAIM, NST_LD_ERROR, 0, NULL, ip,
 			      "reclaims, inside reclaim, at");
-	for (i = t->level; i < t->nr; i++) {
+	for (i = t->level; i < nst_ld_nr(t); i++) {
 		if (!nst_ld_is_held(&t->held[i]))
 			continue;
 		key = nst_ld_chain_step(key, &t->held[i]);

@@ -240,7 +240,7 @@ static void held(const struct nst_ld_thread *t)
 
 	key("held");
 	put('[');
-	for (i = t->nr; i-- > 0;) {
+	for (i = nst_ld_nr(t); i-- > 0;) {
 		const struct nst_ld_held *e = &t->held[i];
 
 		if (!nst_ld_is_lock(e))

@@ -172,11 +172,11 @@ static void held(const struct nst_ld_thread *t)
 	char where[NST_LD_WHERE], what[NST_LD_WHAT];
 	u32 i, n = 0, nr = 0;
 
-	for (i = 0; i < t->nr; i++)
+	for (i = 0; i < nst_ld_nr(t); i++)
 		nr += (u32)nst_ld_is_lock(&t->held[i]);
 	line("  thread '%s' holds %u lock%s%s", nst_ld_thread_name(t->tag), nr, nr == 1 ? "" : "s",
 	     nr ? ", innermost first:" : "");
-	for (i = t->nr; i-- > 0 && n < TOLD_HELD;) {
+	for (i = nst_ld_nr(t); i-- > 0 && n < TOLD_HELD;) {
 		const struct nst_ld_held *e = &t->held[i];
 
 		if (!nst_ld_is_lock(e))

@@ -34,7 +34,7 @@ static void opened(struct nst_ld_thread *t, u64 told)
 	u64 key = 0;
 	u32 i;
 
-	for (i = t->level; i < t->nr; i++)
+	for (i = t->level; i < nst_ld_nr(t); i++)
 		if (nst_ld_is_held(&t->held[i]))
 			key = nst_ld_chain_step(key, &t->held[i]);
 	if (open && key && !nst_ld_chain_is_known(nst_ld_key_open(key, 0, open), t->tag))
@@ -98,7 +98,7 @@ static void let_go(struct nst_ld_thread *t, u32 level)
 {
 	u32 i;
 
-	for (i = t->nr; i-- > level + 1;) {
+	for (i = nst_ld_nr(t); i-- > level + 1;) {
 		struct nst_ld_held *e = &t->held[i];
 
 		if (!nst_ld_is_held(e))

@@ -16,7 +16,7 @@ static void thread_ends(void *arg)
 	struct nst_ld_thread *t = arg;
 	u32 i;
 
-	for (i = 0; t->generation == nst_ld.generation && i < t->nr; i++)
+	for (i = 0; t->generation == nst_ld.generation && i < nst_ld_nr(t); i++)
 		if (nst_ld_is_held(&t->held[i]) && !(t->held[i].how & NST_LD_CONTEXT))
 			nst_ld_report_place(t, NST_NL_EXIT, NST_LD_ERROR, t->held[i].class,
 					    t->held[i].lock, nst_ld_place_of(&t->held[i]),
@@ -52,6 +52,7 @@ static struct nst_ld_thread *claim(void)
 	if (!t || nst_sys_commit(t, BLOCK_BYTES))
 		return NULL;
 	t->taken = 1;
+	nst_ld_set_nr(t, 0);
 	/* It is taken before it is seen. Pairs with: nst_load_acquire() in claim() and collect(). */
 	nst_store_release(&nst_ld.tables->thread[i], t);
 	return t;
@@ -73,10 +74,11 @@ struct nst_ld_thread *nst_ld_thread_slow(void)
 	}
 	if (t) {
 		nst_ld_wait_ends(t);
-		t->fast = t->known_of = t->pinned = 0;
-		for (i = 0; i < t->nr; i++)
+		t->fast = t->pinned = t->remembering = 0;
+		for (i = 0; i < nst_ld_nr(t); i++)
 			nst_store_relaxed(&t->held[i].lock, NULL); /* as above */
-		t->nr = t->popping = t->level = t->handlers = 0;
+		nst_ld_set_nr(t, 0);
+		t->popping = t->level = t->handlers = 0;
 		t->blocked = signals;
 		for (i = 0; i < NST_NR_SECTIONS; i++)
 			t->depth[i] = 0;

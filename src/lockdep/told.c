@@ -44,13 +44,13 @@ void nst_lockdep_fresh_on(struct nst_lockdep_map *map, int fresh)
 	struct nst_ld_thread *t = this_thread();
 	u32 i;
 
-	map->ready = 0;
+	map->word = 0;
 	if (fresh && !IGNORED) {
 		map->flags |= NST_LD_FRESH;
 		return;
 	}
 	map->flags &= (uint8_t)~NST_LD_FRESH;
-	for (i = 0; t && !(map->flags & NST_LD_NOVALIDATE) && i < t->nr; i++)
+	for (i = 0; t && !(map->flags & NST_LD_NOVALIDATE) && i < nst_ld_nr(t); i++)
 		if (t->held[i].lock == map)
 			t->held[i].how &= (u8)~NST_LD_UNSEEN;
 	if (t)

@@ -92,8 +92,7 @@ void nst_lockdep_contended_on(const struct nst_lockdep_map *map)
 		return;
 	nst_ld_wait_ends(t);
 	name_once(t);
-	nst_store_relaxed(&t->wait.entry, (u32)(e - t->held)); /* seen by number, as the next */
-	nst_store_relaxed(&t->wait.ip, __builtin_return_address(0));
+	nst_store_relaxed(&t->wait.entry, (u32)(e - t->held)); /* seen by number */
 	/* What it holds, and what it waits for. Pairs with: nst_load_acquire() in waiter_of(). */
 	nst_add_release(&t->wait.number, 1);
 	nst_add_relaxed(&nst_ld.waiting, 1); /* a hint */
@@ -238,7 +237,7 @@ static void tell_one(const u16 *way, u32 len, u32 i, u32 nth, u64 now_ns)
 	nst_ld_report_line("  %u. thread %s (%u): waits for %s (%p)%s at %s (for %llu ms)", nth,
 			   nst_ld_thread_name(w->t->tag), w->t->tag, class_name(wanted), w->lock,
 			   w->how & NST_LD_READ ? " as a reader" : "",
-			   nst_ld_where(w->t->wait.ip, where, sizeof(where)),
+			   nst_ld_where(wanted->ip, where, sizeof(where)),
 			   (unsigned long long)((now_ns - w->t->wait.since_ns) / NS_IN_MS));
 	if (has && has != wanted)
 		nst_ld_report_line("     holds %s (%p)%s since %s", class_name(has), has->lock,
