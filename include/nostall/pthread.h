@@ -122,9 +122,8 @@ NST_LOCKDEP_INLINE int nst_pthread_mutex_lock_nested(struct nst_pthread_mutex *m
 {
 	const uint32_t epoch = NST_LOCKDEP_EPOCH;
 
-	return __builtin_expect(epoch != 0, 0)
-		       ? nst_pthread_mutex_wait(m, NST_LD_NESTED(subclass), epoch)
-		       : pthread_mutex_lock(&m->lock);
+	return NST_LOCKDEP_MAYBE(epoch) ? nst_pthread_mutex_wait(m, NST_LD_NESTED(subclass), epoch)
+					: pthread_mutex_lock(&m->lock);
 }
 
 NST_LOCKDEP_INLINE int nst_pthread_mutex_lock(struct nst_pthread_mutex *m)
@@ -237,16 +236,16 @@ NST_LOCKDEP_INLINE int nst_pthread_rwlock_rdlock(struct nst_pthread_rwlock *l)
 {
 	const uint32_t epoch = NST_LOCKDEP_EPOCH;
 
-	return __builtin_expect(epoch != 0, 0) ? nst_pthread_rwlock_wait_read(l, epoch)
-					       : pthread_rwlock_rdlock(&l->lock);
+	return NST_LOCKDEP_MAYBE(epoch) ? nst_pthread_rwlock_wait_read(l, epoch)
+					: pthread_rwlock_rdlock(&l->lock);
 }
 
 NST_LOCKDEP_INLINE int nst_pthread_rwlock_wrlock(struct nst_pthread_rwlock *l)
 {
 	const uint32_t epoch = NST_LOCKDEP_EPOCH;
 
-	return __builtin_expect(epoch != 0, 0) ? nst_pthread_rwlock_wait_write(l, epoch)
-					       : pthread_rwlock_wrlock(&l->lock);
+	return NST_LOCKDEP_MAYBE(epoch) ? nst_pthread_rwlock_wait_write(l, epoch)
+					: pthread_rwlock_wrlock(&l->lock);
 }
 
 NST_LOCKDEP_INLINE int nst_pthread_rwlock_tryrdlock(struct nst_pthread_rwlock *l)
@@ -323,8 +322,8 @@ NST_LOCKDEP_INLINE int nst_pthread_spin_lock(struct nst_pthread_spin *s)
 {
 	const uint32_t epoch = NST_LOCKDEP_EPOCH;
 
-	return __builtin_expect(epoch != 0, 0) ? nst_pthread_spin_wait(s, epoch)
-					       : pthread_spin_lock(&s->lock);
+	return NST_LOCKDEP_MAYBE(epoch) ? nst_pthread_spin_wait(s, epoch)
+					: pthread_spin_lock(&s->lock);
 }
 
 NST_LOCKDEP_INLINE int nst_pthread_spin_trylock(struct nst_pthread_spin *s)
