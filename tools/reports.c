@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define PREFIX "report."
@@ -59,12 +60,51 @@ static char *last_of(const char *conf, const char *key, char *before)
 	return before;
 }
 
+/* What a file of options says; "" if it cannot be read, which the library says itself, or but once. The caller frees it. */
+static char *file_text(const char *name)
+{
+	char text[4096];
+	struct stat st;
+	FILE *f = !stat(name, &st) && S_ISREG(st.st_mode) ? fopen(name, "re") : NULL;
+	size_t n = f ? fread(text, 1, sizeof(text) - 1, f) : 0;
+
+	if (f)
+		fclose(f);
+	text[n] = 0;
+	return must_print("%s", text);
+}
+
+/* @conf with what conf_file: names in its place. The caller frees it. */
+static char *expanded(const char *conf)
+{
+	const size_t len = strlen("conf_file:");
+	char *to = must_print("%s", ""), *more, *word;
+
+	for (conf = conf ? conf : ""; *conf; conf += strcspn(conf, SEPARATORS)) {
+		conf += strspn(conf, SEPARATORS);
+		word = must_print("%.*s", (int)strcspn(conf, SEPARATORS), conf);
+		if (!strncmp(word, "conf_file:", len)) {
+			more = file_text(word + len);
+			free(word);
+			word = more;
+		}
+		more = must_print("%s,%s", to, word);
+		free(to);
+		free(word);
+		to = more;
+	}
+	return to;
+}
+
 static int is_checked(const char *environment, const char *added)
 {
-	char *check = last_of(added, "check", last_of(environment, "check", NULL));
-	char *log = last_of(added, "check_log", last_of(environment, "check_log", NULL));
+	char *before = expanded(environment), *behind = expanded(added);
+	char *check = last_of(behind, "check", last_of(before, "check", NULL));
+	char *log = last_of(behind, "check_log", last_of(before, "check_log", NULL));
 	const int is = check && (!strcmp(check, "on") || !strcmp(check, "possible")) && !log;
 
+	free(before);
+	free(behind);
 	free(check);
 	free(log);
 	return is;
