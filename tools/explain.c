@@ -174,6 +174,12 @@ static const struct more {
 		 "nst_lockdep_hold_limit(1000); lock(a); work for 2 ms; unlock(a);",
 		 "Do less under it: prepare before, finish behind, or a lock for each part.",
 		 "One that is still held: it is told as it is let go."},
+	[NST_NL_TWICE] =
+		{"An object was freed or retired (nst_free_rcu()) that had been before: whoever has it by then loses it. The\n"
+		 "allocator finds it, and goes on as the option misuse says; with debug:3 it knows both places.",
+		 "nst_free_rcu(p); nst_free_rcu(p);",
+		 "One owner for each object, who takes it off its list before he retires it.",
+		 "Without the option debug: what is found late, as it comes back to its slab, and by whom is not known."},
 };
 
 static int finish(void)

@@ -121,7 +121,8 @@ typedef int (*nst_lockdep_compare_t)(const struct nst_lockdep_map *a,
 	X(NEEDLESS, "never waits, and always might",                                               \
 	  "NST_NOWAIT or NST_NORMAL; or tell what it runs in")                                     \
 	X(DEADLOCK, "threads wait for each other for ever",                                        \
-	  "take them in one order, or try the inner one")
+	  "take them in one order, or try the inner one")                                          \
+	X(TWICE, "freed or retired, and so it was before", "one free of each object, by one owner")
 
 #define NST_LOCKDEP_CODE(name, ...) NST_NL_##name,
 enum nst_lockdep_code { NST_LOCKDEP_TABLE(NST_LOCKDEP_CODE) NST_NR_LOCKDEP_CODES };

@@ -752,6 +752,7 @@ const struct nst_lockdep_ops nst_ld_ops = {
 	.allocation = own_allocation,
 	.freeing = own_freeing,
 	.freed = nst_ld_own_freed,
+	.twice = nst_ld_own_twice,
 	.forked = nst_ld_own_forked,
 	.reclaim = nst_ld_own_reclaim,
 	.section = nst_ld_own_section,

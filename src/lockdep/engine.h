@@ -6,7 +6,7 @@
  *	signal.c   handlers, and who is interrupted      reclaim.c requests that enter it, and what it takes
  *	class.c    key and subclass -> number            report.c  text, once a cause   control.c  on, off, dump
  *	held.h     the array of what is held             thread.c  its owners        needless.c  who asks for no reason
- *	gone.c     what is freed while it is held, and whose holders a fork leaves behind
+ *	gone.c     what is freed while it is held, or twice, and whose holders a fork leaves behind
  *	stack.c    places and who called them            told.c    what is said of classes
  *	watch.c    who really waits for whom             assert.c  sections that must be
  *	halt.c     what an error means for the process
@@ -469,6 +469,8 @@ void nst_ld_judge_gone(struct nst_ld_thread *t, struct nst_lockdep_map *map, u32
 		       const void *ip);
 /* Memory is freed, at @ip. */
 void nst_ld_own_freed(const void *from, size_t bytes, const void *ip);
+/* It was before, at @first if that is known. */
+void nst_ld_own_twice(const void *obj, const void *first, const void *ip);
 /* This is a child. */
 void nst_ld_own_forked(void);
 

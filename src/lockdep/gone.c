@@ -43,6 +43,26 @@ void nst_ld_own_freed(const void *from, size_t bytes, const void *ip)
 				      t->held[i].lock, ip, "freed, with what it lies in, at");
 }
 
+void nst_ld_own_twice(const void *obj, const void *first, const void *ip)
+{
+	struct nst_ld_thread *t = this_thread();
+	char where[160];
+	struct nst_ld_entered in;
+
+	if (!t)
+		return;
+	in = nst_ld_enter(t);
+	if (nst_ld_report_begin(NST_NL_TWICE, NST_LD_ERROR, (u64)(uintptr_t)ip)) {
+		nst_ld_report_line("  %p: again at %s", obj,
+				   nst_ld_where(ip, where, sizeof(where)));
+		if (first)
+			nst_ld_report_line("  for the first time at %s",
+					   nst_ld_where(first, where, sizeof(where)));
+		nst_ld_report_end(t);
+	}
+	nst_ld_leave(in);
+}
+
 static void leave(const struct nst_ld_thread *t)
 {
 	u32 i;

@@ -15,11 +15,6 @@
 /* How a lock is taken. */
 enum nst_lockdep_own { NST_LOCKDEP_WAIT, NST_LOCKDEP_TRY, NST_LOCKDEP_TIMED };
 
-/* What a thread begins or ends to be inside of. */
-enum nst_lockdep_context {
-	NST_LOCKDEP_NOLOCK_SCOPE,
-};
-
 /* What a thread is about to wait for. */
 enum nst_lockdep_wait { NST_LOCKDEP_WAIT_PERIOD, NST_LOCKDEP_WAIT_OTHERS_PERIOD };
 
@@ -30,6 +25,7 @@ struct nst_lockdep_ops {
 	void (*allocation)(u32 mode, const void *site);
 	void (*freeing)(const void *site);
 	void (*freed)(const void *from, size_t bytes, const void *site);
+	void (*twice)(const void *obj, const void *first, const void *site);
 	void (*forked)(void);
 	void (*reclaim)(u32 what, const void *ip);
 	void (*section)(const void *ip);
@@ -62,16 +58,6 @@ static inline void nst_lockdep_own_release(const struct nst_lock *l)
 		ops->release(l, __builtin_return_address(0));
 }
 
-static inline void nst_lockdep_context_begin(enum nst_lockdep_context c)
-{
-	(void)c;
-}
-
-static inline void nst_lockdep_context_end(enum nst_lockdep_context c)
-{
-	(void)c;
-}
-
 /* A request with an effective mode; @site is the caller. */
 static inline void nst_lockdep_allocation(u32 mode, const void *site)
 {
@@ -97,6 +83,15 @@ static inline void nst_lockdep_freed(const void *from, size_t bytes, const void 
 
 	if (nst_unlikely(ops != NULL))
 		ops->freed(from, bytes, site);
+}
+
+/* @obj was freed or retired before, at @first, if that is known. */
+static inline void nst_lockdep_twice(const void *obj, const void *first, const void *site)
+{
+	const struct nst_lockdep_ops *ops = nst_load_relaxed(&nst_lockdep_ops); /* as above */
+
+	if (nst_unlikely(ops != NULL))
+		ops->twice(obj, first, site);
 }
 
 /* This process is a child, of one thread. */

@@ -36,6 +36,8 @@ void __asan_unpoison_memory_region(void const volatile *addr, size_t size);
 #define asan_unpoison(p, n) ((void)(p), (void)(n))
 #define UNDER_ASAN 0
 #endif
+/* It looks at what is free. */
+#define LOOKS_AT_FREE __attribute__((no_sanitize_address))
 
 /* ThreadSanitizer sees objects change hands only on the slow paths, which tell it. */
 #if defined(__SANITIZE_THREAD__)
@@ -111,21 +113,32 @@ static const char *place_text(const void *addr, char *buf, size_t len)
 	return caller_text((struct nst_site){NULL, addr}, buf, len);
 }
 
+/* Who allocated it (0), and who freed it (1). */
+static LOOKS_AT_FREE const void *site_of_free(const struct nst_cache *c, const void *obj, u32 which)
+{
+	return sites_of(c, obj)[which];
+}
+
 void nst_misuse_double(const void *obj, struct nst_site site)
 {
 	struct nst_page *p = nst_page_of(obj);
 	char what[320], a[128], b[128];
+	const void *first = NULL;
 
 	nst_format(what, sizeof(what), "freed twice");
 	if (nst_mm.debug >= 3 && p && nst_page_state(p) == NST_PAGE_SLAB) {
-		const void **sites = sites_of(nst_cache_number(p->cache), obj);
+		const struct nst_cache *c = nst_cache_number(p->cache);
 		const char *here = nst_thread.caller;
 
+		first = site_of_free(c, obj, 1);
 		nst_thread.caller = NULL;
 		nst_format(what, sizeof(what), "freed twice (allocated by %s, first freed by %s)",
-			   place_text(sites[0], a, sizeof(a)), place_text(sites[1], b, sizeof(b)));
+			   place_text(site_of_free(c, obj, 0), a, sizeof(a)),
+			   place_text(first, b, sizeof(b)));
 		nst_thread.caller = here;
 	}
+	if (site.address)
+		nst_lockdep_twice(obj, first, site.address);
 	nst_misuse(obj, site, what, "one free of a live object");
 }
 

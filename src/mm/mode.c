@@ -77,18 +77,14 @@ nst_scope_t nst_scope_enter(uint32_t what)
 		return 0;
 	}
 	nst_thread.scopes |= what;
-	if (fresh & NST_SCOPE_NOLOCK) {
+	if (fresh & NST_SCOPE_NOLOCK)
 		nst_lean_end();
-		nst_lockdep_context_begin(NST_LOCKDEP_NOLOCK_SCOPE);
-	}
 	return fresh;
 }
 
 void nst_scope_exit(nst_scope_t scope)
 {
 	nst_thread.scopes &= ~scope;
-	if (scope & NST_SCOPE_NOLOCK)
-		nst_lockdep_context_end(NST_LOCKDEP_NOLOCK_SCOPE);
 }
 
 void nst_caller_set(const char *file_line)

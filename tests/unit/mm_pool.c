@@ -242,10 +242,12 @@ static void misused(void)
 	flood(plain);
 	held[0] = nst_pool_alloc(pool, NST_NOWAIT);
 	held[1] = nst_pool_alloc(pool, NST_NOWAIT);
+	nst_lockdep_expect(NST_NL_TWICE);
 	nst_pool_free(pool, held[0]);
 	nst_pool_free(pool, held[0]);
 	nst_pool_free(pool, held[1]);
 	nst_pool_free(pool, held[1]);
+	nst_lockdep_expected();
 	check(lines == 3 && strstr(said, "freed twice"), "given back twice: found", "\"%s\"", said);
 	nst_pool_free(pool, &on_stack);
 	check(lines == 4 && strstr(said, "not memory of this library"), "foreign: found", "\"%s\"",
