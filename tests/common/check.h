@@ -21,7 +21,10 @@ void check(int holds, const char *name, const char *why, ...) __attribute__((for
 /* As check(), prints nothing when it holds: for loops. */
 void check_quiet(int holds, const char *name, const char *why, ...)
 	__attribute__((format(printf, 3, 4)));
-/* 0 if every check held, else 1. */
+/* Enough has happened to judge by. Else the test has shown nothing: it fails, but has found no fault (must-fail). */
+void check_seen(int enough, const char *name, const char *why, ...)
+	__attribute__((format(printf, 3, 4)));
+/* 0 if every check held, else 1; 99 if all that did not was check_seen(). */
 int check_status(void);
 /* This test cannot run here. */
 void check_skip(const char *why, ...) __attribute__((format(printf, 1, 2), noreturn));

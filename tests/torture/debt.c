@@ -402,8 +402,8 @@ static void check_at_once(long seconds)
 	       (unsigned long long)all.had[0], (unsigned long long)all.had[1],
 	       (unsigned long long)all.handlers, (unsigned long long)all.settled,
 	       (unsigned long long)all.domains);
-	check(all.handlers > 0 && all.domains > 0, "C28 handlers ran, domains came and went",
-	      "none");
+	check_seen(all.handlers > 0 && all.domains > 0, "handlers ran, domains came and went",
+		   "none");
 	check(all.asked_late == 0, "C28 no domain is asked that is gone", "%llu were",
 	      (unsigned long long)all.asked_late);
 	check_books(&before.debt);

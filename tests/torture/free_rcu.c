@@ -59,11 +59,22 @@ static void stopped(struct rng *rng, int refused)
 #endif
 
 #define ENOUGH 50000 /* functions called: on a busy machine that takes its time */
-#define MOST_SECONDS 20
 
-static int goes_on(double now, double seconds)
+/* Stripes have fewer pages to bring than rings of CPUs. */
+static int went_every_way(const struct nst_retired_stats *r)
 {
-	return now < seconds || (now < MOST_SECONDS && atomic_load(&rcu_torture.called) < ENOUGH);
+	return r->sealed_pages && r->mixed && (r->brought_pages || rig_is_none()) && r->dead_bits &&
+	       r->runs && r->heads && r->calls && r->foreign && r->refused && r->others;
+}
+
+static int enough(void)
+{
+	struct nst_stats stats;
+
+	if (nst_stats_read(&stats, sizeof(stats)))
+		check_broken("nst_stats_read");
+	return atomic_load(&rcu_torture.called) >= ENOUGH && went_every_way(&stats.retired) &&
+	       (rcu_torture.forks || !FORKS);
 }
 
 /* Ends early once something is found: the rest could only crash. */
@@ -72,7 +83,7 @@ static void direct(double seconds)
 	struct rng rng = {(uint64_t)rcu_torture.seed};
 	double begin = rig_now();
 
-	while (goes_on(rig_now() - begin, seconds) && !rcu_torture.fork_failed &&
+	while (rig_goes_on(begin, seconds, enough) && !rcu_torture.fork_failed &&
 	       !atomic_load(&rcu_torture.freed_twice) && !atomic_load(&rcu_torture.found)) {
 		if (env_long("TEST_FENCED", 0) && rig_now() - begin > seconds / 2)
 			nst_test_fail[NST_FAIL_BARRIER] = -1;
@@ -112,17 +123,12 @@ static void check_ways(const struct rcu_torture_counts *sum)
 	       (unsigned long long)r->calls, (unsigned long long)r->foreign,
 	       (unsigned long long)r->refused, (unsigned long long)r->others,
 	       (unsigned long long)stats.misuse);
-	/* Stripes have fewer pages to bring than rings of CPUs. */
-	check(r->sealed_pages && r->mixed && (r->brought_pages || rig_is_none()) && r->dead_bits &&
-		      r->runs,
-	      "objects went every way", "see above");
-	check(r->heads && r->calls && r->foreign && r->refused && r->others,
-	      "memory and domains of others too", "see above");
+	check_seen(went_every_way(r), "memory of every kind went every way", "see above");
 	check(stats.misuse == 0, "no misuse was reported", "%llu times",
 	      (unsigned long long)stats.misuse);
-	check(sum->handed_on && sum->stalls && sum->nested && sum->handler_updates && sum->aged &&
-		      sum->caches && (rcu_torture.forks || !FORKS),
-	      "readers and updaters of every kind", "see above");
+	check_seen(sum->handed_on && sum->stalls && sum->nested && sum->handler_updates &&
+			   sum->aged && sum->caches && (rcu_torture.forks || !FORKS),
+		   "readers and updaters of every kind", "see above");
 }
 
 int main(int argc, char **argv)
@@ -132,7 +138,7 @@ int main(int argc, char **argv)
 	uint64_t wrong;
 
 	rcu_torture.seed = (long long)(seed_of(argc, argv) & INT64_MAX);
-	check_deadline((unsigned int)seconds + 45, "the torture ends");
+	check_deadline((unsigned int)seconds + 90, "the torture ends");
 	if (!rcu_torture_start())
 		check_broken("threads");
 	direct((double)seconds);

@@ -361,6 +361,18 @@ static void make(struct rng *rng)
 	}
 }
 
+/* Refusals are rare where changes are few. */
+static int enough(void)
+{
+	const uint64_t *const counts[] = {&t.changes, &t.refused, &t.checked, &t.copied,
+					  &t.guests,  &t.gave,	  &t.again};
+
+	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
+		if (__atomic_load_n(counts[i], __ATOMIC_RELAXED) == 0)
+			return 0;
+	return 1;
+}
+
 static void check_books(void)
 {
 	int under_way = 0;
@@ -370,14 +382,12 @@ static void check_books(void)
 		check_quiet(nst_notifier_unregister(t.views[i].n) == 0, "C31 unregistered", "not");
 	}
 	check(!under_way, "C31 each begin had its end", "%d views wait for one", under_way);
-	check(!t.wrong && t.checked && t.copied, "C31 views show what the cells hold",
-	      "%llu of %llu wrong", (unsigned long long)t.wrong, (unsigned long long)t.checked);
-	check(!t.astray && t.guests, "C31 who is told is here, and concerned", "%llu are not",
+	check(!t.wrong, "C31 views show what the cells hold", "%llu of %llu wrong",
+	      (unsigned long long)t.wrong, (unsigned long long)t.checked);
+	check(!t.astray, "C31 who is told is here, and concerned", "%llu are not",
 	      (unsigned long long)t.astray);
-	check(t.refused || t.changes < 1000, "C31 some refuse", "of %llu none",
-	      (unsigned long long)t.changes);
-	check(!t.twice && t.gave && t.again, "C32 never two at a time", "%llu times",
-	      (unsigned long long)t.twice);
+	check(!t.twice, "C32 never two at a time", "%llu times", (unsigned long long)t.twice);
+	check_seen(enough(), "changes of every kind, some refused; memory ran out", "see below");
 	printf("  oom: gave=%llu again=%llu slow=%llu\n", (unsigned long long)t.gave,
 	       (unsigned long long)t.again, (unsigned long long)t.slow);
 	printf("  changes=%llu refused=%llu in_handlers=%llu guests=%llu copies=%llu checked=%llu\n",
@@ -392,13 +402,14 @@ int main(int argc, char **argv)
 {
 	struct sigaction sa = {.sa_handler = handler, .sa_flags = SA_RESTART};
 	pthread_t thread[NR_CHANGERS + NR_READERS + NR_GUESTS + NR_KEEPERS + NR_TAKERS];
+	long seconds = env_long("NST_SECONDS", 3);
 	unsigned int n = 0;
 	struct rng rng;
 
 	conf_apply(argv);
 	rng.state = seed_of(argc, argv);
 	t.handlers = env_long("TEST_HANDLERS", 1) != 0;
-	check_deadline((unsigned int)env_long("NST_SECONDS", 3) + 60, "C31 in time");
+	check_deadline((unsigned int)seconds + 90, "C31 in time");
 	sigaction(RIG_SIGNAL, &sa, NULL);
 	nst_store_relaxed(&nst_oom_interval_us, INTERVAL_US);
 	make(&rng);
@@ -412,7 +423,8 @@ int main(int argc, char **argv)
 		pthread_create(&thread[n++], NULL, keeper, (void *)(uintptr_t)rng_next(&rng));
 	for (unsigned int i = 0; i < NR_TAKERS; i++)
 		pthread_create(&thread[n++], NULL, taker, (void *)(uintptr_t)rng_next(&rng));
-	rig_nap_us((unsigned int)(env_long("NST_SECONDS", 3) * 1000000));
+	for (double begun = rig_now(); rig_goes_on(begun, (double)seconds, enough);)
+		rig_nap_us(10000);
 	__atomic_store_n(&t.stop, 1, __ATOMIC_RELEASE);
 	while (n)
 		pthread_join(thread[--n], NULL);

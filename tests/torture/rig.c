@@ -23,6 +23,13 @@ double rig_now(void)
 	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
+int rig_goes_on(double begun, double seconds, int (*enough)(void))
+{
+	double lasted = rig_now() - begun;
+
+	return lasted < seconds || (lasted < seconds + RIG_LONGER && !enough());
+}
+
 /* Until a moment, not for a while: a storm of signals would begin the rest anew, for ever. */
 void rig_nap_us(unsigned int us)
 {

@@ -18,6 +18,9 @@
 
 double rig_now(void);
 void rig_nap_us(unsigned int us);
+/* A run goes on for @seconds since @begun, and on until there is enough to judge: a busy machine gets RIG_LONGER. */
+#define RIG_LONGER 40 /* seconds */
+int rig_goes_on(double begun, double seconds, int (*enough)(void));
 /* A CLOCK_MONOTONIC timer aimed at this thread, once every @ns: RIG_SIGNAL. */
 timer_t rig_timer(long ns);
 void rig_timer_stop(timer_t timer);
