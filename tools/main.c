@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static const struct verb {
 	const char *name, *args, *what;
@@ -83,6 +84,23 @@ char *must_print(const char *format, ...)
 		return text;
 	fprintf(stderr, "nostall: no memory for text\n");
 	exit(TOOL_NO);
+}
+
+char *file_text(const char *path)
+{
+	char *text = NULL;
+	size_t room = 0;
+	struct stat st;
+	FILE *file = !stat(path, &st) && S_ISREG(st.st_mode) ? fopen(path, "re") : NULL;
+
+	if (!file)
+		return NULL;
+	if (getdelim(&text, &room, '\0', file) <= 0) {
+		free(text);
+		text = NULL;
+	}
+	fclose(file);
+	return text;
 }
 
 static int help(void)

@@ -28,23 +28,6 @@ struct raw {
 	struct symbols *symbols;
 };
 
-static char *file_text(const char *path)
-{
-	FILE *file = fopen(path, "re");
-	char *text = NULL;
-	size_t room = 0;
-	ssize_t n;
-
-	if (!file)
-		return NULL;
-	n = getdelim(&text, &room, '\0', file);
-	fclose(file);
-	if (n > 0)
-		return text;
-	free(text);
-	return NULL;
-}
-
 static struct path *path_child(struct profile *p, struct path *parent, struct function *function)
 {
 	struct path *c;

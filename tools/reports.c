@@ -18,7 +18,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define PREFIX "report."
@@ -44,67 +43,47 @@ static struct {
 
 /* ---- is the validator on? ---- */
 
-/* The last value of a key in key:value,... texts, or NULL. The caller frees it. */
-static char *last_of(const char *conf, const char *key, char *before)
+/* Is @word key:value? Then that is its value. */
+static const char *value_of(const char *word, const char *key)
 {
 	const size_t len = strlen(key);
 
+	return strncmp(word, key, len) || word[len] != ':' ? NULL : word + len + 1;
+}
+
+/*
+ * The last value of a key in key:value,... texts, or NULL; @files: also in files that conf_file: names there, which the
+ * library reads but once. What cannot be read it says itself. @before is freed, or returned; the caller frees what is.
+ */
+static char *last_of(const char *conf, const char *key, int files, char *before)
+{
 	for (conf = conf ? conf : ""; *conf; conf += strcspn(conf, SEPARATORS)) {
 		conf += strspn(conf, SEPARATORS);
-		if (strncmp(conf, key, len) || conf[len] != ':')
-			continue;
-		free(before);
-		before = must_print("%.*s", (int)strcspn(conf + len + 1, SEPARATORS),
-				    conf + len + 1);
+
+		const char *value = value_of(conf, key);
+		const char *file = files ? value_of(conf, "conf_file") : NULL;
+
+		if (value) {
+			free(before);
+			before = must_print("%.*s", (int)strcspn(value, SEPARATORS), value);
+		} else if (file) {
+			char *name = must_print("%.*s", (int)strcspn(file, SEPARATORS), file);
+			char *text = file_text(name);
+
+			before = last_of(text, key, 0, before);
+			free(name);
+			free(text);
+		}
 	}
 	return before;
 }
 
-/* What a file of options says; "" if it cannot be read, which the library says itself, or but once. The caller frees it. */
-static char *file_text(const char *name)
-{
-	char text[4096];
-	struct stat st;
-	FILE *f = !stat(name, &st) && S_ISREG(st.st_mode) ? fopen(name, "re") : NULL;
-	size_t n = f ? fread(text, 1, sizeof(text) - 1, f) : 0;
-
-	if (f)
-		fclose(f);
-	text[n] = 0;
-	return must_print("%s", text);
-}
-
-/* @conf with what conf_file: names in its place. The caller frees it. */
-static char *expanded(const char *conf)
-{
-	const size_t len = strlen("conf_file:");
-	char *to = must_print("%s", ""), *more, *word;
-
-	for (conf = conf ? conf : ""; *conf; conf += strcspn(conf, SEPARATORS)) {
-		conf += strspn(conf, SEPARATORS);
-		word = must_print("%.*s", (int)strcspn(conf, SEPARATORS), conf);
-		if (!strncmp(word, "conf_file:", len)) {
-			more = file_text(word + len);
-			free(word);
-			word = more;
-		}
-		more = must_print("%s,%s", to, word);
-		free(to);
-		free(word);
-		to = more;
-	}
-	return to;
-}
-
 static int is_checked(const char *environment, const char *added)
 {
-	char *before = expanded(environment), *behind = expanded(added);
-	char *check = last_of(behind, "check", last_of(before, "check", NULL));
-	char *log = last_of(behind, "check_log", last_of(before, "check_log", NULL));
+	char *check = last_of(added, "check", 1, last_of(environment, "check", 1, NULL));
+	char *log = last_of(added, "check_log", 1, last_of(environment, "check_log", 1, NULL));
 	const int is = check && (!strcmp(check, "on") || !strcmp(check, "possible")) && !log;
 
-	free(before);
-	free(behind);
 	free(check);
 	free(log);
 	return is;

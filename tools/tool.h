@@ -36,6 +36,9 @@ long long number_arg(const char *verb, const char *option, const char *text, lon
 void *must_alloc(size_t bytes);
 char *must_print(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* A regular file up to its first zero byte; NULL: there is none, it is empty, or it cannot be read. The caller frees it. */
+char *file_text(const char *path);
+
 /* doctor --prove, in prove.c: starts a child that measures the contract, and what the child does. */
 int prove(void);
 int prove_here(void);

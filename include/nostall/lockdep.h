@@ -486,6 +486,7 @@ NST_DATA extern uint32_t nst_lockdep_is_on;
  */
 #define NST_LD_TAKEN 256u     /* of what a thread took, and where, it remembers as much */
 #define NST_LD_HELD_MAX 1024u /* locks held */
+#define NST_LD_SHORT 64u      /* with so many held the short way ends: holes are used again */
 
 /** struct nst_lockdep_kept - of a lock that is held */
 struct nst_lockdep_kept {
@@ -532,7 +533,14 @@ NST_DATA extern NST_LOCKDEP_TLS struct nst_lockdep_self *nst_lockdep_self;
 #endif
 #define NST_LOCKDEP_ON __builtin_expect(NST_LOCKDEP_EPOCH != 0, 0)
 /* Where it costs nothing if it is off, and a jump there and back were a tenth of the price if it is on. */
+#ifdef __has_builtin
+#if __has_builtin(__builtin_expect_with_probability)
 #define NST_LOCKDEP_MAYBE(epoch) __builtin_expect_with_probability((epoch) != 0, 1, 0.5)
+#endif
+#endif
+#ifndef NST_LOCKDEP_MAYBE
+#define NST_LOCKDEP_MAYBE(epoch) ((epoch) != 0)
+#endif
 
 /* The place where this is compiled into. */
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__

@@ -272,7 +272,7 @@ static void remember(struct nst_ld_thread *t, const struct nst_ld_held *e, u32 e
 	struct nst_lockdep_taken *known = &t->known[tag % NST_LD_TAKEN];
 
 	/* The last, behind no hole, and not of a handler. */
-	if (!word || i + 1 != nst_ld_nr(t) || i >= REUSE_FROM || t->handlers ||
+	if (!word || i + 1 != nst_ld_nr(t) || i >= NST_LD_SHORT || t->handlers ||
 	    (i && t->held[i - 1].lock == NST_LD_HOLE) || is_amid(t, i) ||
 	    (!(how & NST_LD_TRY) && outer > limit))
 		return;

@@ -30,9 +30,6 @@ static inline struct nst_ld_thread *this_thread(void)
 
 /* ---- what is held ---- */
 
-/* Entries: then holes are used again, else hand over hand would come to no end. */
-#define REUSE_FROM 64u
-
 /* A new entry behind all; NULL: there is none. */
 static inline struct nst_ld_held *append(struct nst_ld_thread *t)
 {
@@ -53,7 +50,7 @@ static inline struct nst_ld_held *reserve(struct nst_ld_thread *t)
 {
 	u32 i;
 
-	for (i = t->level; nst_unlikely(nst_ld_nr(t) >= REUSE_FROM) && i < nst_ld_nr(t); i++) {
+	for (i = t->level; nst_unlikely(nst_ld_nr(t) >= NST_LD_SHORT) && i < nst_ld_nr(t); i++) {
 		if (t->held[i].lock == NST_LD_HOLE) {
 			nst_store_relaxed(&t->held[i].lock,
 					  NULL); /* relaxed: for handlers of this thread */
@@ -108,7 +105,7 @@ static inline void open_fast(struct nst_ld_thread *t)
 	const u32 epoch =
 		nst_load_relaxed(&nst_lockdep_is_on); /* relaxed, all of them: seen soon */
 
-	if (!epoch || t->fast == epoch || nst_ld_nr(t) >= REUSE_FROM || t->pinned || t->busy ||
+	if (!epoch || t->fast == epoch || nst_ld_nr(t) >= NST_LD_SHORT || t->pinned || t->busy ||
 	    t->popping || t->handlers || t->depth[NST_SECTION_NONBLOCK] ||
 	    nst_load_relaxed(&nst_ld.hold_ticks) ||
 	    nst_load_relaxed(&nst_ld.stacks) == NST_LD_STACKS_ALL ||

@@ -384,8 +384,8 @@ static void judge(void)
 	check(storm.torn == 0, "an object holds what its last owner wrote", "%llu times not",
 	      (unsigned long long)storm.torn);
 	for (unsigned int i = 0; i < NST_NR_STACK_SEQS; i++)
-		check(nst_test_restarts[i] > 0, "each sequence was interrupted",
-		      "number %u never: nothing was shown", i);
+		check_seen(nst_test_restarts[i] > 0, "each sequence was interrupted",
+			   "number %u never: nothing was shown", i);
 }
 
 int main(int argc, char **argv)

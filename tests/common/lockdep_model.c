@@ -52,7 +52,7 @@ struct model {
 #define STATES (1u << 20)
 static struct state *states;
 static unsigned int *slots, *used, nr_states;
-static unsigned int *todo, nr_todo; /* states that were not gone on from */
+static unsigned int *pending, nr_pending; /* states that were not gone on from */
 
 static const struct part *code(const struct model *m, unsigned int i, unsigned int frame)
 {
@@ -205,7 +205,7 @@ static void note(const struct state *st)
 	if (nr_states == STATES)
 		check_broken("too many states");
 	used[nr_states] = i % (4 * STATES);
-	todo[nr_todo++] = nr_states;
+	pending[nr_pending++] = nr_states;
 	states[nr_states++] = *st;
 	slots[i % (4 * STATES)] = nr_states;
 }
@@ -258,8 +258,8 @@ static void make_room(void)
 	states = calloc(STATES, sizeof(*states));
 	slots = calloc(4 * STATES, sizeof(*slots));
 	used = calloc(STATES, sizeof(*used));
-	todo = calloc(STATES, sizeof(*todo));
-	if (!states || !slots || !used || !todo)
+	pending = calloc(STATES, sizeof(*pending));
+	if (!states || !slots || !used || !pending)
 		check_broken("calloc");
 }
 
@@ -273,10 +273,10 @@ static int stands_still(const struct model *m)
 		make_room();
 	while (nr_states)
 		slots[used[--nr_states]] = 0;
-	nr_todo = 0;
+	nr_pending = 0;
 	note(&st);
-	while (nr_todo && !still)
-		still = expand(m, &states[todo[--nr_todo]]);
+	while (nr_pending && !still)
+		still = expand(m, &states[pending[--nr_pending]]);
 	return still;
 }
 

@@ -135,16 +135,6 @@ static unsigned int small_ones(unsigned int n)
 	return served;
 }
 
-static void stay_here(void)
-{
-	cpu_set_t one;
-
-	CPU_ZERO(&one);
-	CPU_SET(sched_getcpu(), &one);
-	if (sched_setaffinity(0, sizeof(one), &one))
-		check_broken("sched_setaffinity");
-}
-
 /*
  * Done once as an ordinary caller, as who must not wait would do it: then this CPU has what is wanted, and
  * it does not depend on the worker, which may have no CPU, whether it is there in the trap.
@@ -154,7 +144,7 @@ static void *in_the_trap(void *arg)
 	struct found *f = arg;
 	void *p;
 
-	stay_here();
+	run_on_cpu(0, sched_getcpu());
 	use_zlib(f);
 	small_ones(2000);
 	trap_syscalls(TRAP_ALLOW_NONE);

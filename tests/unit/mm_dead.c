@@ -182,12 +182,11 @@ static void child_without_memory(void)
 /* Passes try again, a few times a second; then all has bits, counted once. */
 static void made_good_for(void)
 {
+	uint64_t since = 0;
 	u64 bytes;
 
-	for (int ms = 0; ms < 5000 && !nst_retired.ready; ms++) {
+	while (!nst_retired.ready && check_patience(&since))
 		nst_maintain();
-		usleep(1000);
-	}
 	check(nst_retired.ready, "passes try again", "they do not");
 	bytes = nst_retired.bits_bytes;
 	check(bytes != 0 && nst_rcu_use() == 0 && nst_retired.bits_bytes == bytes,

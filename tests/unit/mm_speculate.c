@@ -272,12 +272,13 @@ static void *trapped(void *arg)
 static int trapped_child(void)
 {
 	static int done;
+	uint64_t since = 0;
 	pthread_t thread;
 
 	if (pthread_create(&thread, NULL, trapped, &done))
 		return 1;
-	for (int i = 0; i < 3000 && !__atomic_load_n(&done, __ATOMIC_ACQUIRE); i++)
-		usleep(10000);
+	while (!__atomic_load_n(&done, __ATOMIC_ACQUIRE) && check_patience(&since))
+		;
 	return done ? 0 : 2;
 }
 
