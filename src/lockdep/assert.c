@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * assert.c - what code says of where it is done: in a section, in a handler.
- *
- * A section that began before the validator was put on is not known. So that there is none is an error only if the
- * validator was on before the program, and never off.
  */
 #include "held.h"
 
@@ -16,10 +13,7 @@
 
 static void say(struct nst_ld_thread *t, const char *why, const void *ip)
 {
-	const int all_known = nst_ld.from_start &&
-			      nst_load_relaxed(&nst_ld.generation) == 1; /* on or off, seen soon */
-
-	nst_ld_report(t, NST_NL_HELD, all_known ? NST_LD_ERROR : NST_LD_POSSIBLE, 0, NULL, ip, why);
+	nst_ld_report(t, NST_NL_HELD, nst_ld_level_of_unseen(), 0, NULL, ip, why);
 }
 
 void nst_section_assert_on(enum nst_section section)

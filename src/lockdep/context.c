@@ -608,6 +608,19 @@ static void outermost_ends(struct nst_ld_thread *t, enum nst_section section, co
 		nst_ld_report(t, NST_NL_FAULT, NST_LD_ERROR, 0, NULL, ip, "its end is at");
 }
 
+enum nst_lockdep_level nst_ld_level_of_unseen(void)
+{
+	return nst_ld.from_start &&
+			       nst_load_relaxed(&nst_ld.generation) == 1 /* on or off, seen soon */
+		       ? NST_LD_ERROR
+		       : NST_LD_POSSIBLE;
+}
+
+void nst_ld_end_alone(struct nst_ld_thread *t, const void *ip)
+{
+	nst_ld_report(t, NST_NL_SECTION, nst_ld_level_of_unseen(), 0, NULL, ip, "its end is at");
+}
+
 void nst_section_end_on(enum nst_section section)
 {
 	struct nst_ld_thread *t = this_thread();
@@ -618,9 +631,8 @@ void nst_section_end_on(enum nst_section section)
 		outermost_ends(t, section, __builtin_return_address(0));
 	if (t->depth[section])
 		t->depth[section]--;
-	else /* It may have begun before the validator. */
-		nst_ld_report(t, NST_NL_SECTION, nst_ld.from_start ? NST_LD_ERROR : NST_LD_POSSIBLE,
-			      0, NULL, __builtin_return_address(0), "its end is at");
+	else
+		nst_ld_end_alone(t, __builtin_return_address(0));
 }
 
 void nst_might_sleep_on(void)

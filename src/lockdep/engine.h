@@ -421,6 +421,10 @@ void nst_ld_halt(void) __attribute__((noreturn));
 
 /* ---- context.c ---- */
 
+/* What depends on a section, or handler, that nobody saw begin: sure if the validator was on before the program, and never off. */
+enum nst_lockdep_level nst_ld_level_of_unseen(void);
+/* An end without a beginning. */
+void nst_ld_end_alone(struct nst_ld_thread *t, const void *ip);
 /* Is it inside of something that one may not sleep in? */
 int nst_ld_cannot_sleep(const struct nst_ld_thread *t);
 /* It is seen for the first time: is it a real-time one? */

@@ -49,8 +49,7 @@ static void end(const void *ip)
 	if (r)
 		pop(t, r);
 	else if (t && ip)
-		nst_ld_report(t, NST_NL_SECTION, nst_ld.from_start ? NST_LD_ERROR : NST_LD_POSSIBLE,
-			      0, NULL, ip, "its end is at");
+		nst_ld_end_alone(t, ip);
 }
 
 void nst_reclaiming_begin_on(uint32_t what)

@@ -154,7 +154,7 @@ static void frames(const char *name, const void *place)
 {
 	const void *const *frame;
 	char where[NST_LD_WHERE];
-	u32 i, nr = nst_ld_frames_of(place, &frame);
+	u32 i, nr = place ? nst_ld_frames_of(place, &frame) : 0;
 
 	key(name);
 	put('[');

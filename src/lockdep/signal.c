@@ -117,8 +117,7 @@ void nst_handler_exit_on(void)
 	if (!t)
 		return;
 	if (!t->handlers) {
-		nst_ld_report(t, NST_NL_SECTION, nst_ld.from_start ? NST_LD_ERROR : NST_LD_POSSIBLE,
-			      0, NULL, __builtin_return_address(0), "its end is at");
+		nst_ld_end_alone(t, __builtin_return_address(0));
 		return;
 	}
 	i = t->handlers - 1;

@@ -100,6 +100,16 @@ static void handlers(enum nst_lockdep_level level)
 	no_report("V29 a handler is in the sections of whom it interrupts");
 }
 
+static void ends_alone(enum nst_lockdep_level level)
+{
+	nst_section_end_on(NST_SECTION_NOALLOC);
+	one_report(NST_NL_SECTION, level, "V4 a section's end without a beginning");
+	nst_handler_exit();
+	one_report(NST_NL_SECTION, level, "V12 a handler's");
+	nst_reclaiming_end();
+	one_report(NST_NL_SECTION, level, "V13 reclaim's");
+}
+
 int main(int argc, char **argv)
 {
 	(void)argc;
@@ -109,6 +119,7 @@ int main(int argc, char **argv)
 	held_long();
 	sections(NST_LD_ERROR);
 	handlers(NST_LD_ERROR);
+	ends_alone(NST_LD_ERROR);
 	nst_nonblock_begin();
 	nst_lockdep_stop();
 	start_checking();
@@ -117,6 +128,7 @@ int main(int argc, char **argv)
 		   "V29 it may have begun while nobody looked: possible");
 	sections(NST_LD_POSSIBLE);
 	handlers(NST_LD_POSSIBLE);
+	ends_alone(NST_LD_POSSIBLE);
 	nst_lockdep_stop();
 	nst_assert_section(NST_SECTION_NOALLOC);
 	nst_assert_handler();

@@ -54,12 +54,23 @@ static void *is_one(void *arg)
 	return NULL;
 }
 
+static int json_is_right;
+
+static void look_at_json(const struct nst_lockdep_report *r, void *arg)
+{
+	keep(r, arg);
+	json_is_right = strstr(r->json, "\"begun\":[]") != NULL;
+}
+
 static void *is_named(void *arg)
 {
 	is_one(arg);
+	nst_lockdep_on_report(look_at_json, NULL);
 	take(&sleeps, 0);
 	check(strstr(last_text, "begun with the thread (check_realtime)") != NULL,
 	      "V30 the report says by what it is one", "%s", last_text);
+	check(json_is_right, "V30 as JSON: begun nowhere", "somewhere");
+	nst_lockdep_on_report(keep, NULL);
 	forget();
 	return NULL;
 }
