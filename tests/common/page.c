@@ -33,6 +33,10 @@ int page_number(pid_t pid)
 		if (fstatat(dirfd(dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW) ||
 		    !(st.st_mode & S_IWUSR))
 			continue;
+		/* It may be in the making: there is nothing to touch yet. */
+		if (fstatat(dirfd(dir), e->d_name, &st, 0) ||
+		    st.st_size < (off_t)sizeof(struct nst_stats_page))
+			continue;
 		if (!strncmp(link, "/memfd:" NST_STATS_PAGE_NAME, 20) ||
 		    strstr(link, "/" NST_STATS_PAGE_NAME "."))
 			found = atoi(e->d_name);
