@@ -6,7 +6,7 @@
  * linked with what tests are linked with.
  */
 #include "mm/mm.h"
-#include "mm/account.h"
+#include "mm/claim/account.h"
 #include "bench.h"
 
 #define ROUNDS 40

@@ -27,15 +27,16 @@ struct nst_thread {
 	u64 rcu_fast, rcu_tag;
 	u32 rcu_open[2];      /* sections it has begun, by phase, and not itself ended */
 	const void *rcu_from; /* who began the first of these, where none is begun by sequence */
-	/* Whose ticket it holds, how often it entered, and whether the last exit is to wake nobody (mm/reserve.c). */
+	/* Whose ticket it holds, how often it entered, and whether the last exit is to wake nobody (mm/claim/reserve.c). */
 	struct nst_reserve *reserve;
 	u32 reserve_depth, reserve_quiet;
-	/* Pages it is about to take of that node, and those it has freed meanwhile (mm/reclaim.c). */
+	/* Pages it is about to take of that node, and those it has freed meanwhile (mm/reclaim/reclaim.c). */
 	u32 claimed, claimed_node, earned;
-	uintptr_t account; /* it is in (mm/account.h); written by this thread and its handlers */
+	uintptr_t
+		account; /* it is in (mm/claim/account.h); written by this thread and its handlers */
 	const struct nst_notify_frame
-		*notifying; /* the innermost function of a notifier it runs (mm/notify.c) */
-	u64 owed; /* bytes, had without waiting while memory was short (mm/debt.c); its handlers add to it, too */
+		*notifying; /* the innermost function of a notifier it runs (mm/reclaim/notify.c) */
+	u64 owed; /* bytes, had without waiting while memory was short (mm/claim/debt.c); its handlers add to it, too */
 	u32 paying; /* it is making up for them */
 	u32 end;    /* 1: its end will be noticed (sys/thread.c), 2: it ends */
 	struct nst_ld_thread

@@ -7,7 +7,7 @@
  */
 #define NST_NO_MACROS
 #include "mm.h"
-#include "account.h"
+#include "claim/account.h"
 
 static int refuse_mode(nst_mode_t mode, struct nst_site site)
 {

@@ -6,10 +6,10 @@
  * explained in docs/contract.md, "The bound".
  */
 #define NST_NO_MACROS
-#include "account.h"
-#include "pool.h"
-#include "reclaim.h"
-#include "retired.h"
+#include "claim/account.h"
+#include "claim/pool.h"
+#include "reclaim/reclaim.h"
+#include "retire/retired.h"
 
 /* Sums over the channels: of caches, mixed, calls, and mixed of each domain that is not ours. */
 struct sums {

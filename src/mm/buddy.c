@@ -13,7 +13,7 @@
  * Locks: all need zone->lock.
  */
 #include "mm.h"
-#include "reclaim.h"
+#include "reclaim/reclaim.h"
 
 #define STEAL_ORDER 5u /* (tune) from here a fallback takes the whole block */
 

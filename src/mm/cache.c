@@ -11,9 +11,9 @@
  * handler that interrupts that frame finds less stock, never a wrong one.
  */
 #include "mm.h"
-#include "retired.h"
-#include "account.h"
-#include "debt.h"
+#include "retire/retired.h"
+#include "claim/account.h"
+#include "claim/debt.h"
 
 /* ---- allocation ---- */
 

@@ -8,8 +8,8 @@
  * Locks: nst_caches_lock serialises makers and destroyers; it comes first in the order.
  */
 #include "mm.h"
-#include "retired.h"
-#include "account.h"
+#include "retire/retired.h"
+#include "claim/account.h"
 
 struct nst_lock nst_caches_lock = {.lock_class = NST_LOCK_CACHES, .subclass = 1};
 u32 nst_nr_caches;

@@ -14,8 +14,8 @@
  * allocation; the line itself is written with a system call, which only misuse causes.
  */
 #include "mm.h"
-#include "account.h"
-#include "pool.h"
+#include "claim/account.h"
+#include "claim/pool.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #define NST_ASAN 1

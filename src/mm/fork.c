@@ -22,9 +22,9 @@
  * vfork: a child shares our memory and has a stale CPU number: no call is legal there.
  */
 #include "mm.h"
-#include "reclaim.h"
-#include "retired.h"
-#include "account.h"
+#include "reclaim/reclaim.h"
+#include "retire/retired.h"
+#include "claim/account.h"
 
 #define PREPARE_US 10000u
 

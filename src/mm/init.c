@@ -9,8 +9,8 @@
  * (a constructor of another module may be first). started is stored last, with the fast paths' one line.
  */
 #include "mm.h"
-#include "reclaim.h"
-#include "retired.h"
+#include "reclaim/reclaim.h"
+#include "retire/retired.h"
 
 #define RAM_MULTIPLE 4u
 #define LEAST_ARENA ((size_t)64 << 20)

@@ -10,9 +10,9 @@
  * misuse writes one line). errno: untouched.
  */
 #include "mm.h"
-#include "account.h"
-#include "debt.h"
-#include "retired.h"
+#include "claim/account.h"
+#include "claim/debt.h"
+#include "retire/retired.h"
 
 /* 1 if the request is within the budget. */
 static int admitted(nst_mode_t mode)

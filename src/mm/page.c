@@ -13,7 +13,7 @@
  * Context: any, but nst_arena_add() and nst_block_prepare().
  */
 #include "mm.h"
-#include "retired.h"
+#include "retire/retired.h"
 
 struct nst_arena nst_arenas[NST_MAX_ARENAS];
 

@@ -11,7 +11,7 @@
  * contains no call that could wait: check-nolock sees to it.
  */
 #include "mm.h"
-#include "reclaim.h"
+#include "reclaim/reclaim.h"
 
 #define LEAN_PART 512u /* (tune) of a zone's pages, in a batch */
 

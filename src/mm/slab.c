@@ -13,7 +13,7 @@
  * Locks: *_locked need node->slab.
  */
 #include "mm.h"
-#include "account.h"
+#include "claim/account.h"
 
 #define WORD_BITS 64u
 #define BITS_PER_PAGE 256u

@@ -10,11 +10,11 @@
  * Context: thread, until the mode is found to be a no-lock one.
  */
 #include "mm.h"
-#include "account.h"
-#include "debt.h"
-#include "reclaim.h"
-#include "retired.h"
-#include "pool.h"
+#include "claim/account.h"
+#include "claim/debt.h"
+#include "reclaim/reclaim.h"
+#include "retire/retired.h"
+#include "claim/pool.h"
 
 #define THROTTLE_NAP_US 1000 /* (tune) */
 #define THROTTLE_NAPS 20u    /* (tune) */

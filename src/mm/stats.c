@@ -6,10 +6,10 @@
  * spread over a batch. Nothing here is read by the allocator itself, but the no-lock budget.
  */
 #include "mm.h"
-#include "debt.h"
-#include "reclaim.h"
-#include "retired.h"
-#include "speculate.h"
+#include "claim/debt.h"
+#include "reclaim/reclaim.h"
+#include "retire/retired.h"
+#include "claim/speculate.h"
 
 struct counts {
 	u64 n[NST_NR_COUNTS];

@@ -9,7 +9,7 @@
  * Locks: takes cache->areas; slab and zone while filling.
  */
 #include "mm.h"
-#include "account.h"
+#include "claim/account.h"
 
 #define STOCK_MAX 1048576u
 

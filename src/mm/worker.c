@@ -13,9 +13,9 @@
  * blocked on it.
  */
 #include "mm.h"
-#include "reclaim.h"
-#include "retired.h"
-#include "account.h"
+#include "reclaim/reclaim.h"
+#include "retire/retired.h"
+#include "claim/account.h"
 
 #define NO_THREAD 3u	/* worker.running in a child of _Fork(): nobody starts one */
 #define TOO_EARLY 4u	/* and before constructors run, when libc cannot start threads */

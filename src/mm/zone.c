@@ -13,7 +13,7 @@
  * the block, counts it, and is tried again.
  */
 #include "mm.h"
-#include "retired.h"
+#include "retire/retired.h"
 
 #define STEP_ORDER 5u /* (tune) 128 KiB, which a caller may wait for */
 #define COLD_ORDER 3u /* (tune) 32 KiB: the smallest run that is given back alone */

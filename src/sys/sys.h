@@ -254,7 +254,7 @@ enum nst_pressure_source {
 	NST_PRESSURE_STALL, /* PSI */
 	NST_PRESSURE_GROUP,
 	NST_PRESSURE_FILE,  /* what the option names */
-	NST_PRESSURE_LIMIT, /* found by who grows: mm/pressure.c */
+	NST_PRESSURE_LIMIT, /* found by who grows: mm/reclaim/pressure.c */
 	NST_NR_PRESSURES
 };
 /* Opens @path or, if that is "", what there is: a set of sources. Usage above @at bytes counts, unless 0. */

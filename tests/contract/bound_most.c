@@ -10,8 +10,8 @@
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <string.h>
-#include "mm/account.h"
-#include "mm/retired.h"
+#include "mm/claim/account.h"
+#include "mm/retire/retired.h"
 #include "common/check.h"
 #include "common/trap.h"
 

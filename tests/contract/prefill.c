@@ -18,7 +18,7 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include "mm/pool.h"
+#include "mm/claim/pool.h"
 #include "common/check.h"
 #include "common/maps.h"
 #include "common/pattern.h"

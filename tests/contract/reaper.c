@@ -20,7 +20,7 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-#include "mm/reclaim.h"
+#include "mm/reclaim/reclaim.h"
 #include "common/check.h"
 #include "common/trap.h"
 #include <nostall/nostall.h>

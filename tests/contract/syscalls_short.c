@@ -9,8 +9,8 @@
 #include <unistd.h>
 #define NST_NO_MACROS
 #include "mm/mm.h"
-#include "mm/pool.h"
-#include "mm/reclaim.h"
+#include "mm/claim/pool.h"
+#include "mm/reclaim/reclaim.h"
 #include "contract/syscalls.h"
 
 static volatile int held;

@@ -14,7 +14,7 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include "mm/retired.h"
+#include "mm/retire/retired.h"
 #include "common/mix.h"
 #include "common/owner.h"
 #include "common/pattern.h"

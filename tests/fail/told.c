@@ -13,7 +13,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <unistd.h>
-#include "mm/reclaim.h"
+#include "mm/reclaim/reclaim.h"
 #include "rounds.h"
 #include "told.h"
 

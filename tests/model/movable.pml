@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * movable.pml - a run that is moved while its owner frees it (mm/movable.c).
+ * movable.pml - a run that is moved while its owner frees it (mm/reclaim/movable.c).
  *
  *	mover	CAS from: MOVABLE -> MOVING; to is live; migrate: under the owner's lock, if the table says from: copy,
  *		the table says to; or refuse. Moved: CAS MOVING -> RUN, from is placed. Refused: to is placed;

@@ -18,7 +18,7 @@
 #include <unistd.h>
 #include <nostall/nostall.h>
 #include "mm/mm.h"
-#include "mm/account.h"
+#include "mm/claim/account.h"
 #include "common/trap.h"
 #include "rig.h"
 

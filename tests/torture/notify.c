@@ -19,7 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "mm/reclaim.h"
+#include "mm/reclaim/reclaim.h"
 #include "common/trap.h"
 #include "rig.h"
 

@@ -20,7 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include "mm/pool.h"
+#include "mm/claim/pool.h"
 #include "common/owner.h"
 #include "common/pattern.h"
 #include "common/trap.h"

@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "mm/mm.h"
-#include "mm/account.h"
+#include "mm/claim/account.h"
 #include "common/check.h"
 #include "common/trap.h"
 

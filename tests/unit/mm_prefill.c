@@ -11,7 +11,7 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include "mm/pool.h"
+#include "mm/claim/pool.h"
 #include "common/check.h"
 #include "common/pattern.h"
 #include "common/said.h"

@@ -12,7 +12,7 @@
 #include <unistd.h>
 #include "retire.h"
 
-#define PRESSING 32u /* as in mm/regain.c */
+#define PRESSING 32u /* as in mm/retire/regain.c */
 #define ROUNDS 1000u /* times that all of a sheaf is allocated and retired */
 
 static struct nst_cache *cache;

@@ -10,7 +10,7 @@
 
 #include <string.h>
 #include "mm/mm.h"
-#include "mm/retired.h"
+#include "mm/retire/retired.h"
 #include "common/check.h"
 #include "common/trap.h"
 
@@ -84,7 +84,7 @@ static inline struct nst_ring *ring_here(const struct nst_channel *ch)
 	return nst_channel_is_open(ch) ? nst_ring_number(&ch->rings, nst_ring_here()) : NULL;
 }
 
-/* In a mode that does not sleep: it takes nothing that was retired (mm/regain.c). Memory for it is had beforehand. */
+/* In a mode that does not sleep: it takes nothing that was retired (mm/retire/regain.c). Memory for it is had beforehand. */
 static inline void *object_of(struct nst_cache *c)
 {
 	void *p = nst_cache_alloc(c, NST_ATOMIC);

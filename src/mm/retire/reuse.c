@@ -12,7 +12,7 @@
  *
  * Context: who has the pass. Locks: a cache's barn and slab, zone.
  */
-#include "mm.h"
+#include "../mm.h"
 #include "retired.h"
 
 #define RIPE_SHEAVES 256u /* (tune) of ripe ones in a barn; more go to their slabs */

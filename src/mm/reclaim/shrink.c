@@ -18,7 +18,7 @@
 #define NST_NO_MACROS
 #include <errno.h>
 #include "reclaim.h"
-#include "account.h"
+#include "../claim/account.h"
 
 #define BATCH 128u
 #define NAP_US 200u

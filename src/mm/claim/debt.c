@@ -26,10 +26,10 @@
  * Fork: the child's thread owes what it owed. Signal: bill is legal. Exit of a thread: what it owes is forgotten.
  */
 #define NST_NO_MACROS
-#include "mm.h"
+#include "../mm.h"
 #include "debt.h"
-#include "reclaim.h"
-#include "retired.h"
+#include "../reclaim/reclaim.h"
+#include "../retire/retired.h"
 
 #define DOSE ((u64)128 << 10)	/* (tune) bytes that are nobody's business */
 #define UNIT ((u64)256 << 10)	/* (tune) */

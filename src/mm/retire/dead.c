@@ -10,7 +10,7 @@
  *
  * Price: 1/128 of the memory that is in use, from nst_rcu_use() on.
  */
-#include "mm.h"
+#include "../mm.h"
 #include "retired.h"
 
 #define BLOCK_BITS_BYTES (NST_BLOCK_BYTES / 16 / 8)

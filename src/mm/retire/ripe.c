@@ -16,7 +16,7 @@
  *
  * Locks: a cache's barn and slab.
  */
-#include "mm.h"
+#include "../mm.h"
 #include "turn.h"
 
 #define GP_STEPS 8u /* (tune) of helping a period along, in a pass */

@@ -7,7 +7,7 @@
  *
  * Context: thread.
  */
-#include "mm.h"
+#include "../mm.h"
 #include "turn.h"
 
 #define NAP_US 200u

@@ -24,8 +24,8 @@
  * Sources: kvfree_rcu() (Rezki and McKenney, Linux 5.9 and later); sheaves with rcu_free (Babka, Linux 6.18).
  */
 #define NST_NO_MACROS
-#include "mm.h"
-#include "account.h"
+#include "../mm.h"
+#include "../claim/account.h"
 #include "retired.h"
 
 struct nst_retired nst_retired = {.lock = {.lock_class = NST_LOCK_RETIRED}};

@@ -22,7 +22,7 @@
  * Source: Linux, mm/compaction.c (pages to the other end of the zone; put off after failure).
  */
 #define NST_NO_MACROS
-#include "mm.h"
+#include "../mm.h"
 
 #define BATCH 32u     /* runs at a hold of the zone's lock */
 #define AT_ONCE 1024u /* (tune) runs moved between two looks at what is wanted */

@@ -11,7 +11,7 @@
  * Context: thread, no lock held: a function may call anything of this library; nst_rcu_barrier() is refused.
  */
 #define NST_NO_MACROS
-#include "mm.h"
+#include "../mm.h"
 #include "retired.h"
 #include "turn.h"
 

@@ -24,7 +24,7 @@
  *
  * Context: thread. Locks: tries retired.lock for a page, nst_rcu_lock for a period, and takes the former to add pages.
  */
-#include "mm.h"
+#include "../mm.h"
 #include "turn.h"
 
 #define PRESSING 32u /* (tune) sealed pages of a ring */

@@ -10,7 +10,7 @@
  *
  * Context: thread, who has the pass. Locks: takes retired.lock for the worker's half of a ring; zone and meta.
  */
-#include "mm.h"
+#include "../mm.h"
 #include "retired.h"
 
 #define READY_LEAST 2u /* pages */

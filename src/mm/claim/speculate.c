@@ -16,7 +16,7 @@
  * Context: begin, alloc, pages, end, locked any; again and finish thread. Signal: a struct is one thread's or one
  * handler's, so nothing here is shared but the counts. Fork: nothing to do. Exit: nothing to do.
  */
-#include "mm.h"
+#include "../mm.h"
 #include "speculate.h"
 
 enum next { NEXT_NOTHING, NEXT_AGAIN, NEXT_PAY_AGAIN, NEXT_LOCK, NEXT_PAY_LOCK, NEXT_LOCKED };

@@ -5,7 +5,7 @@
 #ifndef NST_MM_DEBT_H
 #define NST_MM_DEBT_H
 
-#include "mm.h"
+#include "../mm.h"
 
 extern u64 nst_debt_longest_us; /* that somebody slept at a time */
 

@@ -17,7 +17,7 @@
 #ifndef NST_MM_POOL_H
 #define NST_MM_POOL_H
 
-#include "mm.h"
+#include "../mm.h"
 #include <nostall/reserve.h>
 
 /** struct nst_prefilled - in one piece; it ends with its objects */

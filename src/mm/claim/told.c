@@ -6,7 +6,7 @@
  *
  * Fork: the child's accounts have no descriptors. Locks: takes nst_accounts_lock.
  */
-#include "mm.h"
+#include "../mm.h"
 #include "account.h"
 
 #define LOOKS 1000u

@@ -12,7 +12,7 @@
 #ifndef NST_MM_RECLAIM_H
 #define NST_MM_RECLAIM_H
 
-#include "mm.h"
+#include "../mm.h"
 #include <nostall/notify.h>
 #include <nostall/reclaim.h>
 

@@ -9,7 +9,7 @@
  *
  * Locks: takes retired.lock around the worker's half of a ring.
  */
-#include "mm.h"
+#include "../mm.h"
 #include "turn.h"
 
 #define NR_WORDS 512u /* dead words in a round, at first */

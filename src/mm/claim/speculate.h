@@ -5,7 +5,7 @@
 #ifndef NST_MM_SPECULATE_H
 #define NST_MM_SPECULATE_H
 
-#include "mm.h"
+#include "../mm.h"
 #include <nostall/speculate.h>
 
 /* Counts by enum nst_speculate_count, in words. */

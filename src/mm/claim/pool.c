@@ -25,8 +25,8 @@
  */
 #define NST_NO_MACROS
 #include "pool.h"
-#include "reclaim.h"
-#include "retired.h"
+#include "../reclaim/reclaim.h"
+#include "../retire/retired.h"
 
 #define NAP_US 1000 /* (tune) */
 #ifdef NST_TEST

@@ -26,7 +26,7 @@
  * Sources: the page counters and per-CPU stocks of Linux's memory controller (Hansen, Weiner); Roman Gushchin's object
  * accounting, Linux 5.9.
  */
-#include "mm.h"
+#include "../mm.h"
 #include "account.h"
 
 #define CAS_TRIES 1000u

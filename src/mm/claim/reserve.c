@@ -32,7 +32,7 @@
  * reserves lack all, and have them again as the zone grows.
  */
 #define NST_NO_MACROS
-#include "reclaim.h"
+#include "../reclaim/reclaim.h"
 
 #define NR_GATES 8u
 #define MOST_HOLDERS 65536u

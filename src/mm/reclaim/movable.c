@@ -37,10 +37,10 @@
  */
 #define NST_NO_MACROS
 #include <errno.h>
-#include "mm.h"
-#include "account.h"
-#include "pool.h"
-#include "retired.h"
+#include "../mm.h"
+#include "../claim/account.h"
+#include "../claim/pool.h"
+#include "../retire/retired.h"
 
 #define NAP_US 200u
 

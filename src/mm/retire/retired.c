@@ -4,7 +4,7 @@
  *
  * Locks: nst_rcu_use() takes nst_caches_lock, and in it a zone's grow lock and that of arenas.
  */
-#include "mm.h"
+#include "../mm.h"
 #include "retired.h"
 
 u64 nst_retired_budget(void)

@@ -14,10 +14,10 @@
  *
  * Context: any, but for what waits. Syscalls: of what waits. Locks: none; of what waits, those of a pass.
  */
-#include "mm.h"
+#include "../mm.h"
 #include "account.h"
-#include "reclaim.h"
-#include "retired.h"
+#include "../reclaim/reclaim.h"
+#include "../retire/retired.h"
 
 #define THROTTLE_NAP_US 1000 /* (tune) */
 #define SHRINK_PRIORITY 2u   /* (tune) a quarter */

@@ -13,7 +13,7 @@
 #ifndef NST_MM_ACCOUNT_H
 #define NST_MM_ACCOUNT_H
 
-#include "mm.h"
+#include "../mm.h"
 #include <nostall/account.h>
 
 #define NST_ACCOUNT_ALL ((uintptr_t)1) /* in nst_thread.account */

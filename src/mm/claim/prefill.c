@@ -18,7 +18,7 @@
  */
 #define NST_NO_MACROS
 #include "pool.h"
-#include "reclaim.h"
+#include "../reclaim/reclaim.h"
 
 #define ONE_REFILL ((u64)1 << 32)
 

@@ -27,7 +27,7 @@
 #ifndef NST_MM_RETIRED_H
 #define NST_MM_RETIRED_H
 
-#include "mm.h"
+#include "../mm.h"
 
 #define NST_RING_SLOTS 256u	 /* (tune) pages of a cache's ring */
 #define NST_RING_SLOTS_MIXED 64u /* (tune) */
