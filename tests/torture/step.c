@@ -34,6 +34,8 @@ TEST_CONF("sequences:none,worker:off")
 #define FRESH 4u /* kind of the objects of a cache made for one wave */
 #define NR_HELD 96u
 #define FLOOD 2600u
+#define DRY 32768u /* more than a CPU's lists hold */
+#define OVER 600u  /* objects beyond them */
 #define OWNER_MAIN 1u
 #define OWNER_HANDLER 2u
 #define MIN_PLACES 2000u
@@ -63,8 +65,9 @@ static struct {
 	uint64_t steps, inside;
 	struct nst_cache *fresh;
 	unsigned int kind; /* of the request being stepped */
-	int only_stacks;   /* the handler brings nothing to the stacks */
-	int pairs;	   /* it frees at once what it gets */
+	unsigned int waves;
+	int only_stacks; /* the handler brings nothing to the stacks */
+	int pairs;	 /* it frees at once what it gets */
 	size_t alive;
 	double until;
 } t;
@@ -191,8 +194,10 @@ static void on_trap(int sig, siginfo_t *info, void *context)
 	if (ip - (uintptr_t)program_start < (uintptr_t)(program_end - program_start))
 		t.stepped[ip - (uintptr_t)program_start] = 1;
 	t.inside += place_of(context) != 0;
-	/* Mostly from the very cache that the interrupted request works on. */
-	struct object o = {.kind = rng_below(&p->rng, 8) ? t.kind : rng_below(&p->rng, NR_KINDS)};
+	/* Mostly from the very cache that the interrupted request works on; or hardly ever, so that it finds what it is to find. */
+	struct object o = {.kind = rng_below(&p->rng, t.pairs ? 1000 : 8)
+					   ? t.kind
+					   : rng_below(&p->rng, NR_KINDS)};
 	o.bytes = bytes_of(p, o.kind);
 	if (t.pairs || (p->nr < NR_HELD / 2 && rng_below(&p->rng, 2))) {
 		o.ptr = t.only_stacks && o.kind != FRESH ? get_fast(&o) : get_nolock(&o);
@@ -297,7 +302,7 @@ static void fresh_wave(struct party *p)
 
 	t.fresh = nst_cache_create("fresh", MIX_SMALL_BYTES, 0, 0, NULL);
 	/* Who comes first makes the slab: main or, at its first instruction, the handler. */
-	t.kind = rng_below(&p->rng, 2) ? FRESH : 0;
+	t.kind = t.waves & 2 ? FRESH : 0;
 	for (int i = 0; i < 12 && p->nr < NR_HELD; i++, t.kind = FRESH) {
 		o.ptr = stepped_get(&o, 1);
 		keep(p, o);
@@ -341,15 +346,35 @@ static void flood(struct party *p)
 	}
 }
 
-/* One of a kind of which this CPU has none left: from the zone, or from a sheaf of the barn. */
+/* All that this CPU has of a kind. */
+static unsigned int take_dry(const struct object *o, void **ptr, unsigned int nr)
+{
+	while (nr < DRY && (ptr[nr] = get_fast(o)))
+		nr++;
+	return nr;
+}
+
+static void free_all(struct object *o, void **ptr, unsigned int nr)
+{
+	while (nr) {
+		o->ptr = ptr[--nr];
+		put_ordinary(o);
+	}
+}
+
+/* One of a kind of which this CPU has none left: from the zone, or from a sheaf of the barn, which has some. */
 static void dry(struct party *p, unsigned int kind)
 {
-	static void *ptr[FLOOD];
+	static void *ptr[DRY];
 	struct object o = {.kind = kind, .bytes = bytes_of(p, kind)};
-	unsigned int nr = 0;
+	unsigned int nr = take_dry(&o, ptr, 0), more = kind == 0 ? OVER : 0;
 
-	while (nr < FLOOD && (ptr[nr] = get_fast(&o)))
+	for (; more && nr < DRY && (ptr[nr] = get_ordinary(&o)); more--)
 		nr++;
+	if (kind == 0) {
+		free_all(&o, ptr, nr);
+		nr = take_dry(&o, ptr, 0);
+	}
 	t.kind = 1;
 	t.pairs = 1;
 	if (p->nr < NR_HELD) {
@@ -357,8 +382,7 @@ static void dry(struct party *p, unsigned int kind)
 		keep(p, o);
 	}
 	t.pairs = 0;
-	for (o.ptr = NULL; nr; put_ordinary(&o))
-		o.ptr = ptr[--nr];
+	free_all(&o, ptr, nr);
 }
 
 /* Waves of gets and frees: stacks run empty and overflow, slabs come and go. */
@@ -374,7 +398,7 @@ static void wave(struct party *p)
 	nst_test_fail[NST_FAIL_TRYLOCK] = 0;
 	if (rng_below(&p->rng, 2))
 		bulk(p);
-	if (rng_below(&p->rng, 2))
+	if (t.waves++ & 1) /* by turns: each has its part on a busy machine, too */
 		fresh_wave(p);
 	else
 		flood(p);
