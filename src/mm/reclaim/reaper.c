@@ -179,11 +179,11 @@ static u64 busy_ns(const struct nst_oom_notifier *n)
 	return since && since < now ? now - since : 0;
 }
 
-/* Is it worth a wait? */
-static int may_come(struct nst_oom_notifier *n)
+/* Is it worth a wait? @from: what became due since is not passed over by who had no CPU meanwhile. */
+static int may_come(struct nst_oom_notifier *n, u64 from)
 {
 	if (nst_hint(&n->state) != BUSY)
-		return nst_hint(&n->left) && nst_hint(&n->due) > nst_sys_now_ns();
+		return nst_hint(&n->left) && nst_hint(&n->due) > from;
 	if (busy_ns(n) < INTERVAL_NS * NST_OOM_ATTEMPTS)
 		return 1;
 	passed_over(n);
@@ -197,6 +197,7 @@ static int is_due(const struct nst_oom_notifier *n)
 
 static void call_all(u32 blocks, nst_mode_t mode, struct outcome *o)
 {
+	u64 from = nst_sys_now_ns();
 	struct nst_oom_notifier *n;
 
 	for (n = notifiers; n < notifiers + NST_NR_OOM_NOTIFIERS; n++) {
@@ -204,7 +205,7 @@ static void call_all(u32 blocks, nst_mode_t mode, struct outcome *o)
 			continue;
 		if (is_due(n))
 			o->freed += call(n, blocks, mode);
-		o->wait |= may_come(n);
+		o->wait |= may_come(n, from);
 	}
 }
 
@@ -284,7 +285,7 @@ static int ask_reaper(nst_mode_t mode)
 	for (n = notifiers; n < notifiers + NST_NR_OOM_NOTIFIERS; n++) {
 		if (!is_of(n, NST_NOTIFIER_BLOCKS, mode))
 			continue;
-		wait |= may_come(n);
+		wait |= may_come(n, nst_sys_now_ns());
 		if (is_due(n)) {
 			due = 1;
 			attempts |= nst_hint(&n->left) != 0;
