@@ -374,7 +374,7 @@ static void check_fork(void)
 		k->how = gives;
 		while (k->nr < MANY)
 			k->page[k->nr++] = page[--nr];
-		alarm(20);
+		alarm(60);
 		_exit(!(served_soon() && calls_of(k) > 1 && !nst_oom_unregister(k->n)));
 	}
 	waitpid(pid, &status, 0);
