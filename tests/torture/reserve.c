@@ -124,12 +124,13 @@ static void fork_one(void)
 	pid_t pid = fork();
 
 	if (pid == 0) {
-		alarm(60);
+		check_deadline(60, "C25 a child's tickets");
 		for (unsigned int i = 0; i < TICKETS; i++)
 			if (nst_reserve_enter(t.r, NST_NOLOCK))
 				_exit(1);
 			else if (i + 1 < TICKETS)
 				nst_reserve_exit(t.r);
+		check_deadline(60, "C25 a child's page, or NULL");
 		nst_pages_free(nst_pages_alloc(0, NST_NORETRY));
 		_exit(0);
 	}
