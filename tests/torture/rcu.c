@@ -9,7 +9,7 @@
  * buffer full of misses when it begins, so that its count is seen late. Updaters wait, or ask and look. Delays are
  * put between the load of the phase and the count. Children are forked in the middle of it, some by a reader.
  *
- *	NST_SECONDS	how long (3)		TEST_FENCED	1: all barriers are refused; 2: from half time on
+ *	NST_SECONDS	how long at least (3)	TEST_FENCED	1: all barriers are refused; 2: from half time on
  *	TEST_ALONE	1, 2: one hurried or late reader and one updater, all the time; 0: never
  */
 #define _GNU_SOURCE
@@ -33,8 +33,8 @@
 #define COLD_WORDS ((size_t)8 << 20)
 #define MISSES 64u
 #define DELAY_LOOPS 20000u
-#define FENCED_PERIODS                                                                             \
-	100u /* the first takes a second: all are given time to see that they must fence */
+/* The first takes a second: all are given time to see that they must fence. */
+#define FENCED_PERIODS 100u
 
 struct element {
 	int age;
@@ -58,9 +58,8 @@ static struct {
 	uint64_t *cold;
 	uint64_t seed;
 	int stop;
-	int alone; /* enum alone */
-	uint64_t
-		refused_at; /* periods that were over when barriers began to be refused; 0: none is */
+	int alone;	     /* enum alone */
+	uint64_t refused_at; /* periods that were over by then; 0: barriers are not refused */
 	uint64_t by_age[3], handled, slept, moved, handed, nested, waits, polls, children;
 } t;
 
