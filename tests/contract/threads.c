@@ -84,19 +84,20 @@ static void check_pages_stock(unsigned int order)
 	int cpu = cpu_nth(cpu_nth(1) < 0 ? 0 : 1);
 	size_t n = 200 >> order, got[2] = {0, 0};
 	static void *run[2][200];
+	uint64_t since = 0;
 
+	memset(run, 0, sizeof(run));
 	check(nst_pages_stock(order, n, cpu) == 0, "C5 runs stocked for one CPU", "order %u",
 	      order);
 	run_on_cpu(0, cpu);
-	for (int round = 0; round < 2; round++) {
-		for (size_t i = 0; i < n; i++) {
-			run[round][i] = nst_pages_alloc(order, NST_FASTTRY);
-			got[round] += run[round][i] != NULL;
-		}
-		/* Nothing to do for one means that the other is at it. */
-		for (int pass = 0; pass < 100 && !nst_maintain(); pass++)
-			usleep(100);
-	}
+	while (got[0] < n && (run[0][got[0]] = nst_pages_alloc(order, NST_FASTTRY)))
+		got[0]++;
+	/* The worker may have the pass, and no CPU. */
+	do {
+		nst_maintain();
+		while (got[1] < n && (run[1][got[1]] = nst_pages_alloc(order, NST_FASTTRY)))
+			got[1]++;
+	} while (got[1] < n * 3 / 4 && check_patience(&since));
 	for (size_t i = 0; i < 2 * n; i++)
 		nst_pages_free_nolock(run[i / n][i % n]);
 	run_on_cpu(0, -1);
