@@ -85,7 +85,7 @@ void nst_ld_own_forked(void)
 	u32 i, nr = nst_load_relaxed(&nst_ld.nr_threads);
 
 	nst_ld_nobody_waits();
-	for (i = 0; i < nst_min(nr, NST_LD_THREADS) && LOOKS_AT_FORKS; i++) {
+	for (i = 0; i < nr && LOOKS_AT_FORKS; i++) {
 		const struct nst_ld_thread *t = nst_load_relaxed(&nst_ld.tables->thread[i]);
 
 		if (t && t != nst_thread.lockdep && nst_load_relaxed(&t->taken) &&

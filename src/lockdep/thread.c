@@ -29,6 +29,22 @@ static void thread_ends(void *arg)
 	nst_store_release(&t->taken, 0u);
 }
 
+static struct nst_ld_thread *make_block(void)
+{
+	static const char line[] =
+		"nostall: no memory for what a thread holds: it is not checked until there is\n";
+	static u32 said;
+	struct nst_ld_thread *t = nst_sys_reserve(BLOCK_BYTES, NST_PAGE_BYTES);
+
+	if (t && nst_sys_commit(t, BLOCK_BYTES)) {
+		nst_sys_release(t, BLOCK_BYTES);
+		t = NULL;
+	}
+	if (!t && !nst_exchange_relaxed(&said, 1u)) /* once */
+		nst_sys_write_all(2, line, sizeof(line) - 1);
+	return t;
+}
+
 /* Signals are blocked. NULL: no memory, or too many threads. */
 static struct nst_ld_thread *claim(void)
 {
@@ -42,15 +58,22 @@ static struct nst_ld_thread *claim(void)
 		if (t && !nst_load_relaxed(&t->taken) && nst_cas_acquire(&t->taken, 0u, 1u))
 			return t;
 	}
-	i = nst_add_relaxed(&nst_ld.nr_threads, 1);
-	if (i >= NST_LD_THREADS) {
-		nst_sub_relaxed(&nst_ld.nr_threads, 1);
+	if (nr == NST_LD_THREADS) {
 		nst_ld_full(NST_LD_FULL_THREADS);
 		return NULL;
 	}
-	t = nst_sys_reserve(BLOCK_BYTES, NST_PAGE_BYTES);
-	if (!t || nst_sys_commit(t, BLOCK_BYTES))
+	/* Before it has a place: where there is no memory none is lost. */
+	t = make_block();
+	if (!t)
 		return NULL;
+	do {
+		i = nst_load_relaxed(&nst_ld.nr_threads); /* relaxed: the swap checks it */
+		if (i == NST_LD_THREADS) {
+			nst_sys_release(t, BLOCK_BYTES);
+			return claim();
+		}
+	} while (!nst_cas_relaxed(&nst_ld.nr_threads, i,
+				  i + 1)); /* relaxed: what is there is published below */
 	t->taken = 1;
 	nst_ld_set_nr(t, 0);
 	/* It is taken before it is seen. Pairs with: nst_load_acquire() in claim() and collect(). */

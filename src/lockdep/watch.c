@@ -283,7 +283,7 @@ static u32 collect(u64 now_ns)
 	struct nst_ld_tables *tb = nst_ld.tables;
 	u32 i, n = 0, nr = nst_load_relaxed(&nst_ld.nr_threads); /* more may come */
 
-	for (i = 0; i < nst_min(nr, NST_LD_THREADS); i++) {
+	for (i = 0; i < nr; i++) {
 		/* Pairs with: nst_store_release() in claim(). */
 		struct nst_ld_thread *t = nst_load_acquire(&tb->thread[i]);
 
