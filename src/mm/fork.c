@@ -26,7 +26,8 @@
 #include "retire/retired.h"
 #include "claim/account.h"
 
-#define PREPARE_US 10000u
+#define PREPARE_US                                                                                 \
+	100000u /* (tune) a holder that lost its CPU on a loaded machine has it again by then */
 
 enum process { CHILD_UNSEEN = 0, REPAIRING = 1, SELF = 2 };
 

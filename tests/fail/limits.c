@@ -73,6 +73,14 @@ static size_t count_kept(void *ctx)
 	return __atomic_load_n(&nr_kept, __ATOMIC_RELAXED);
 }
 
+/* A child whose zone's lists are lost has no reserve before the zone grows, and it may be that it cannot. */
+static int lost_in_fork(void)
+{
+	static struct nst_stats s;
+
+	return nst_stats_read(&s, sizeof(s)) == 0 && s.abandoned_after_fork;
+}
+
 /* A request of the thread that has the lock would come here again, if reclaim called shrinkers from within reclaim. */
 static size_t give_kept(void *ctx, size_t nr)
 {
@@ -85,7 +93,8 @@ static size_t give_kept(void *ctx, size_t nr)
 		return NST_SHRINK_STOP;
 	if (reserve && nst_reserve_enter(reserve, NST_NOWAIT) == 0) {
 		page = nst_pages_alloc(0, NST_NOWAIT);
-		WANT(page || rounds_fails(NST_FAIL_PAGE) || rounds_fails(NST_FAIL_TRYLOCK));
+		WANT(page || rounds_fails(NST_FAIL_PAGE) || rounds_fails(NST_FAIL_TRYLOCK) ||
+		     lost_in_fork());
 		nst_pages_free(page);
 		nst_reserve_exit(reserve);
 	}
@@ -198,7 +207,7 @@ static void ticket(void)
 	if (nst_reserve_enter(reserve, NST_NORMAL))
 		return;
 	page = nst_pages_alloc(0, NST_ATOMIC);
-	WANT(page || rounds_fails(NST_FAIL_PAGE));
+	WANT(page || rounds_fails(NST_FAIL_PAGE) || lost_in_fork());
 	nst_pages_free(page);
 	nst_reserve_exit(reserve);
 }
