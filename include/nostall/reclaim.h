@@ -108,8 +108,9 @@ struct nst_reserve;
  *
  * The pages are made ready now and lie in the zone of this thread's NUMA node, whose watermarks rise by as much. Never
  * are more of them in use than @bytes, whatever holders do. *The guarantee*: while each holder has no more than
- * @bytes / @holders at a time, in pages of order 0, none of them gets NULL, however little is free and whoever else
- * takes what there is. Runs of a larger order come from it where its zone has a free run as large. Objects come from
+ * @bytes / @holders at a time, in pages of order 0, none of them gets NULL, however little is free, whoever else takes
+ * what there is and however much waits for grace periods. It does not go for a holder in an account at its max, nor for
+ * a child of fork() that had to abandon its zone's lists (nst_stats.abandoned_after_fork), until that has grown. Runs of a larger order come from it where its zone has a free run as large. Objects come from
  * it by a slab, of which other threads may take what the holder frees: who needs so many objects for certain prefills
  * them or has a pool (nostall/reserve.h).
  *

@@ -43,8 +43,8 @@ static int gives_way(nst_mode_t mode)
 	return 1;
 }
 
-/* 1 when an ordinary request may go on. */
-static int enter(nst_mode_t mode, struct nst_site site)
+/* 1 when an ordinary request may go on, unless it gives way. */
+static int begin(nst_mode_t mode, struct nst_site site)
 {
 	if (!nst_is_started() && nst_start()) {
 		nst_count_null(mode, NST_NULL_NOMEM);
@@ -60,7 +60,22 @@ static int enter(nst_mode_t mode, struct nst_site site)
 	else
 		nst_lean_end(); /* it lives on what is ready as well */
 	nst_worker_kick();
-	return !gives_way(mode);
+	return 1;
+}
+
+static int enter(nst_mode_t mode, struct nst_site site)
+{
+	return begin(mode, site) && !gives_way(mode);
+}
+
+/*
+ * What waits is more than may: who holds a ticket has what was put aside for it, and nothing else. NOFAIL goes on as it
+ * does without one.
+ */
+static int has_the_reserve_alone(nst_mode_t mode)
+{
+	return nst_unlikely(mode & NST_MEMALLOC) && nst_thread.reserve && !(mode & NST_NOFAIL) &&
+	       nst_retired_is_over();
 }
 
 int nst_zero_is_refused(const struct nst_cache *c, nst_mode_t mode, struct nst_site site)
@@ -123,18 +138,25 @@ void *nst_run_alloc_slow(size_t pages, nst_mode_t mode, struct nst_site site)
 	struct nst_reclaim rc = {0};
 	struct nst_account *a;
 	struct nst_page *p;
+	int aside;
 
 	mode = nst_mode_in_scope(mode);
 	if (mode & NST_MODES_NEVER_WAIT)
 		return nst_run_alloc_nolock(order, mode, site);
-	if (!enter(mode, site))
+	if (!begin(mode, site))
+		return NULL;
+	aside = has_the_reserve_alone(mode);
+	if (aside)
+		why = NST_NULL_RETIRED;
+	else if (gives_way(mode))
 		return NULL;
 	nst_debt_pay(mode);
 	a = nst_account_of(mode);
 	if (a && !nst_charge_waits(a, (u64)pages << NST_PAGE_SHIFT, mode, site))
 		return NULL;
 	do {
-		p = nst_run_take_waits(nst_this_node(), pages, mode, &why);
+		p = aside ? nst_reserve_take(order, mode)
+			  : nst_run_take_waits(nst_this_node(), pages, mode, &why);
 	} while (!p && nst_reclaim_again(&rc, mode, order));
 	nst_reclaim_end(&rc, p != NULL);
 	if (!p) {

@@ -8,6 +8,8 @@
  *	live		more than the budget lives, a reader stays, all of it is retired: it holds what it had
  *	reader		who holds all up allocates himself: NULL in the end, and never for ever; NOFAIL is served
  *
+ *	ticket		then who holds one has all that its reserve has, and nothing else
+ *
  * A child process, because the trapped thread never ends. TEST_STALL_MS (400): how long readers stay.
  */
 #define _GNU_SOURCE
@@ -27,6 +29,7 @@
 #define BUDGET ((uint64_t)32 << 20) /* as in TEST_CONF */
 #define LIVE ((uint64_t)64 << 20)
 #define NR_SIZES 2u
+#define RESERVE_PAGES 8u
 #define PASSES 100u /* 100 ms of a worker that looks each millisecond */
 
 static const size_t sizes[NR_SIZES] = {64, 256};
@@ -41,6 +44,7 @@ static struct {
 	int reading, leave, stop, trapped_stopped;
 	struct flood waits, never;
 	void *live[LIVE / 256];
+	struct nst_reserve *reserve;
 } t;
 
 static uint64_t resident(void)
@@ -244,6 +248,33 @@ static void check_live(long ms)
 
 /* ---- a reader that allocates ---- */
 
+/* What waits is more than may. */
+static void check_ticket(void)
+{
+	static const nst_mode_t modes[] = {NST_NOWAIT, NST_ATOMIC, NST_NORETRY, NST_NORMAL};
+	struct nst_reserve_stats s;
+	void *p[RESERVE_PAGES + 1];
+
+	check(nst_reserve_enter(t.reserve, NST_NOWAIT) == 0, "C18 a ticket", "none");
+	for (unsigned int i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+		unsigned int n = 0, k;
+
+		while (n <= RESERVE_PAGES && (p[n] = nst_pages_alloc(0, modes[i] | NST_NOWARN)))
+			n++;
+		nst_reserve_read(t.reserve, &s, sizeof(s));
+		check(n == RESERVE_PAGES && s.used == s.bytes,
+		      "C18 who holds a ticket has its reserve",
+		      "mode %u: %u pages, %llu bytes used", i, n, (unsigned long long)s.used);
+		check(!nst_alloc(256, modes[i] | NST_NOWARN) &&
+			      !nst_alloc(8 << 20, modes[i] | NST_NOWARN),
+		      "C18 and nothing else", "mode %u: more", i);
+		for (k = 0; k < n; k++)
+			nst_pages_free(p[k]);
+	}
+	nst_reserve_exit(t.reserve);
+	check(!nst_pages_alloc(0, NST_NOWAIT | NST_NOWARN), "C18 without one it is NULL", "a page");
+}
+
 static void check_reader(void)
 {
 	nst_rcu_token_t token = nst_rcu_read_begin();
@@ -256,6 +287,7 @@ static void check_reader(void)
 		nulls += !p;
 		nst_free_rcu(p);
 	}
+	check_ticket();
 	must = nst_alloc(256, NST_NOFAIL);
 	check(must != NULL, "C18 NOFAIL is served all the same", "NULL");
 	nst_rcu_read_end(token);
@@ -276,6 +308,7 @@ static void child(void)
 	check_deadline(100 + (unsigned int)ms / 100, "C18 in time");
 	nst_free_rcu(nst_alloc(64, NST_NORMAL));
 	nst_rcu_barrier();
+	t.reserve = nst_reserve_create(RESERVE_PAGES * 4096, 1);
 	check_flood(ms);
 	check_live(ms);
 	check_reader();
