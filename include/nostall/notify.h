@@ -167,7 +167,7 @@ struct nst_oom {
  * Called when a request of NST_NORMAL has found nothing and shrinkers freed nothing, before it gets NULL; for NST_NOFAIL in
  * each such round; not at the limit of an account. Never two at a time. Without NST_NOTIFIER_BLOCKS it runs on the thread of the request, which must not
  * wait; with it, on a thread of the library's, the reaper, for which the request waits a moment (with worker:off, in
- * nst_maintain()). In a scope NST_SCOPE_NORECLAIM, and those of the request: who must allocate in order to free takes a
+ * nst_maintain()). In a scope NST_SCOPE_NORECLAIM, and those of the request, and in no account: who must allocate in order to free takes a
  * ticket (nst_reserve_enter()) with a mode that may not sleep. errno is kept.
  *
  * Nobody keeps the others from being called: who says NST_OOM_AGAIN is asked again after NST_OOM_INTERVAL_MS, the others

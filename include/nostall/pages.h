@@ -104,7 +104,7 @@ enum nst_mover_flags {
  * freed, and @from is retired (nst_free_rcu()); without it @data must be sound for as long as the mover is.
  *
  * It runs on a thread of the library's, or of nst_maintain() where the library has none; never in a request, never two
- * of a mover at a time, with no lock held, in a scope that does not reclaim (NST_SCOPE_NORECLAIM). It may allocate and
+ * of a mover at a time, with no lock held, in a scope that does not reclaim (NST_SCOPE_NORECLAIM) and in no account. It may allocate and
  * free, but not wait for a grace period. errno is kept.
  *
  * Context: thread.  Waits: sleeps.  Syscalls: as the start of the library.  Locks: none.

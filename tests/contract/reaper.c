@@ -3,6 +3,7 @@
  * reaper.c - C32: out-of-memory notifiers come last, and none of them keeps the others from being called.
  *
  *	order		after shrinkers, for NORMAL and NOFAIL alone; not those that the request excludes, not within
+ *	account		in none: the request's may be at its max
  *	attempts	one that refuses for ever: ten times, then it is passed over and waited for no more
  *	reaper		those that may block, on a thread of the library's; some never return, the others are called
  *	no thread	by nst_maintain()
@@ -256,6 +257,46 @@ static void check_excluded(void)
 	check(served(NST_NORMAL) && calls_of(k) == 1, "C32 else it is called", "%u calls",
 	      k->calls);
 	drop(k);
+}
+
+/* ---- for all ---- */
+
+static struct nst_reserve *reserve;
+
+/* It has to allocate in order to free. */
+static size_t by_ticket(struct keeper *k)
+{
+	void *p = NULL;
+
+	if (nst_reserve_enter(reserve, NST_NOWAIT) == 0) {
+		p = nst_pages_alloc(0, NST_NOWAIT);
+		nst_pages_free(p);
+		nst_reserve_exit(reserve);
+	}
+	return p ? gives(k) : 0;
+}
+
+/* Of a request whose account has nothing left for anybody else. */
+static void check_account(void)
+{
+	struct nst_account *one = nst_account_create("one", NULL, NST_NO_LIMIT, 4096);
+	nst_account_token_t in;
+	struct keeper *k;
+	void *p;
+
+	reserve = nst_reserve_create(4096, 1);
+	if (!one || !reserve)
+		check_broken("an account and a reserve");
+	take_all();
+	k = keep(0, by_ticket, 4, 0);
+	in = nst_account_enter(one);
+	p = nst_pages_alloc(0, NST_NORMAL);
+	nst_account_exit(in);
+	check(p && calls_of(k) == 1, "C32 it is in no account", "%p, %u calls", p, k->calls);
+	nst_pages_free(p);
+	drop(k);
+	check(nst_account_destroy(one) == 0 && nst_reserve_destroy(reserve) == 0,
+	      "C32 nor is anything charged to the request's", "something is");
 }
 
 /* ---- attempts ---- */
@@ -522,6 +563,7 @@ int main(int argc, char **argv)
 	if (argc == 1) {
 		check_order();
 		check_excluded();
+		check_account();
 		check_attempts();
 		check_reaper();
 		check_stuck();

@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "mm/mm.h"
+#include "mm/claim/account.h"
 #include "common/check.h"
 #include "common/trap.h"
 
@@ -25,7 +26,7 @@ static struct {
 	void *data, *to, *from;
 	size_t bytes;
 	nst_mode_t mode;
-	int calls, inside;
+	int calls, inside, charged;
 } t;
 
 static int migrate(void *ctx, void *data, void *to, void *from, size_t bytes)
@@ -36,6 +37,7 @@ static int migrate(void *ctx, void *data, void *to, void *from, size_t bytes)
 	t.from = from;
 	t.bytes = bytes;
 	t.mode = nst_mode_effective(NST_NORMAL);
+	t.charged = nst_account_of(NST_ACCOUNT) != NULL;
 	t.calls++;
 	errno = EILSEQ;
 	if (t.answer == 0)
@@ -117,10 +119,12 @@ static void put(struct nst_page *p)
 
 static void it_is_moved(void)
 {
+	struct nst_account *one = nst_account_create("one", NULL, 0, NST_NO_LIMIT);
 	struct nst_page *to, *from;
 	unsigned int order;
 
 	for (order = 0; order <= NST_ORDER_MOVABLE_MAX; order++) {
+		nst_account_token_t in;
 		enum nst_moved how;
 		char *p, *q;
 
@@ -128,13 +132,16 @@ static void it_is_moved(void)
 		p = run(order);
 		from = nst_page_of(p);
 		errno = 7;
+		in = nst_account_enter(one);
 		how = move(p, order, &to);
+		nst_account_exit(in);
 		q = nst_page_address(to);
 		check(how == NST_MOVED && t.calls == 1 && t.from == p && t.to == q &&
 			      t.bytes == NST_PAGE_BYTES << order && (uintptr_t)t.data == order,
 		      "a run is moved", "order %u: %d, %d calls", order, how, t.calls);
 		check(errno == 7 && t.mode == NST_NOWAIT, "in a scope, and errno is kept", "%d, %x",
 		      errno, t.mode);
+		check(one && !t.charged, "and in no account", "it is in one");
 		check(nst_usable_size(q) == NST_PAGE_BYTES << order && q[100] == 0x11 &&
 			      nst_movable_runs() == 1,
 		      "and is as it was", "%zu bytes", nst_usable_size(q));
@@ -146,6 +153,7 @@ static void it_is_moved(void)
 		      "until it is freed", "%u, %u pages", movable_around(to),
 		      movable_around(from));
 	}
+	check(nst_account_destroy(one) == 0, "nor is anything charged", "something is");
 }
 
 static void it_is_refused(void)

@@ -36,8 +36,7 @@
  * Source: Linux, mm/migrate.c (movable_operations: isolate_page, migrate_page, putback_page).
  */
 #define NST_NO_MACROS
-#include <errno.h>
-#include "../mm.h"
+#include "reclaim.h"
 #include "../claim/account.h"
 #include "../claim/pool.h"
 #include "../retire/retired.h"
@@ -386,17 +385,11 @@ static void unmake(struct nst_page *p)
 
 static int migrate(struct nst_mover *m, const struct nst_page *from, const struct nst_page *to)
 {
-	nst_mode_t mode = nst_mode_in_scope(NST_NORMAL);
-	nst_scope_t scope;
-	int saved = errno, err;
-
-	scope = nst_scope_enter(NST_SCOPE_NORECLAIM | (mode & NST_NOIO ? NST_SCOPE_NOIO : 0u) |
-				(mode & NST_NOCLIENT ? NST_SCOPE_NOCLIENT : 0u));
-	err = m->migrate(m->ctx, (void *)(uintptr_t)from->free[NST_PAGE_DATA_WORD],
-			 nst_page_address(to), nst_page_address(from),
-			 NST_PAGE_BYTES << from->order);
-	nst_scope_exit(scope);
-	errno = saved;
+	struct nst_errand e = nst_errand_begin(nst_mode_in_scope(NST_NORMAL));
+	int err = m->migrate(m->ctx, (void *)(uintptr_t)from->free[NST_PAGE_DATA_WORD],
+			     nst_page_address(to), nst_page_address(from),
+			     NST_PAGE_BYTES << from->order);
+	nst_errand_end(e);
 	return err;
 }
 

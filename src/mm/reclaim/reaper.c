@@ -21,7 +21,6 @@
  * Fork: one that a lost thread was in is ready in the child; it has no reaper. Exit: nothing to do. Locks: none.
  */
 #define NST_NO_MACROS
-#include <errno.h>
 #include "reclaim.h"
 
 #define MOST_REAPERS 9u /* eight may be lost */
@@ -133,16 +132,12 @@ static int is_of(const struct nst_oom_notifier *n, u32 blocks, nst_mode_t mode)
 	       (nst_hint(&n->flags) & NST_NOTIFIER_BLOCKS) == blocks && !is_excluded(n, mode);
 }
 
-static u64 run_in_scope(struct nst_oom_notifier *n, u32 how, nst_mode_t mode)
+static u64 run_for_all(struct nst_oom_notifier *n, u32 how, nst_mode_t mode)
 {
-	nst_scope_t scope =
-		nst_scope_enter(NST_SCOPE_NORECLAIM | (mode & NST_NOIO ? NST_SCOPE_NOIO : 0u) |
-				(mode & NST_NOCLIENT ? NST_SCOPE_NOCLIENT : 0u));
-	int saved = errno;
+	struct nst_errand e = nst_errand_begin(mode);
 	u64 bytes = run(n, how);
 
-	nst_scope_exit(scope);
-	errno = saved;
+	nst_errand_end(e);
 	return bytes;
 }
 
@@ -159,7 +154,7 @@ static u64 call(struct nst_oom_notifier *n, u32 blocks, nst_mode_t mode)
 	nst_hint_set(&n->since, nst_sys_now_ns());
 	nst_hint_set(&n->passed, 0u);
 	if (is_of(n, blocks, mode))
-		bytes = run_in_scope(n, blocks ? NST_NOTIFY_BLOCKABLE : 0, mode);
+		bytes = run_for_all(n, blocks ? NST_NOTIFY_BLOCKABLE : 0, mode);
 	nst_hint_set(&n->since, (u64)0);
 	nst_hint_set(&n->runner, (uintptr_t)0);
 	/* Pairs with: nst_cas_acquire() above, in nst_oom_register() and nst_oom_unregister(), and busy_ns(). */

@@ -23,6 +23,7 @@
  * own requests are: so it does not recurse.
  */
 #define NST_NO_MACROS
+#include <errno.h>
 #include "reclaim.h"
 
 #define FIRST_PRIORITY 4u /* (tune) */
@@ -39,6 +40,25 @@ static struct {
 	u32 wanted;
 	u32 pressed; /* 0: no; else a priority, and 1 */
 } background;
+
+/* ---- in the program's functions ---- */
+
+struct nst_errand nst_errand_begin(nst_mode_t mode)
+{
+	struct nst_errand e = {.saved_errno = errno};
+
+	e.scope = nst_scope_enter(NST_SCOPE_NORECLAIM | (mode & NST_NOIO ? NST_SCOPE_NOIO : 0u) |
+				  (mode & NST_NOCLIENT ? NST_SCOPE_NOCLIENT : 0u));
+	e.account = nst_account_enter(NULL);
+	return e;
+}
+
+void nst_errand_end(struct nst_errand e)
+{
+	nst_account_exit(e.account);
+	nst_scope_exit(e.scope);
+	errno = e.saved_errno;
+}
 
 /* ---- rounds ---- */
 

@@ -13,6 +13,7 @@
 #define NST_MM_RECLAIM_H
 
 #include "../mm.h"
+#include <nostall/account.h>
 #include <nostall/notify.h>
 #include <nostall/reclaim.h>
 
@@ -41,6 +42,18 @@ void nst_reclaim_after_fork(void);
 
 /* Memory is short elsewhere: shrinkers are asked, by whom nst_reclaim_want() says, at this priority. Context: thread. */
 void nst_reclaim_press(unsigned int priority);
+
+/*
+ * A function of the program's works for all, for a request of @mode: its own requests do not reclaim, do no more than @mode
+ * may, and are charged to nobody, since this thread's account may be at its max. errno is kept.
+ */
+struct nst_errand {
+	nst_account_token_t account;
+	nst_scope_t scope;
+	int saved_errno;
+};
+struct nst_errand nst_errand_begin(nst_mode_t mode);
+void nst_errand_end(struct nst_errand e);
 
 /* ---- pressure.c. Who calls these has the pass. ---- */
 

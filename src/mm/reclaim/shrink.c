@@ -16,9 +16,7 @@
  * Fork: one that a lost thread was in is ready in the child.
  */
 #define NST_NO_MACROS
-#include <errno.h>
 #include "reclaim.h"
-#include "../claim/account.h"
 
 #define BATCH 128u
 #define NAP_US 200u
@@ -156,24 +154,17 @@ static u64 ask(struct nst_shrinker *s, nst_mode_t mode, unsigned int priority, i
 
 u64 nst_shrink(nst_mode_t mode, unsigned int priority, int *busy)
 {
-	u32 what = NST_SCOPE_NORECLAIM | (mode & NST_NOIO ? NST_SCOPE_NOIO : 0u) |
-		   (mode & NST_NOCLIENT ? NST_SCOPE_NOCLIENT : 0u);
 	struct nst_shrinker *s;
-	nst_account_token_t account;
-	nst_scope_t scope;
-	int saved = errno;
+	struct nst_errand e;
 	u64 freed = 0;
 
 	*busy = 0;
 	if (!nst_shrink_are_some())
 		return 0;
-	scope = nst_scope_enter(what);
-	account = nst_account_enter(NULL); /* it works for all, and this one may be at its max */
+	e = nst_errand_begin(mode);
 	for (s = shrinkers; s < shrinkers + NST_NR_SHRINKERS; s++)
 		freed += ask(s, mode, priority, busy);
-	nst_account_exit(account);
-	nst_scope_exit(scope);
-	errno = saved;
+	nst_errand_end(e);
 	nst_count(NST_COUNT_SHRUNK, freed);
 	return freed;
 }
