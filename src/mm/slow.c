@@ -19,10 +19,16 @@
 #define THROTTLE_NAP_US 1000 /* (tune) */
 #define THROTTLE_NAPS 20u    /* (tune) */
 
+/* Over the budget NOFAIL goes on, and malloc, whose callers may know of no budget. */
+static int may_exceed(nst_mode_t mode)
+{
+	return mode & NST_NOFAIL ||
+	       (mode & NST_OVERBUDGET && !nst_option(NST_OPT_rcu_budget_malloc));
+}
+
 /*
  * More waits for grace periods than may: the request gives way, since no retirement does. Who may sleep helps for a
- * while; not for ever, since it may itself be the reader that all wait for. NOFAIL goes on, and after that malloc, whose
- * callers may know of no budget.
+ * while; not for ever, since it may itself be the reader that all wait for. NOFAIL goes on at once.
  */
 static int gives_way(nst_mode_t mode)
 {
@@ -37,7 +43,7 @@ static int gives_way(nst_mode_t mode)
 			return 0;
 		nst_sys_futex_wait(&never, 0, THROTTLE_NAP_US);
 	}
-	if (mode & NST_OVERBUDGET && !nst_option(NST_OPT_rcu_budget_malloc))
+	if (may_exceed(mode))
 		return 0;
 	nst_count_null(mode, NST_NULL_RETIRED);
 	return 1;
@@ -68,14 +74,11 @@ static int enter(nst_mode_t mode, struct nst_site site)
 	return begin(mode, site) && !gives_way(mode);
 }
 
-/*
- * What waits is more than may: who holds a ticket has what was put aside for it, and nothing else. NOFAIL goes on as it
- * does without one.
- */
+/* What waits is more than may: who holds a ticket has what was put aside for it, and nothing else. */
 static int has_the_reserve_alone(nst_mode_t mode)
 {
-	return nst_unlikely(mode & NST_MEMALLOC) && nst_thread.reserve && !(mode & NST_NOFAIL) &&
-	       nst_retired_is_over();
+	return nst_unlikely(mode & NST_MEMALLOC) && nst_thread.reserve && nst_retired_is_over() &&
+	       !may_exceed(mode);
 }
 
 int nst_zero_is_refused(const struct nst_cache *c, nst_mode_t mode, struct nst_site site)

@@ -268,7 +268,9 @@ static void check_ticket(void)
 		check(!nst_alloc(256, modes[i] | NST_NOWARN) &&
 			      !nst_alloc(8 << 20, modes[i] | NST_NOWARN),
 		      "C18 and nothing else", "mode %u: more", i);
-		for (k = 0; k < n; k++)
+		p[n] = nst_pages_alloc(0, NST_NORMAL | NST_OVERBUDGET);
+		check(p[n] != NULL, "C18 who may exceed the budget may with a ticket", "NULL");
+		for (k = 0; k <= n; k++)
 			nst_pages_free(p[k]);
 	}
 	nst_reserve_exit(t.reserve);
