@@ -224,9 +224,15 @@ static u32 nr_stuck(void)
 /* 1: this one is too many, now that another has come back, and it is taken off. */
 static int is_one_too_many(void)
 {
-	u32 running = nst_hint(&reaper.running);
+	u32 running;
 
-	return running > nr_stuck() + 1 && nst_cas_relaxed(&reaper.running, running, running - 1);
+	do {
+		running = nst_hint(&reaper.running);
+		if (running <= nr_stuck() + 1)
+			return 0;
+	} while (!nst_cas_relaxed(&reaper.running, running,
+				  running - 1)); /* a count: others leave, too */
+	return 1;
 }
 
 static void *reap(void *nothing)
